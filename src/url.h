@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * url.h
+ *		URLs: references, origins, percent-encoding.
+ *
+ * Every result is palloc'd in the current memory context.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_URL_H
+#define TPM_URL_H
+
+/*
+ * The reference against the base (RFC 3986, 5.2), without its fragment; NULL
+ * if the result is no http(s) URL or the reference holds what no URL may.
+ */
+extern char *tpm_url_resolve(const char *base, const char *ref);
+
+/* scheme://host:port in lower case, or "" if that is no plain http(s) URL */
+extern char *tpm_url_origin(const char *url);
+
+/* NULL if the URL is fit for an option, else what is wrong with it */
+extern const char *tpm_url_problem(const char *url);
+
+extern bool tpm_url_is_loopback(const char *url);
+extern bool tpm_url_is_https(const char *url);
+
+extern char *tpm_url_encode_segment(const char *text);
+extern char *tpm_url_encode_query(const char *text);
+extern char *tpm_url_encode_form(const char *text);
+
+#endif							/* TPM_URL_H */
