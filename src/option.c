@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ *
+ * option.c
+ *		Servers and tables in parsed form.
+ *
+ * Owns the reading of stored options.  The validator saw every value when it
+ * was set; what depends on who owns the server now, or on other objects, is
+ * decided here, each time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_authid.h"
+#include "commands/defrem.h"
+#include "common/hashfn.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "option_internal.h"
+#include "url.h"
+
+/* The length goes first, so that ("ab", "c") and ("a", "bc") differ */
+uint64
+tpm_hash_text(uint64 hash, const char *text)
+{
+	uint64		len = strlen(text);
+
+	hash = hash_bytes_extended((const unsigned char *) &len, sizeof(len), hash);
+	return hash_bytes_extended((const unsigned char *) text, len, hash);
+}
+
+uint64
+tpm_hash_options(uint64 hash, List *options)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *elem = (DefElem *) lfirst(lc);
+
+		hash = tpm_hash_text(hash, elem->defname);
+		hash = tpm_hash_text(hash, defGetString(elem));
+	}
+	return tpm_hash_text(hash, "");
+}
+
+/* Secrets in clear over a network are an accident unless somebody says so */
+static void
+check_encrypted(const TpmServer *server, const char *option, const char *url)
+{
+	if (url == NULL || tpm_url_is_https(url) || server->opt.allow_http ||
+		(server->owner_is_superuser && tpm_url_is_loopback(url)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("option \"%s\" of server \"%s\" is not https", option, server->name),
+			 errdetail("Only a server owned by a superuser may use http to a loopback address."),
+			 errhint("Use an https URL, or let a superuser set \"allow_http\" to \"true\".")));
+}
+
+/* token_url as stored may be relative */
+static void
+resolve_token_url(TpmServer *server)
+{
+	TpmOptions *opt = &server->opt;
+
+	if (opt->token_url == NULL)
+		return;
+	opt->token_url = tpm_url_resolve(psprintf("%s/", opt->base_url), opt->token_url);
+	if (opt->token_url == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"token_url\" of server \"%s\" is not valid", server->name)));
+}
+
+TpmServer *
+tpm_get_server(Oid serverid)
+{
+	ForeignServer *stored = GetForeignServer(serverid);
+	TpmServer  *server = palloc0(sizeof(TpmServer));
+
+	server->serverid = serverid;
+	server->name = pstrdup(stored->servername);
+	server->owner = stored->owner;
+	server->owner_is_superuser = superuser_arg(stored->owner);
+	server->owner_reads_files = server->owner_is_superuser ||
+		has_privs_of_role(stored->owner, ROLE_PG_READ_SERVER_FILES);
+
+	tpm_option_presets(TPM_ON_SERVER, &server->opt);
+	tpm_option_apply(stored->options, TPM_ON_SERVER, &server->opt, &server->opt);
+	if (server->opt.base_url == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("server \"%s\" has no option \"base_url\"", server->name)));
+	resolve_token_url(server);
+	tpm_options_finish(&server->opt);
+	check_encrypted(server, "base_url", server->opt.base_url);
+	check_encrypted(server, "token_url", server->opt.token_url);
+
+	server->origin = tpm_url_origin(server->opt.base_url);
+	server->options_hash = tpm_hash_options(0, stored->options);
+	return server;
+}
+
+TpmServer *
+tpm_get_server_by_name(const char *name)
+{
+	ForeignServer *stored = GetForeignServerByName(name, false);
+	Oid			handler = GetForeignDataWrapper(stored->fdwid)->fdwhandler;
+	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
+
+	if (!DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
+										  ObjectIdGetDatum(stored->serverid),
+										  CStringGetTextDatum("USAGE"))))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
+	if (handler_name == NULL || strcmp(handler_name, "tpm_fdw_handler") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
+	return tpm_get_server(stored->serverid);
+}
+
+/* The last segment without a placeholder, or NULL */
+static char *
+type_of_resource(const char *resource)
+{
+	char	   *type = NULL;
+	ListCell   *lc;
+
+	foreach(lc, tpm_split(resource, '/'))
+	{
+		char	   *segment = strVal(lfirst(lc));
+
+		if (segment[0] != '\0' && strchr(segment, '{') == NULL)
+			type = segment;
+	}
+	return type;
+}
+
+static void
+set_resource(TpmTable *table, const char *relname)
+{
+	if (table->resource == NULL)
+	{
+		const TpmOptionDef *def = tpm_option_find("resource", TPM_ON_TABLE);
+
+		tpm_option_store(def, psprintf("/%s", relname), table);
+	}
+	if (table->type == NULL)
+		table->type = type_of_resource(table->resource);
+	if (table->type == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("foreign table \"%s\" needs the option \"type\"", table->name),
+				 errdetail("Its resource \"%s\" has no segment to take it from.", table->resource)));
+}
+
+static void
+check_required_filters(const TpmTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, table->required_filters)
+	{
+		const char *name = strVal(lfirst(lc));
+		bool		found = false;
+
+		for (int i = 0; i < table->natts && !found; i++)
+			found = table->columns[i].kind != TPM_COL_NONE &&
+				strcmp(table->columns[i].name, name) == 0;
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+					 errmsg("option \"required_filters\" of foreign table \"%s\" names no column: \"%s\"",
+							table->name, name)));
+	}
+}
+
+TpmTable *
+tpm_get_table(Oid relid)
+{
+	ForeignTable *stored = GetForeignTable(relid);
+	Relation	rel = table_open(relid, AccessShareLock);
+	TpmTable   *table = palloc0(sizeof(TpmTable));
+
+	table->relid = relid;
+	table->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+											 RelationGetRelationName(rel));
+	table->owner = rel->rd_rel->relowner;
+	table->server = tpm_get_server(stored->serverid);
+	table->opt = table->server->opt;
+
+	tpm_option_presets(TPM_ON_TABLE, table);
+	tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
+	tpm_options_finish(&table->opt);
+	set_resource(table, RelationGetRelationName(rel));
+
+	table->options_hash = tpm_hash_options(table->server->options_hash, stored->options);
+	table->options_hash = tpm_hash_text(table->options_hash, RelationGetRelationName(rel));
+	tpm_read_columns(table, RelationGetDescr(rel));
+	check_required_filters(table);
+	table_close(rel, AccessShareLock);
+	return table;
+}
