@@ -1,0 +1,110 @@
+"""The matrix: every way in which the same question may reach a different code path.
+
+A dimension names where its foreign tables come from, which queries it asks, under which
+session settings, and what besides the right answer is allowed. A new feature adds its own
+at the end of DIMENSIONS.
+"""
+
+from dataclasses import dataclass, field
+from typing import Callable
+
+import compare
+import generator
+import questions
+from query import MULTISET, Query, Step
+
+# Fault dimensions may refuse (HV00M: the list broke a promise) but never be wrong.
+REFUSES = compare.Policy(errors=frozenset(compare.REFUSALS | {"HV00M"}), silent=False)
+WARNS = compare.Policy(errors=REFUSES.errors, warning="WARNING", silent=False)
+
+NO_CACHE = {"tpm_fdw.cache_ttl": "0"}
+
+
+@dataclass
+class Dimension:
+    """One line of the report.
+
+    `share` is the part of all random queries, relative to the other dimensions'; a
+    dimension with `fixed` asks those queries instead, whatever --queries says.
+    """
+
+    name: str
+    open: Callable
+    share: float = 1.0
+    make: Callable = generator.any_query
+    fixed: Callable = None
+    settings: dict = field(default_factory=dict)
+    policy: compare.Policy = field(default_factory=compare.Policy)
+    # Done on the foreign side before the first query, and before each.
+    first: str = None
+    each: str = None
+    # No query of a warm cache may send a request.
+    silent_api: bool = False
+    needs_cache: bool = False
+
+
+def whole_tables(session, target):
+    """Every row of every table, with the exact spelling of every value."""
+    made = []
+    for table in target.model.tables:
+        for out in ("*", "t::text", "count(*)"):
+            made.append(Query("whole_table", [Step(f"SELECT {out} FROM @S@.{table.name} t", MULTISET)]))
+    return made
+
+
+def reading_questions(session, target):
+    """The 14 questions of api.md section 4."""
+    return questions.queries(session, target.local, "common.erp_vendors")
+
+
+def plain(env):
+    return env.target("plain")
+
+
+def trusted(env):
+    return env.target("trusted")
+
+
+def many(flavour):
+    """The larger data set, for questions that need something to count."""
+    return lambda env: env.target(flavour, records=1000)
+
+
+def paged(flavour, style, **server):
+    """A sandbox that links its pages in `style`, and a server told about it."""
+    return lambda env: env.target(flavour, style=style, server=server)
+
+
+def faulty(fault):
+    """A sandbox with one standing fault, every filter declared to be rechecked."""
+    return lambda env: env.target("recheck", fault=fault)
+
+
+DIMENSIONS = [
+    Dimension("whole_plain", plain, fixed=whole_tables, settings=NO_CACHE),
+    Dimension("whole_trusted", trusted, fixed=whole_tables, settings=NO_CACHE),
+    Dimension("questions_plain", many("plain"), fixed=reading_questions, settings=NO_CACHE),
+    Dimension("questions_trusted", many("trusted"), fixed=reading_questions, settings=NO_CACHE),
+    Dimension("plain", plain, share=6, settings=NO_CACHE),
+    Dimension("trusted", trusted, share=8, settings=NO_CACHE),
+    Dimension("pages_absolute", paged("plain", "absolute"), settings=NO_CACHE),
+    Dimension("pages_number", paged("trusted", "number", pagination="number"), settings=NO_CACHE),
+    Dimension("pages_number_base64",
+              paged("trusted", "number_base64", pagination="number_base64"), settings=NO_CACHE),
+    Dimension("pages_offset",
+              paged("trusted", "offset", pagination="offset",
+                    page_parameters="page[limit],page[offset]"), settings=NO_CACHE),
+    Dimension("pages_capped", paged("trusted", "capped", page_size="100"), settings=NO_CACHE),
+    Dimension("fault_ignore_filter", faulty("ignore_filter"), settings=NO_CACHE, policy=REFUSES),
+    Dimension("fault_partial_filter", faulty("partial_filter"), settings=NO_CACHE, policy=REFUSES),
+    Dimension("fault_unsorted", faulty("unsorted"), settings=NO_CACHE, policy=REFUSES),
+    Dimension("fault_duplicate_row", faulty("duplicate_row"), settings=NO_CACHE, policy=REFUSES),
+    Dimension("fault_move_row", faulty("move_row"), share=0.5, settings=NO_CACHE, policy=WARNS,
+              make=generator.whole_list_query),
+    Dimension("cache_cold", trusted, share=2, each="reset", needs_cache=True),
+    Dimension("cache_warm", trusted, share=4, first="fill", silent_api=True, needs_cache=True),
+    Dimension("cache_warm_plain", plain, share=2, first="fill", silent_api=True,
+              needs_cache=True),
+    Dimension("cache_filled_between", trusted, make=generator.filled_between, needs_cache=True),
+    Dimension("cache_emptied_between", trusted, make=generator.emptied_between, needs_cache=True),
+]
