@@ -1,0 +1,462 @@
+/*-------------------------------------------------------------------------
+ *
+ * ask.c
+ *		From conditions and their values to the requests that answer them.
+ *
+ * Decides, once the values are known, which conditions are sent, whether one
+ * resource is asked for by its id, and into how many requests a long list of
+ * values is cut.  A condition that is not sent stays what it always is:
+ * checked by the executor.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "counters.h"
+#include "scan.h"
+
+/* ids without a filter: more of them than this are found by reading the list */
+#define TPM_MAX_ID_REQUESTS 20
+
+/* a condition with the texts of its values */
+typedef struct Sendable
+{
+	const TpmColumn *column;
+	TpmPlanCondition *condition;
+	List	   *values;			/* of char * */
+} Sendable;
+
+TpmPlanCondition *
+tpm_plan_conditions(ForeignScan *plan, int *n)
+{
+	List	   *triples = list_nth(plan->fdw_private, TPM_PRIV_CONDITIONS);
+	TpmPlanCondition *conditions;
+
+	*n = list_length(triples) / 3;
+	conditions = palloc0(sizeof(TpmPlanCondition) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		conditions[i].attnum = list_nth_int(triples, 3 * i);
+		conditions[i].op = list_nth_int(triples, 3 * i + 1);
+		conditions[i].verdict = list_nth_int(triples, 3 * i + 2);
+		conditions[i].expr = list_nth(plan->fdw_exprs, i);
+	}
+	return conditions;
+}
+
+/* ----- which conditions are sent ----- */
+
+/*
+ * The conditions that can be sent, with their values.  False when one of
+ * them can hold for no row at all.
+ */
+static bool
+find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
+			  bool *nulls, List **sendable)
+{
+	*sendable = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		TpmPlanCondition *condition = &conditions[i];
+		const TpmColumn *column = &table->columns[condition->attnum - 1];
+		Sendable   *item;
+		bool		none;
+		List	   *texts = tpm_condition_values(table, column, condition->op, values[i], nulls[i],
+												 exprType((Node *) condition->expr), &none);
+
+		if (none)
+			return false;
+		condition->dropped = (texts == NIL);
+		if (texts == NIL)
+			continue;
+		item = palloc(sizeof(Sendable));
+		item->column = column;
+		item->condition = condition;
+		item->values = texts;
+		*sendable = lappend(*sendable, item);
+	}
+	return true;
+}
+
+static bool
+is_equality(const Sendable *item)
+{
+	return item->condition->op == TPM_COND_EQ || item->condition->op == TPM_COND_IN;
+}
+
+static bool
+has_placeholders(const TpmTable *table)
+{
+	return strchr(table->resource, '{') != NULL;
+}
+
+/* the condition by which single resources are fetched, or NULL */
+static Sendable *
+find_id_condition(const TpmTable *table, List *sendable)
+{
+	ListCell   *lc;
+	TpmLearnt	learnt;
+	int			most = TPM_MAX_ID_REQUESTS;
+
+	if (has_placeholders(table))
+		return NULL;
+	if (tpm_learnt_get(table->relid, table->options_hash, &learnt) && learnt.total >= 0)
+		most = Max(1, learnt.total / table->opt.page_size);
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column->kind != TPM_COL_ID || !is_equality(item))
+			continue;
+		/* parameters for lists may be unknown where one resource is asked for */
+		if (item->column->filter && table->opt.query)
+			continue;
+		if (list_length(item->values) == 1 ||
+			(item->column->filter == NULL && list_length(item->values) <= most))
+			return item;
+	}
+	return NULL;
+}
+
+static char *
+bound_parameter(const TpmTable *table, const Sendable *item)
+{
+	const TpmColumn *column = item->column;
+
+	switch (item->condition->op)
+	{
+		case TPM_COND_GE:
+			return column->filter_ge;
+		case TPM_COND_GT:
+			/* an inclusive bound brings the row itself too; it is checked again */
+			return column->filter_gt ? column->filter_gt : column->filter_ge;
+		case TPM_COND_LE:
+			return column->filter_le;
+		case TPM_COND_LT:
+			return column->filter_lt ? column->filter_lt : column->filter_le;
+		case TPM_COND_LIKE:
+			if (column->filter_like)
+				return column->filter_like;
+			break;
+		default:
+			break;
+	}
+	return column->filter ? tpm_request_filter_name(table, column) : NULL;
+}
+
+static TpmTerm *
+find_term(List *terms, const char *parameter)
+{
+	ListCell   *lc;
+
+	foreach(lc, terms)
+		if (strcmp(((TpmTerm *) lfirst(lc))->parameter, parameter) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* of two conditions under one name only the first is sent */
+static List *
+terms_of(const TpmTable *table, List *sendable)
+{
+	List	   *terms = NIL;
+	ListCell   *lc;
+
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+		TpmTerm    *term;
+		char	   *parameter;
+
+		if (item->column->placeholder && is_equality(item))
+			continue;
+		parameter = bound_parameter(table, item);
+		if (parameter == NULL || find_term(terms, parameter) != NULL)
+		{
+			item->condition->dropped = true;
+			continue;
+		}
+		term = palloc(sizeof(TpmTerm));
+		term->parameter = parameter;
+		term->values = item->values;
+		terms = lappend(terms, term);
+	}
+	return terms;
+}
+
+/* ----- long lists of values ----- */
+
+static List *
+cut_values(List *values, int most)
+{
+	List	   *parts = NIL;
+	List	   *part = NIL;
+	size_t		bytes = 0;
+	ListCell   *lc;
+
+	foreach(lc, values)
+	{
+		/* percent-encoding may treble a text */
+		size_t		len = strlen(lfirst(lc)) * 3 + 1;
+
+		if (part != NIL && (list_length(part) >= most || bytes + len > TPM_MAX_LIST_BYTES))
+		{
+			parts = lappend(parts, part);
+			part = NIL;
+			bytes = 0;
+		}
+		part = lappend(part, lfirst(lc));
+		bytes += len;
+	}
+	return lappend(parts, part);
+}
+
+/*
+ * A list of values that is too long for one URL becomes several requests; a
+ * row is in one of them only.  Of several such lists one is cut, and the
+ * others are not sent.
+ */
+static List *
+cut_terms(const TpmTable *table, List *terms, List *sendable, bool *all_sent)
+{
+	TpmTerm    *longest = NULL;
+	List	   *parts = NIL;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	foreach(lc, terms)
+	{
+		TpmTerm    *term = lfirst(lc);
+		const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
+		bool		is_id = id && id->filter &&
+			strcmp(term->parameter, tpm_request_filter_name(table, id)) == 0;
+		List	   *cut = cut_values(term->values, is_id ? table->opt.page_size : INT_MAX);
+
+		if (list_length(cut) == 1)
+			kept = lappend(kept, term);
+		else if (longest == NULL)
+		{
+			longest = term;
+			parts = cut;
+		}
+		else
+			*all_sent = false;
+	}
+	if (longest == NULL)
+		return list_make1(kept);
+
+	terms = NIL;
+	foreach(lc, parts)
+	{
+		TpmTerm    *term = palloc(sizeof(TpmTerm));
+
+		term->parameter = longest->parameter;
+		term->values = lfirst(lc);
+		terms = lappend(terms, lappend(list_copy(kept), term));
+	}
+	return terms;
+}
+
+/* ----- paths ----- */
+
+/* every combination of values of the columns in the path: a list of char ** */
+static List *
+placeholder_values(const TpmTable *table, List *sendable)
+{
+	List	   *result = list_make1(palloc0(sizeof(char *) * table->natts));
+	ListCell   *lc,
+			   *lc2,
+			   *lc3;
+
+	if (!has_placeholders(table))
+		return result;
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+		List	   *more = NIL;
+		int			at = item->column->attnum - 1;
+
+		if (!item->column->placeholder || !is_equality(item))
+			continue;
+		foreach(lc2, result)
+		{
+			char	  **have = lfirst(lc2);
+
+			/* two conditions on one column: the executor checks the second */
+			if (have[at] != NULL)
+			{
+				more = lappend(more, have);
+				continue;
+			}
+			foreach(lc3, item->values)
+			{
+				char	  **next = palloc(sizeof(char *) * table->natts);
+
+				memcpy(next, have, sizeof(char *) * table->natts);
+				next[at] = lfirst(lc3);
+				more = lappend(more, next);
+			}
+		}
+		result = more;
+	}
+	return result;
+}
+
+static TpmRequest *
+new_request(char *path, char *shown_path, List *terms, int page_size)
+{
+	TpmRequest *request = palloc0(sizeof(TpmRequest));
+
+	request->path = path;
+	request->shown_path = shown_path;
+	request->terms = terms;
+	request->page_size = page_size;
+	request->by_id = (page_size == 0);
+	return request;
+}
+
+static void
+add_request(TpmAsk *ask, TpmRequest *request, char **placeholders)
+{
+	ask->requests = lappend(ask->requests, request);
+	ask->placeholders = lappend(ask->placeholders, placeholders);
+}
+
+static void
+ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
+{
+	char	   *path = tpm_request_path(table, NULL, false);
+	ListCell   *lc;
+
+	foreach(lc, sendable)
+		if (lfirst(lc) != id)
+			((Sendable *) lfirst(lc))->condition->dropped = true;
+	foreach(lc, id->values)
+	{
+		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);
+
+		/* a text that is no segment of a path is nothing's id */
+		if (id_path)
+			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, lfirst(lc), true),
+										 NIL, 0), palloc0(sizeof(char *) * table->natts));
+	}
+}
+
+static void
+ask_lists(TpmAsk *ask, const TpmTable *table, List *sendable)
+{
+	List	   *terms = terms_of(table, sendable);
+	ListCell   *lc,
+			   *lc2;
+
+	terms = cut_terms(table, terms, sendable, &ask->all_sent);
+	foreach(lc, placeholder_values(table, sendable))
+	{
+		char	  **values = lfirst(lc);
+		char	   *path = tpm_request_path(table, values, false);
+
+		if (path == NULL)
+			continue;
+		foreach(lc2, terms)
+			add_request(ask, new_request(path, tpm_request_path(table, values, true), lfirst(lc2),
+										 table->opt.page_size), values);
+	}
+}
+
+static char *
+key_of(const TpmTable *table, TpmAsk *ask)
+{
+	StringInfoData key;
+	ListCell   *lc;
+
+	initStringInfo(&key);
+	foreach(lc, ask->requests)
+		appendStringInfo(&key, "%s\n", tpm_request_conditions(table, lfirst(lc)));
+	return key.data;
+}
+
+TpmAsk *
+tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
+			  bool *nulls)
+{
+	TpmAsk	   *ask = palloc0(sizeof(TpmAsk));
+	List	   *sendable;
+	Sendable   *id;
+
+	ask->all_sent = true;
+	if (find_sendable(table, conditions, n, values, nulls, &sendable))
+	{
+		id = find_id_condition(table, sendable);
+		if (id)
+			ask_by_id(ask, table, id, sendable);
+		else
+			ask_lists(ask, table, sendable);
+	}
+	for (int i = 0; i < n; i++)
+		if (conditions[i].dropped)
+			ask->all_sent = false;
+	ask->key = key_of(table, ask);
+	return ask;
+}
+
+/* ----- for people ----- */
+
+/* the texts of a constant, or what the expression looks like */
+static List *
+shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, bool *omit)
+{
+	const TpmColumn *column = &table->columns[condition->attnum - 1];
+
+	*omit = false;
+	if (IsA(condition->expr, Const) || condition->op == TPM_COND_NULL)
+	{
+		Const	   *c = (Const *) condition->expr;
+		bool		none;
+		List	   *values = tpm_condition_values(table, column, condition->op, c->constvalue,
+												  c->constisnull, c->consttype, &none);
+
+		*omit = (values == NIL);
+		return values;
+	}
+	return list_make1(deparse_expression((Node *) condition->expr, context, true, false));
+}
+
+char *
+tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, List *context)
+{
+	List	   *sendable = NIL;
+	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
+	TpmRequest *request;
+	Sendable   *id = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		Sendable   *item = palloc0(sizeof(Sendable));
+		bool		omit;
+
+		item->column = &table->columns[conditions[i].attnum - 1];
+		item->condition = &conditions[i];
+		item->values = shown_values(table, &conditions[i], context, &omit);
+		if (omit)
+			continue;
+		sendable = lappend(sendable, item);
+		if (item->column->placeholder && is_equality(item))
+			placeholders[item->column->attnum - 1] = linitial(item->values);
+	}
+	id = find_id_condition(table, sendable);
+	if (id && (id->condition->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
+		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
+	else
+	{
+		request = new_request("", NULL, terms_of(table, sendable), table->opt.page_size);
+		request->shown_path = tpm_request_path(table, placeholders, true);
+		if (request->shown_path == NULL)
+			request->shown_path = pstrdup(table->resource);
+	}
+	return tpm_request_show(table, request);
+}

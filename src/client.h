@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ *
+ * client.h
+ *		One call of the API: token, budget, transport, retry.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_CLIENT_H
+#define TPM_CLIENT_H
+
+#include "nodes/execnodes.h"
+
+#include "budget.h"
+#include "counters.h"
+#include "option.h"
+#include "token.h"
+
+/* a statement that needs more requests than this leaves something for others */
+#define TPM_SMALL_STATEMENT 10
+
+/*
+ * One run of the executor, over all the foreign tables in it: what it has
+ * sent counts against max_requests and max_writes.
+ */
+typedef struct TpmStatement
+{
+	EState	   *estate;			/* NULL: ANALYZE, IMPORT, a function */
+	int64		requests;		/* reads sent */
+	int64		expected;		/* known to be needed in all, 0 unknown */
+	int64		writes;
+	struct TpmStatement *next;
+} TpmStatement;
+
+/* the statement of this executor run; lives as long as the run */
+extern TpmStatement *tpm_statement_of(EState *estate);
+
+/* one scan's, or one modification's, dealings with the API */
+typedef struct TpmSession
+{
+	const TpmServer *server;
+	const TpmOptions *opt;		/* the table's, or the server's */
+	const TpmTable *table;		/* NULL: none */
+	TpmCredential *credential;
+	TpmStatement *statement;
+	TpmBudgetKey budget;
+	TpmTokenKey token;
+	TpmProgress *progress;
+
+	/* what it has cost so far */
+	int64		requests;
+	int64		retries;
+	int64		bytes_in;
+	int64		bytes_out;
+	int64		waited_us;		/* for budget and token */
+	int64		slowest_us;
+} TpmSession;
+
+/* lives in the current memory context; sends nothing */
+extern TpmSession *tpm_session_create(const TpmServer *server, const TpmTable *table, Oid userid,
+									  TpmStatement *statement);
+
+/* bits of a call */
+#define TPM_CALL_READ		0x00	/* a GET: repeated where needed */
+#define TPM_CALL_WRITE		0x01	/* never repeated when it may have acted */
+#define TPM_CALL_CHECK		0x02	/* may use the whole hour, not counted */
+
+/* what came back, in the call's memory context */
+typedef struct TpmAnswer
+{
+	int			status;
+	char	   *body;
+	size_t		len;
+	const char *etag;
+	const char *location;
+	TimestampTz received;
+	int64		took_us;
+	bool		doubtful;		/* a write that may have acted: no answer */
+	const char *problem;		/* doubtful: why */
+} TpmAnswer;
+
+typedef struct TpmCall TpmCall;
+
+/*
+ * Begins a call; it goes on in tpm_call_advance().  url must be absolute, on
+ * the server's origin.  The call is freed with the current memory context, or
+ * by tpm_call_end().  Texts must live as long as it does.
+ */
+extern TpmCall *tpm_call_start(TpmSession *session, const char *method, const char *url,
+							   const char *body, List *headers, int flags);
+
+/*
+ * Goes as far as possible without waiting.  True: it is done, with an answer
+ * of 2xx, 404, 409, 412, 413 or 422 (everything else has been raised as an
+ * error of interface.md).  False: *wake_us is when to come back at the latest.
+ */
+extern bool tpm_call_advance(TpmCall *call, int64 *wake_us);
+
+extern TpmAnswer *tpm_call_answer(TpmCall *call);
+extern void tpm_call_end(TpmCall *call);
+
+/* why the call waits now, for the wait event */
+extern int	tpm_call_waiting_for(const TpmCall *call);
+
+/* advances all calls of the list until the first of them is done */
+extern void tpm_calls_wait(List *calls);
+
+/* one GET from start to end */
+extern TpmAnswer *tpm_client_get(TpmSession *session, const char *url, int flags);
+
+/*
+ * Raises 53400 unless n more reads of this statement, all of them certain to
+ * be sent, stay within max_requests and each gets its slot within max_wait.
+ */
+extern void tpm_client_admit(TpmSession *session, int64 n);
+
+/* the message's name of a request: "GET /v1/third_parties" */
+extern char *tpm_call_name(const char *method, const char *url);
+
+/* errors.c: an answer that is no success as the error of interface.md */
+extern void tpm_raise_status(const TpmSession *session, const char *request,
+							 const TpmAnswer *answer) pg_attribute_noreturn();
+
+/* the API's own words, or NULL: titles and details joined */
+extern char *tpm_answer_words(const TpmAnswer *answer);
+
+
+/* oauth.c: the token request (RFC 6749, section 4.4) as data */
+typedef struct TpmTokenRequest
+{
+	char	   *body;
+	List	   *headers;
+} TpmTokenRequest;
+
+extern TpmTokenRequest *tpm_oauth_request(const TpmSession *session);
+
+/*
+ * Reads the token endpoint's answer.  NULL: it is an error, and *error says
+ * which, in words that hold no secret.  *lifetime in seconds, -1 if not told.
+ */
+extern char *tpm_oauth_answer(int status, const char *body, size_t len, int *lifetime, char **error);
+
+#endif							/* TPM_CLIENT_H */

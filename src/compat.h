@@ -1,0 +1,159 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		Every difference between PostgreSQL versions, in one place.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_COMPAT_H
+#define TPM_COMPAT_H
+
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_foreign_server.h"
+#include "common/jsonapi.h"
+#include "executor/executor.h"
+#include "foreign/fdwapi.h"
+#include "nodes/execnodes.h"
+#include "miscadmin.h"
+#include "nodes/pathnodes.h"
+#include "optimizer/pathnode.h"
+#include "storage/latch.h"
+#include "parser/parsetree.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/acl.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* JSON callbacks returned nothing before 16 and could only throw */
+#if PG_VERSION_NUM >= 160000
+typedef JsonParseErrorType TpmJsonResult;
+#define TPM_JSON_OK		return JSON_SUCCESS
+#else
+typedef void TpmJsonResult;
+#define TPM_JSON_OK		return
+#endif
+
+static inline JsonLexContext *
+tpm_make_lexer(const char *json, int len, int encoding)
+{
+#if PG_VERSION_NUM >= 170000
+	return makeJsonLexContextCstringLen(NULL, json, len, encoding, true);
+#else
+	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, true);
+#endif
+}
+
+static inline WaitEventSet *
+tpm_create_wait_event_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+/* the role whose user mapping a scan uses: a view's owner, or the current user */
+static inline Oid
+tpm_scan_user(ScanState *node)
+{
+	ForeignScan *plan = (ForeignScan *) node->ps.plan;
+#if PG_VERSION_NUM >= 160000
+	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
+#else
+	RangeTblEntry *rte;
+	int			rti = plan->scan.scanrelid;
+
+	if (rti == 0)
+		rti = bms_next_member(plan->fs_relids, -1);
+	rte = exec_rt_fetch(rti, node->ps.state);
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+/* the same at planning, where only the relation is known */
+static inline Oid
+tpm_rel_user(PlannerInfo *root, RelOptInfo *rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return OidIsValid(rel->userid) ? rel->userid : GetUserId();
+#else
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+static inline ForeignPath *
+tpm_create_foreignscan_path(PlannerInfo *root, RelOptInfo *rel, double rows,
+							Cost startup_cost, Cost total_cost, List *pathkeys,
+							Relids required_outer, List *fdw_private)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, NIL, fdw_private);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, NIL, fdw_private);
+#else
+	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, fdw_private);
+#endif
+}
+
+static inline ForeignPath *
+tpm_create_foreign_upper_path(PlannerInfo *root, RelOptInfo *rel, PathTarget *target, double rows,
+							  Cost startup_cost, Cost total_cost, List *fdw_private)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreign_upper_path(root, rel, target, rows, 0, startup_cost, total_cost, NIL,
+									 NULL, NIL, fdw_private);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, NIL, NULL,
+									 NIL, fdw_private);
+#else
+	return create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, NIL, NULL,
+									 fdw_private);
+#endif
+}
+
+
+/* this backend's number among the PGPROC entries */
+static inline int
+tpm_my_procno(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+static inline bool
+tpm_has_server_usage(Oid serverid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_foreign_server_aclcheck(serverid, roleid, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
+/* memory of a setting's extra data */
+static inline void *
+tpm_guc_malloc(size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	return guc_malloc(LOG, size);
+#else
+	return malloc(size);
+#endif
+}
+
+#endif							/* TPM_COMPAT_H */

@@ -1,0 +1,79 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.h
+ *		What the views show: the latest requests, statements at work, totals.
+ *
+ * Shared memory only, short critical sections, nothing waits.  All functions
+ * do nothing when shared state does not exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_COUNTERS_H
+#define TPM_COUNTERS_H
+
+#include "access/attnum.h"
+#include "datatype/timestamp.h"
+
+#include "shared.h"
+
+extern const TpmSharedArea tpm_requests_area;
+extern const TpmSharedArea tpm_progress_area;
+extern const TpmSharedArea tpm_learnt_area;
+
+/* one request that was sent (or refused before), for tpm_fdw_requests and tpm_fdw_stats */
+typedef struct TpmRequestRecord
+{
+	TimestampTz at;
+	Oid			roleid;			/* GetUserId() */
+	Oid			credential_role;	/* role whose mapping was used */
+	Oid			serverid;
+	Oid			relid;			/* InvalidOid: none */
+	const char *method;
+	const char *path;			/* path and query, percent-encoded, no secrets */
+	int			status;			/* 0: no answer */
+	const char *error;			/* NULL: none */
+	double		ms;
+	double		waited_ms;		/* for budget and token */
+	int64		bytes_in;
+	int64		bytes_out;
+	int			attempt;		/* from 1 */
+	bool		is_retry;
+} TpmRequestRecord;
+
+extern void tpm_count_request(const TpmRequestRecord *record);
+extern void tpm_count_rows(Oid serverid, Oid roleid, int64 rows, int64 cache_hits);
+
+/* a statement at work, for tpm_fdw_progress; slots are freed at backend exit too */
+typedef struct TpmProgress TpmProgress;
+
+/* NULL when no slot is free; every function takes NULL */
+extern TpmProgress *tpm_progress_start(Oid relid, const char *operation);
+extern void tpm_progress_update(TpmProgress *progress, int64 requests_done,
+								int64 requests_expected, int64 rows_done,
+								TimestampTz expected_end);
+/* waiting_for: a string constant such as "budget", "answer", NULL for none */
+extern void tpm_progress_waiting(TpmProgress *progress, const char *waiting_for);
+extern void tpm_progress_end(TpmProgress *progress);
+/* requests of this backend to this server's group within the hour are in budget.h */
+
+/*
+ * What was learnt about a table and outlives the session: size of a complete
+ * list, members ever seen, exact filters caught lying.  Keyed by database and
+ * relation, dropped when options_hash differs.
+ */
+typedef struct TpmLearnt
+{
+	int64		total;			/* -1 unknown */
+	TimestampTz total_at;
+	uint64		seen_columns[4];	/* bit attnum: member was on some resource */
+	uint64		lying_columns[4];	/* bit attnum: filter demoted to recheck */
+	int64		slowest_us;		/* slowest answer seen from this table */
+} TpmLearnt;
+
+extern bool tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt);
+extern void tpm_learnt_total(Oid relid, uint64 options_hash, int64 total);
+extern void tpm_learnt_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
+extern void tpm_learnt_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
+extern void tpm_learnt_slowest(Oid relid, uint64 options_hash, int64 us);
+
+#endif							/* TPM_COUNTERS_H */

@@ -1,0 +1,1031 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.c
+ *		A JSON:API document to rows, links and totals, in one pass.
+ *
+ * The only place that knows the shape of a document.  A scan compiles what it
+ * wants to know into a tree of member names; PostgreSQL's JSON parser then
+ * walks the body once, and this file walks the tree beside it.  A member that
+ * is not in the tree is skipped with everything below it, unbuilt.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "convert.h"
+#include "document.h"
+
+/* deeper than any honest document; below it PostgreSQL's own stack check */
+#define TPM_MAX_DEPTH 512
+
+/* what a node means beside the columns that read it */
+typedef enum NodeRole
+{
+	NODE_PLAIN,
+	NODE_DATA,
+	NODE_INCLUDED,
+	NODE_NEXT,
+	NODE_LAST,
+	NODE_ID,
+	NODE_TYPE,
+	NODE_CUSTOM,				/* array of {id, term, value[]} */
+	NODE_CUSTOM_TERM,
+	NODE_CUSTOM_VALUE
+} NodeRole;
+
+typedef struct DocNode
+{
+	char	   *name;
+	NodeRole	role;
+	bool		is_total;
+	List	   *columns;		/* of int: attnums that read this value */
+	List	   *linkage;		/* of int: attnums that read ids found here */
+	List	   *presence;		/* of int: attnums that exist if this member does */
+	int			nchildren;
+	struct DocNode **children;
+	int			hint;			/* child after the one found last */
+} DocNode;
+
+struct TpmDecoder
+{
+	const TpmTable *table;
+	TupleDesc	tupdesc;
+	DocNode	   *root;
+	TpmConverter *converters;	/* [attnum - 1] */
+	Bitmapset  *needed;
+	List	   *fetched_at;		/* of int */
+	List	   *placeholders;	/* of int */
+	Datum	   *placeholder_values;	/* [attnum - 1] */
+	List	   *included;		/* of int */
+	List	   *custom;			/* of int */
+	bool		needs_settings;
+};
+
+typedef struct Frame
+{
+	DocNode	   *node;
+	const char *start;			/* first byte of the container if a column reads it whole */
+	bool		is_array;
+} Frame;
+
+typedef struct IncludedResource
+{
+	char	   *type;
+	char	   *id;
+	const char *json;
+	int			len;
+} IncludedResource;
+
+/* the state of one pass */
+typedef struct Reader
+{
+	TpmDecoder *decoder;
+	JsonLexContext *lex;
+	TpmPage    *page;
+	const char *where;
+	TimestampTz received;
+	MemoryContext scratch;
+	int			depth;			/* containers open */
+	Frame		stack[TPM_MAX_DEPTH + 1];
+	DocNode	   *pending;		/* node of the member whose value comes next */
+	bool		saw_data;
+	bool		in_resource;
+	char	   *id;
+	char	   *type;
+	Datum	   *values;
+	bool	   *nulls;
+	List	  **links;			/* [attnum - 1]: ids of a to-many relationship */
+	char	   *custom_term;
+	const char *custom_value;
+	int			custom_value_len;
+	int			space;			/* rows allocated */
+	List	   *included;		/* of IncludedResource */
+	char	   *included_id;
+	char	   *included_type;
+	const char *included_start;
+	List	   *waiting;		/* of WaitingRow, in the order of the rows */
+} Reader;
+
+/* what a row's included columns are looked up by after the last byte */
+typedef struct WaitingRow
+{
+	char	  **linked_id;		/* per entry of decoder->included */
+	char	  **linked_type;
+} WaitingRow;
+
+/* ----- compiling ----- */
+
+static DocNode *
+child_of(DocNode *parent, const char *name)
+{
+	DocNode	   *node;
+
+	for (int i = 0; i < parent->nchildren; i++)
+		if (strcmp(parent->children[i]->name, name) == 0)
+			return parent->children[i];
+	node = palloc0(sizeof(DocNode));
+	node->name = pstrdup(name);
+	if (parent->nchildren == 0)
+		parent->children = palloc(sizeof(DocNode *));
+	else
+		parent->children = repalloc(parent->children, (parent->nchildren + 1) * sizeof(DocNode *));
+	parent->children[parent->nchildren++] = node;
+	return node;
+}
+
+static DocNode *
+descend(DocNode *node, List *path)
+{
+	ListCell   *lc;
+
+	foreach(lc, path)
+		node = child_of(node, strVal(lfirst(lc)));
+	return node;
+}
+
+static void
+compile_relationship(DocNode *resource, const TpmColumn *column)
+{
+	DocNode	   *member = child_of(child_of(resource, "relationships"), strVal(linitial(column->path)));
+	DocNode	   *data = child_of(member, "data");
+
+	member->presence = lappend_int(member->presence, column->attnum);
+	data->linkage = lappend_int(data->linkage, column->attnum);
+	child_of(data, "id");
+	child_of(data, "type");
+}
+
+static void
+compile_custom(TpmDecoder *decoder, DocNode *resource)
+{
+	char	   *copy = pstrdup(decoder->table->opt.custom_fields_attribute);
+	DocNode	   *node = child_of(resource, "attributes");
+	char	   *save;
+
+	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save))
+		node = child_of(node, part);
+	node->role = NODE_CUSTOM;
+	child_of(node, "term")->role = NODE_CUSTOM_TERM;
+	child_of(node, "value")->role = NODE_CUSTOM_VALUE;
+}
+
+static void
+compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
+{
+	DocNode	   *node;
+
+	switch (column->kind)
+	{
+		case TPM_COL_NONE:
+			return;
+		case TPM_COL_ID:
+			node = child_of(resource, "id");
+			node->columns = lappend_int(node->columns, column->attnum);
+			break;
+		case TPM_COL_ATTRIBUTE:
+			node = descend(child_of(resource, "attributes"), column->path);
+			node->columns = lappend_int(node->columns, column->attnum);
+			break;
+		case TPM_COL_POINTER:
+			node = descend(resource, column->path);
+			node->columns = lappend_int(node->columns, column->attnum);
+			break;
+		case TPM_COL_RELATIONSHIP:
+			compile_relationship(resource, column);
+			break;
+		case TPM_COL_INCLUDED:
+			compile_relationship(resource, column);
+			decoder->included = lappend_int(decoder->included, column->attnum);
+			break;
+		case TPM_COL_CUSTOM_FIELD:
+			if (decoder->custom == NIL)
+				compile_custom(decoder, resource);
+			decoder->custom = lappend_int(decoder->custom, column->attnum);
+			break;
+		case TPM_COL_FETCHED_AT:
+			decoder->fetched_at = lappend_int(decoder->fetched_at, column->attnum);
+			break;
+		case TPM_COL_PLACEHOLDER:
+			decoder->placeholders = lappend_int(decoder->placeholders, column->attnum);
+			break;
+	}
+	if (tpm_conversion_needs_settings(&decoder->converters[column->attnum - 1]))
+		decoder->needs_settings = true;
+}
+
+/* RFC 6901, section 4: ~1 is a slash, ~0 a tilde */
+static char *
+unescape_pointer(const char *token)
+{
+	char	   *result = palloc(strlen(token) + 1);
+	char	   *to = result;
+
+	for (; *token; token++)
+	{
+		if (token[0] == '~' && (token[1] == '0' || token[1] == '1'))
+			*to++ = *++token == '0' ? '~' : '/';
+		else
+			*to++ = *token;
+	}
+	*to = '\0';
+	return result;
+}
+
+static DocNode *
+descend_pointer(DocNode *node, const char *pointer)
+{
+	char	   *copy = pstrdup(pointer + 1);
+
+	for (char *part = copy; part;)
+	{
+		char	   *slash = strchr(part, '/');
+
+		if (slash)
+			*slash = '\0';
+		node = child_of(node, unescape_pointer(part));
+		part = slash ? slash + 1 : NULL;
+	}
+	return node;
+}
+
+TpmDecoder *
+tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
+{
+	TpmDecoder *decoder = palloc0(sizeof(TpmDecoder));
+	DocNode	   *root = palloc0(sizeof(DocNode));
+	DocNode	   *data = child_of(root, "data");
+	DocNode	   *links = child_of(root, "links");
+
+	decoder->table = table;
+	decoder->tupdesc = tupdesc;
+	decoder->root = root;
+	decoder->needed = needed;
+	decoder->converters = palloc0(sizeof(TpmConverter) * table->natts);
+	decoder->placeholder_values = palloc0(sizeof(Datum) * table->natts);
+	data->role = NODE_DATA;
+	child_of(data, "id")->role = NODE_ID;
+	child_of(data, "type")->role = NODE_TYPE;
+	child_of(links, "next")->role = NODE_NEXT;
+	child_of(child_of(links, "next"), "href")->role = NODE_NEXT;
+	child_of(links, "last")->role = NODE_LAST;
+	child_of(child_of(links, "last"), "href")->role = NODE_LAST;
+	if (table->opt.total_pointer)
+		descend_pointer(root, table->opt.total_pointer)->is_total = true;
+
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+
+		if (column->kind == TPM_COL_NONE || (needed && !bms_is_member(column->attnum, needed)))
+			continue;
+		tpm_converter_init(&decoder->converters[i], column);
+		compile_column(decoder, data, column);
+	}
+	if (decoder->included != NIL)
+		child_of(root, "included")->role = NODE_INCLUDED;
+	return decoder;
+}
+
+void
+tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value)
+{
+	decoder->placeholder_values[attnum - 1] = value;
+}
+
+/* ----- one pass ----- */
+
+static void
+not_a_document(Reader *reader, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("the answer to %s is not a JSON:API document", reader->where),
+			 errdetail("%s", detail)));
+}
+
+static inline DocNode *
+find_child(DocNode *node, const char *name)
+{
+	/* members come in the same order in every resource of a page */
+	for (int i = 0, at = node->hint; i < node->nchildren; i++, at++)
+	{
+		if (at >= node->nchildren)
+			at = 0;
+		if (strcmp(node->children[at]->name, name) == 0)
+		{
+			node->hint = at + 1;
+			return node->children[at];
+		}
+	}
+	return NULL;
+}
+
+static void
+mark_seen(Reader *reader, List *attnums)
+{
+	ListCell   *lc;
+
+	foreach(lc, attnums)
+	{
+		MemoryContext old;
+
+		if (bms_is_member(lfirst_int(lc), reader->page->seen))
+			continue;
+		old = MemoryContextSwitchTo(reader->page->context);
+		reader->page->seen = bms_add_member(reader->page->seen, lfirst_int(lc));
+		MemoryContextSwitchTo(old);
+	}
+}
+
+typedef struct ValueContext
+{
+	Reader	   *reader;
+	const TpmColumn *column;
+	const char *value;
+	int			len;
+} ValueContext;
+
+static void
+value_error(void *arg)
+{
+	ValueContext *at = arg;
+
+	errcontext("value \"%.*s\" of column \"%s\" of resource \"%s\" in %s",
+			   pg_mbcliplen(at->value, at->len, 60), at->value, at->column->name,
+			   at->reader->id ? at->reader->id : "?", at->reader->where);
+}
+
+static void
+store_value(Reader *reader, int attnum, char *token, JsonTokenType type, const char *json, int len)
+{
+	TpmConverter *converter = &reader->decoder->converters[attnum - 1];
+	Datum	   *value = &reader->values[attnum - 1];
+	ValueContext at = {reader, converter->column, token ? token : json, token ? (int) strlen(token) : len};
+	ErrorContextCallback context = {error_context_stack, value_error, &at};
+	bool		present;
+
+	error_context_stack = &context;
+	present = token ? tpm_convert_scalar(converter, token, type, value)
+		: tpm_convert_container(converter, json, len, value);
+	reader->nulls[attnum - 1] = !present;
+	error_context_stack = context.previous;
+}
+
+static void
+begin_resource(Reader *reader)
+{
+	int			natts = reader->decoder->tupdesc->natts;
+
+	CHECK_FOR_INTERRUPTS();
+	MemoryContextReset(reader->scratch);
+	MemoryContextSwitchTo(reader->scratch);
+	reader->in_resource = true;
+	reader->id = reader->type = NULL;
+	reader->values = palloc0(natts * sizeof(Datum));
+	reader->nulls = palloc(natts * sizeof(bool));
+	memset(reader->nulls, true, natts * sizeof(bool));
+	if (reader->decoder->included != NIL)
+		reader->links = palloc0(natts * sizeof(List *));
+}
+
+static void
+fill_fixed_columns(Reader *reader)
+{
+	TpmDecoder *decoder = reader->decoder;
+	ListCell   *lc;
+
+	foreach(lc, decoder->fetched_at)
+	{
+		reader->values[lfirst_int(lc) - 1] = TimestampTzGetDatum(reader->received);
+		reader->nulls[lfirst_int(lc) - 1] = false;
+	}
+	foreach(lc, decoder->placeholders)
+	{
+		reader->values[lfirst_int(lc) - 1] = decoder->placeholder_values[lfirst_int(lc) - 1];
+		reader->nulls[lfirst_int(lc) - 1] = (reader->values[lfirst_int(lc) - 1] == (Datum) 0);
+	}
+}
+
+static uint64
+hash_of_id(const char *type, const char *id)
+{
+	uint64		hash;
+
+	if (id == NULL)
+		return 0;
+	hash = hash_bytes_extended((const unsigned char *) id, strlen(id), 0);
+	if (type)
+		hash = hash_bytes_extended((const unsigned char *) type, strlen(type), hash);
+	return hash ? hash : 1;
+}
+
+/* a foreign row has no transaction: its system columns read as nothing */
+static HeapTuple
+form_row(TupleDesc tupdesc, Datum *values, bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(tupdesc, values, nulls);
+
+	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetXmin(tuple->t_data, InvalidTransactionId);
+	HeapTupleHeaderSetCmin(tuple->t_data, InvalidTransactionId);
+	return tuple;
+}
+
+static void
+add_row(Reader *reader, HeapTuple tuple, uint64 idhash)
+{
+	TpmPage    *page = reader->page;
+
+	if (page->nrows == reader->space)
+	{
+		reader->space *= 2;
+		page->rows = repalloc_huge(page->rows, reader->space * sizeof(TpmRow));
+	}
+	page->rows[page->nrows].tuple = tuple;
+	page->rows[page->nrows++].idhash = idhash;
+	page->bytes += MAXALIGN(tuple->t_len);
+}
+
+static void
+keep_waiting_row(Reader *reader, MemoryContext page_context)
+{
+	MemoryContext old = MemoryContextSwitchTo(page_context);
+	int			natts = reader->decoder->tupdesc->natts;
+	WaitingRow *row = palloc0(sizeof(WaitingRow));
+	HeapTuple tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
+	int			n = 0;
+	ListCell   *lc;
+
+	/* the values live in scratch memory: keep them as a tuple until then */
+	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+	row->linked_id = palloc0(natts * sizeof(char *));
+	row->linked_type = palloc0(natts * sizeof(char *));
+	foreach(lc, reader->decoder->included)
+	{
+		List	   *link = reader->links[lfirst_int(lc) - 1];
+
+		if (link != NIL)
+		{
+			row->linked_id[n] = pstrdup(linitial(link));
+			if (list_length(link) > 1)
+				row->linked_type[n] = pstrdup(lsecond(link));
+		}
+		n++;
+	}
+	reader->waiting = lappend(reader->waiting, row);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_resource(Reader *reader, MemoryContext page_context)
+{
+	reader->in_resource = false;
+	if (reader->type == NULL && reader->id == NULL)
+		not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
+	fill_fixed_columns(reader);
+	if (reader->decoder->included != NIL)
+		keep_waiting_row(reader, page_context);
+	else
+	{
+		HeapTuple tuple;
+
+		MemoryContextSwitchTo(page_context);
+		tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
+		add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+	}
+	MemoryContextSwitchTo(page_context);
+}
+
+/* the ids of a relationship's linkage have all been read */
+static void
+end_linkage(Reader *reader, DocNode *node, bool is_array)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->linkage)
+	{
+		int			attnum = lfirst_int(lc);
+		const TpmColumn *column = &reader->decoder->table->columns[attnum - 1];
+
+		if (column->kind == TPM_COL_RELATIONSHIP && column->type == TEXTARRAYOID && is_array &&
+			reader->nulls[attnum - 1])
+		{
+			reader->values[attnum - 1] = PointerGetDatum(construct_empty_array(TEXTOID));
+			reader->nulls[attnum - 1] = false;
+		}
+	}
+}
+
+static void
+add_to_array(Reader *reader, int attnum, char *token)
+{
+	Datum		element = PointerGetDatum(cstring_to_text(token));
+	Datum	   *value = &reader->values[attnum - 1];
+	Datum	   *elements;
+	int			n = 0;
+
+	/* to-many linkage is short; the common first id needs no rebuild */
+	if (reader->nulls[attnum - 1])
+		*value = PointerGetDatum(construct_array(&element, 1, TEXTOID, -1, false, TYPALIGN_INT));
+	else
+	{
+		Datum	   *all;
+
+		deconstruct_array(DatumGetArrayTypeP(*value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+						  NULL, &n);
+		all = palloc((n + 1) * sizeof(Datum));
+		memcpy(all, elements, n * sizeof(Datum));
+		all[n] = element;
+		*value = PointerGetDatum(construct_array(all, n + 1, TEXTOID, -1, false, TYPALIGN_INT));
+	}
+	reader->nulls[attnum - 1] = false;
+}
+
+/* "id" or "type" inside the linkage that node describes */
+static void
+linkage_member(Reader *reader, DocNode *node, const char *name, char *token, JsonTokenType type)
+{
+	ListCell   *lc;
+
+	foreach(lc, node->linkage)
+	{
+		int			attnum = lfirst_int(lc);
+		const TpmColumn *column = &reader->decoder->table->columns[attnum - 1];
+
+		if (column->kind == TPM_COL_INCLUDED)
+		{
+			List	  **link = &reader->links[attnum - 1];
+
+			/* (id, type), in this order; only the first of a to-many counts */
+			if (list_length(*link) < 2)
+				*link = name[0] == 'i' ? lcons(pstrdup(token), *link) : lappend(*link, pstrdup(token));
+		}
+		else if (name[0] != 'i')
+			continue;
+		else if (column->type == TEXTARRAYOID)
+			add_to_array(reader, attnum, token);
+		else if (reader->nulls[attnum - 1])
+			store_value(reader, attnum, token, type, NULL, 0);
+	}
+}
+
+static void
+end_custom_field(Reader *reader)
+{
+	ListCell   *lc;
+
+	if (reader->custom_term == NULL || reader->custom_value == NULL)
+		return;
+	foreach(lc, reader->decoder->custom)
+	{
+		const TpmColumn *column = &reader->decoder->table->columns[lfirst_int(lc) - 1];
+		Jsonb	   *jb;
+		JsonbValue *first;
+		char	   *text;
+
+		if (strcmp(strVal(linitial(column->path)), reader->custom_term) != 0)
+			continue;
+		mark_seen(reader, list_make1_int(column->attnum));
+		if (column->type == TEXTARRAYOID || column->type == JSONBOID)
+		{
+			store_value(reader, column->attnum, NULL, JSON_TOKEN_INVALID, reader->custom_value,
+						reader->custom_value_len);
+			continue;
+		}
+		text = pnstrdup(reader->custom_value, reader->custom_value_len);
+		jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+		first = JB_ROOT_IS_ARRAY(jb) ? getIthJsonbValueFromContainer(&jb->root, 0) : NULL;
+		if (first == NULL || first->type == jbvNull)
+			continue;
+		if (first->type == jbvString)
+			store_value(reader, column->attnum, pnstrdup(first->val.string.val, first->val.string.len),
+						JSON_TOKEN_STRING, NULL, 0);
+		else if (first->type == jbvNumeric)
+			store_value(reader, column->attnum,
+						DatumGetCString(DirectFunctionCall1(numeric_out,
+															NumericGetDatum(first->val.numeric))),
+						JSON_TOKEN_NUMBER, NULL, 0);
+		else if (first->type == jbvBool)
+			store_value(reader, column->attnum, first->val.boolean ? "true" : "false",
+						first->val.boolean ? JSON_TOKEN_TRUE : JSON_TOKEN_FALSE, NULL, 0);
+	}
+}
+
+/* ----- the parser's callbacks ----- */
+
+static void
+push(Reader *reader, bool is_array)
+{
+	Frame	   *top = reader->depth > 0 ? &reader->stack[reader->depth - 1] : NULL;
+	Frame	   *frame;
+
+	if (reader->depth >= TPM_MAX_DEPTH)
+		not_a_document(reader, "It is nested too deeply.");
+	frame = &reader->stack[reader->depth++];
+	frame->is_array = is_array;
+	frame->start = NULL;
+	if (top == NULL)
+		frame->node = is_array ? NULL : reader->decoder->root;
+	else if (top->is_array)
+		frame->node = top->node;	/* an element is read as its array is */
+	else
+		frame->node = reader->pending;
+	reader->pending = NULL;
+	if (frame->node && !(top && top->is_array) &&
+		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE))
+		frame->start = reader->lex->token_start;
+}
+
+static bool
+is_resource_frame(Reader *reader, Frame *frame)
+{
+	return frame->node && frame->node->role == NODE_DATA && !frame->is_array &&
+		(reader->depth == 2 || (reader->depth == 3 && reader->stack[1].is_array));
+}
+
+static bool
+is_included_frame(Reader *reader, Frame *frame)
+{
+	return frame->node && frame->node->role == NODE_INCLUDED && !frame->is_array &&
+		reader->depth == 3;
+}
+
+static TpmJsonResult
+object_start(void *state)
+{
+	Reader	   *reader = state;
+	Frame	   *frame;
+
+	push(reader, false);
+	frame = &reader->stack[reader->depth - 1];
+	if (is_resource_frame(reader, frame))
+	{
+		reader->saw_data = true;
+		begin_resource(reader);
+	}
+	else if (is_included_frame(reader, frame))
+	{
+		CHECK_FOR_INTERRUPTS();
+		reader->included_start = reader->lex->token_start;
+		reader->included_id = reader->included_type = NULL;
+	}
+	else if (frame->node && frame->node->role == NODE_CUSTOM && reader->in_resource)
+		reader->custom_term = NULL, reader->custom_value = NULL;
+	TPM_JSON_OK;
+}
+
+static void
+end_container(Reader *reader, Frame *frame)
+{
+	DocNode	   *node = frame->node;
+	ListCell   *lc;
+
+	if (node == NULL || !reader->in_resource)
+		return;
+	if (frame->start)
+	{
+		int			len = reader->lex->prev_token_terminator - frame->start;
+
+		if (node->role == NODE_CUSTOM_VALUE)
+		{
+			reader->custom_value = frame->start;
+			reader->custom_value_len = len;
+		}
+		foreach(lc, node->columns)
+			store_value(reader, lfirst_int(lc), NULL, JSON_TOKEN_INVALID, frame->start, len);
+	}
+	if (node->linkage != NIL)
+		end_linkage(reader, node, frame->is_array);
+}
+
+static void
+keep_included(Reader *reader)
+{
+	IncludedResource *resource;
+
+	if (reader->included_id == NULL || reader->included_type == NULL)
+		return;
+	resource = palloc(sizeof(IncludedResource));
+	resource->id = reader->included_id;
+	resource->type = reader->included_type;
+	resource->json = reader->included_start;
+	resource->len = reader->lex->prev_token_terminator - reader->included_start;
+	reader->included = lappend(reader->included, resource);
+}
+
+static TpmJsonResult
+object_end(void *state)
+{
+	Reader	   *reader = state;
+	Frame	   *frame = &reader->stack[reader->depth - 1];
+
+	if (is_resource_frame(reader, frame))
+		end_resource(reader, reader->page->context);
+	else if (is_included_frame(reader, frame))
+		keep_included(reader);
+	else
+	{
+		if (frame->node && frame->node->role == NODE_CUSTOM && reader->in_resource)
+			end_custom_field(reader);
+		end_container(reader, frame);
+	}
+	reader->depth--;
+	TPM_JSON_OK;
+}
+
+static TpmJsonResult
+array_start(void *state)
+{
+	Reader	   *reader = state;
+	Frame	   *frame;
+
+	push(reader, true);
+	frame = &reader->stack[reader->depth - 1];
+	if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
+	{
+		reader->saw_data = true;
+		reader->page->is_list = true;
+	}
+	TPM_JSON_OK;
+}
+
+static TpmJsonResult
+array_end(void *state)
+{
+	Reader	   *reader = state;
+
+	end_container(reader, &reader->stack[reader->depth - 1]);
+	reader->depth--;
+	TPM_JSON_OK;
+}
+
+static TpmJsonResult
+field_start(void *state, char *name, bool isnull)
+{
+	Reader	   *reader = state;
+	Frame	   *frame = &reader->stack[reader->depth - 1];
+
+	reader->pending = NULL;
+	if (frame->node)
+	{
+		DocNode	   *node;
+
+		node = find_child(frame->node, name);
+		reader->pending = node;
+		if (node)
+		{
+			if (node->columns != NIL)
+				mark_seen(reader, node->columns);
+			if (node->presence != NIL)
+				mark_seen(reader, node->presence);
+		}
+	}
+	TPM_JSON_OK;
+}
+
+static void
+resource_scalar(Reader *reader, DocNode *node, char *token, JsonTokenType type)
+{
+	ListCell   *lc;
+
+	if (node->role == NODE_ID && type != JSON_TOKEN_NULL)
+		reader->id = pstrdup(token);
+	else if (node->role == NODE_TYPE && type == JSON_TOKEN_STRING)
+		reader->type = pstrdup(token);
+	else if (node->role == NODE_CUSTOM_TERM && type == JSON_TOKEN_STRING)
+		reader->custom_term = pstrdup(token);
+	foreach(lc, node->columns)
+		store_value(reader, lfirst_int(lc), token, type, NULL, 0);
+}
+
+static void
+document_scalar(Reader *reader, DocNode *node, char *token, JsonTokenType type)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->page->context);
+
+	if (node->role == NODE_NEXT)
+	{
+		reader->page->next_known = true;
+		if (type == JSON_TOKEN_STRING && token[0])
+			reader->page->next = pstrdup(token);
+	}
+	else if (node->role == NODE_LAST && type == JSON_TOKEN_STRING && token[0])
+		reader->page->last = pstrdup(token);
+	else if (node->role == NODE_DATA && type == JSON_TOKEN_NULL && reader->depth == 1)
+		reader->saw_data = true;
+	if (node->is_total && (type == JSON_TOKEN_NUMBER || type == JSON_TOKEN_STRING))
+	{
+		char	   *end;
+		long long	total = strtoll(token, &end, 10);
+
+		if (end != token && *end == '\0' && total >= 0)
+			reader->page->total = total;
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static TpmJsonResult
+scalar(void *state, char *token, JsonTokenType type)
+{
+	Reader	   *reader = state;
+	Frame	   *frame;
+	DocNode	   *node;
+
+	if (reader->depth == 0)
+		not_a_document(reader, "It is a bare JSON value.");
+	frame = &reader->stack[reader->depth - 1];
+	if (frame->is_array)
+	{
+		if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
+			not_a_document(reader, "\"data\" holds something that is no resource object.");
+		TPM_JSON_OK;
+	}
+	node = reader->pending;
+	reader->pending = NULL;
+	if (frame->node == NULL)
+		TPM_JSON_OK;
+	if (frame->node->linkage != NIL && reader->in_resource && node && type != JSON_TOKEN_NULL)
+		linkage_member(reader, frame->node, node->name, token, type);
+	if (node == NULL)
+		TPM_JSON_OK;
+	if (reader->in_resource)
+		resource_scalar(reader, node, token, type);
+	else if (frame->node->role == NODE_INCLUDED && reader->depth == 3)
+	{
+		if (strcmp(node->name, "id") == 0)
+			reader->included_id = pstrdup(token);
+		else if (strcmp(node->name, "type") == 0)
+			reader->included_type = pstrdup(token);
+	}
+	else
+		document_scalar(reader, node, token, type);
+	TPM_JSON_OK;
+}
+
+/* ----- compound documents ----- */
+
+static IncludedResource *
+find_included(Reader *reader, const char *type, const char *id)
+{
+	ListCell   *lc;
+
+	foreach(lc, reader->included)
+	{
+		IncludedResource *resource = lfirst(lc);
+
+		if (strcmp(resource->id, id) == 0 && (type == NULL || strcmp(resource->type, type) == 0))
+			return resource;
+	}
+	return NULL;
+}
+
+static void
+fill_from_included(Reader *reader, const TpmColumn *column, IncludedResource *resource)
+{
+	char	   *text = pnstrdup(resource->json, resource->len);
+	Jsonb	   *jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	JsonbContainer *at = &jb->root;
+	JsonbValue	buffer;
+	JsonbValue *value = getKeyJsonValueFromContainer(at, "attributes", 10, &buffer);
+	ListCell   *lc;
+	StringInfoData json;
+
+	for_each_from(lc, column->path, 1)
+	{
+		char	   *name = strVal(lfirst(lc));
+
+		if (value == NULL || value->type != jbvBinary)
+			return;
+		at = value->val.binary.data;
+		value = getKeyJsonValueFromContainer(at, name, strlen(name), &buffer);
+	}
+	if (value == NULL || value->type == jbvNull)
+		return;
+	mark_seen(reader, list_make1_int(column->attnum));
+	if (value->type == jbvString)
+		store_value(reader, column->attnum, pnstrdup(value->val.string.val, value->val.string.len),
+					JSON_TOKEN_STRING, NULL, 0);
+	else if (value->type == jbvNumeric)
+		store_value(reader, column->attnum,
+					DatumGetCString(DirectFunctionCall1(numeric_out,
+														NumericGetDatum(value->val.numeric))),
+					JSON_TOKEN_NUMBER, NULL, 0);
+	else if (value->type == jbvBool)
+		store_value(reader, column->attnum, value->val.boolean ? "true" : "false",
+					value->val.boolean ? JSON_TOKEN_TRUE : JSON_TOKEN_FALSE, NULL, 0);
+	else
+	{
+		initStringInfo(&json);
+		JsonbToCString(&json, value->val.binary.data, value->val.binary.len);
+		store_value(reader, column->attnum, NULL, JSON_TOKEN_INVALID, json.data, json.len);
+	}
+}
+
+static void
+fill_waiting_rows(Reader *reader)
+{
+	TpmDecoder *decoder = reader->decoder;
+	int			natts = decoder->tupdesc->natts;
+	ListCell   *lc,
+			   *lc2;
+	int			row = 0;
+
+	foreach(lc, reader->waiting)
+	{
+		WaitingRow *waiting = lfirst(lc);
+		TpmRow	   *slot = &reader->page->rows[row++];
+		int			n = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		reader->values = palloc(natts * sizeof(Datum));
+		reader->nulls = palloc(natts * sizeof(bool));
+		heap_deform_tuple(slot->tuple, decoder->tupdesc, reader->values, reader->nulls);
+		foreach(lc2, decoder->included)
+		{
+			const TpmColumn *column = &decoder->table->columns[lfirst_int(lc2) - 1];
+			IncludedResource *resource = NULL;
+
+			if (waiting->linked_id[n])
+				resource = find_included(reader, waiting->linked_type[n], waiting->linked_id[n]);
+			if (resource)
+				fill_from_included(reader, column, resource);
+			n++;
+		}
+		slot->tuple = form_row(decoder->tupdesc, reader->values, reader->nulls);
+	}
+}
+
+/* ----- entry ----- */
+
+static TpmPage *
+new_page(Reader *reader)
+{
+	TpmPage    *page = palloc0(sizeof(TpmPage));
+
+	page->total = -1;
+	page->context = CurrentMemoryContext;
+	reader->space = 128;
+	page->rows = palloc(reader->space * sizeof(TpmRow));
+	return page;
+}
+
+static void
+parse(Reader *reader)
+{
+	JsonSemAction action = {
+		.semstate = reader,
+		.object_start = object_start,
+		.object_end = object_end,
+		.array_start = array_start,
+		.array_end = array_end,
+		.object_field_start = field_start,
+		.scalar = scalar,
+	};
+	JsonParseErrorType error = pg_parse_json(reader->lex, &action);
+
+	if (error != JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("the answer to %s is not a JSON:API document", reader->where),
+				 errdetail_internal("%s", json_errdetail(error, reader->lex))));
+	if (!reader->saw_data)
+		not_a_document(reader, "It has no top-level member \"data\".");
+}
+
+TpmPage *
+tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz received,
+				  const char *where)
+{
+	Reader	   *reader = palloc0(sizeof(Reader));
+	int			nestlevel = 0;
+
+	reader->decoder = decoder;
+	reader->where = where;
+	reader->received = received;
+	reader->page = new_page(reader);
+	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
+	body = tpm_document_text(body, &len, decoder->table->opt.invalid_characters, where);
+	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding());
+
+	if (decoder->needs_settings)
+		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);
+	parse(reader);
+	MemoryContextSwitchTo(reader->page->context);
+	if (reader->waiting != NIL)
+		fill_waiting_rows(reader);
+	if (decoder->needs_settings)
+		tpm_settings_restore(nestlevel);
+	MemoryContextDelete(reader->scratch);
+	return reader->page;
+}

@@ -1,0 +1,93 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.h
+ *		JSON:API documents as rows, links, totals and errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_DOCUMENT_H
+#define TPM_DOCUMENT_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "nodes/bitmapset.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "option.h"
+
+/* compiled once a scan: which member leads to which column */
+typedef struct TpmDecoder TpmDecoder;
+
+typedef struct TpmRow
+{
+	HeapTuple	tuple;
+	uint64		idhash;			/* of type and id; 0 if the resource has no id */
+} TpmRow;
+
+/*
+ * One document.  Lives in the memory context it was read in, with everything
+ * it points to.
+ */
+typedef struct TpmPage
+{
+	MemoryContext context;
+	bool		is_list;		/* "data" was an array */
+	int			nrows;
+	TpmRow	   *rows;
+	bool		next_known;		/* links.next was there, perhaps null */
+	char	   *next;			/* links.next as given, NULL if none or null */
+	char	   *last;			/* links.last as given, NULL */
+	int64		total;			/* -1: none */
+	Bitmapset  *seen;			/* attnums whose member stood in some resource */
+	Size		bytes;			/* of all tuples, for accounting */
+} TpmPage;
+
+/*
+ * needed: attnums to decode (all others read NULL); NULL means every column.
+ * The decoder lives in the current memory context and points into table and
+ * tupdesc.
+ */
+extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed);
+
+/* a column named in the path: what this request's path holds for it */
+extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value);
+
+/*
+ * Reads a document of resources (JSON:API 1.0, section 7) in one pass.  The
+ * page and its rows are allocated in the current memory context.  body must
+ * be zero-terminated at body[len].
+ *
+ * Raises HV00M if this is no JSON:API document, and the type's own SQLSTATE,
+ * with resource, column and value in the CONTEXT, if a value does not fit.
+ */
+extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
+								  TimestampTz received, const char *where);
+
+/*
+ * The body as text of the database's encoding, checked; may be body itself.
+ * What PostgreSQL's text cannot hold is an error or is replaced, as
+ * invalid_characters (TpmInvalidCharacters) says.
+ */
+extern char *tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where);
+
+/* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
+typedef struct TpmApiError
+{
+	char	   *status;
+	char	   *code;
+	char	   *title;
+	char	   *detail;
+	char	   *pointer;
+} TpmApiError;
+
+/* the error objects of an answer; NIL if it holds none.  Does not throw. */
+extern List *tpm_document_errors(const char *body, size_t len);
+
+/* a small JSON object as jsonb, NULL if the text is no JSON object */
+extern Jsonb *tpm_json_object(const char *body, size_t len);
+
+/* a member of an object as text (strings, numbers, booleans), else NULL */
+extern char *tpm_json_member(Jsonb *object, const char *name);
+
+#endif							/* TPM_DOCUMENT_H */

@@ -1,0 +1,172 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.c
+ *		Answers that are no success, as the errors of the reference.
+ *
+ * One place maps statuses to SQLSTATEs.  The API's own words are carried on;
+ * what was sent in headers or bodies never is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+
+#include "client.h"
+#include "document.h"
+#include "url.h"
+
+/* an HTML page or a stack trace helps nobody beyond this */
+#define TPM_MAX_WORDS 400
+
+static void
+add_words(StringInfo all, const char *words)
+{
+	if (words == NULL || words[0] == '\0')
+		return;
+	if (all->len > 0)
+		appendStringInfoString(all, "; ");
+	appendStringInfoString(all, words);
+}
+
+static char *
+words_of_error(const TpmApiError *error)
+{
+	StringInfoData all;
+
+	initStringInfo(&all);
+	add_words(&all, error->title);
+	if (error->detail && (error->title == NULL || strcmp(error->detail, error->title) != 0))
+	{
+		if (all.len > 0)
+			appendStringInfoString(&all, ": ");
+		appendStringInfoString(&all, error->detail);
+	}
+	if (error->pointer)
+		appendStringInfo(&all, " (%s)", error->pointer);
+	if (all.len == 0 && error->code)
+		appendStringInfoString(&all, error->code);
+	return all.data;
+}
+
+/* plain text answers are words too, unless they are a page */
+static char *
+plain_words(const TpmAnswer *answer)
+{
+	size_t		len = Min(answer->len, TPM_MAX_WORDS);
+	char	   *text;
+
+	while (len > 0 && isspace((unsigned char) answer->body[len - 1]))
+		len--;
+	if (len == 0 || answer->body[0] == '<' || answer->body[0] == '{')
+		return NULL;
+	len = pg_encoding_mbcliplen(PG_UTF8, answer->body, answer->len, len);
+	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, answer->body, len) != len ||
+		memchr(answer->body, '\0', len))
+		return NULL;
+	text = pnstrdup(answer->body, len);
+	return pg_any_to_server(text, len, PG_UTF8);
+}
+
+char *
+tpm_answer_words(const TpmAnswer *answer)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	StringInfoData all;
+	ListCell   *lc;
+
+	if (errors == NIL)
+		return plain_words(answer);
+	initStringInfo(&all);
+	foreach(lc, errors)
+		add_words(&all, words_of_error(lfirst(lc)));
+	return all.len > 0 ? all.data : NULL;
+}
+
+static int
+state_of_status(int status)
+{
+	switch (status)
+	{
+		case 400:
+		case 409:
+		case 422:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case 401:
+			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+		case 403:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case 404:
+			return ERRCODE_FDW_TABLE_NOT_FOUND;
+		case 429:
+			return ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
+		default:
+			break;
+	}
+	if (status >= 500)
+		return ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION;
+	if (status >= 300 && status <= 399)
+		return ERRCODE_FDW_UNABLE_TO_CREATE_REPLY;
+	return ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION;
+}
+
+static const char *
+hint_of_status(int status, const char *words)
+{
+	if (words && strstr(asc_tolower(words, strlen(words)), "invalid ip address"))
+		return "The API lets in only the addresses on its allow-list; ask Diligent to add this machine's public IPv4 address.";
+	switch (status)
+	{
+		case 401:
+			return "Check the credentials in the user mapping.";
+		case 403:
+			return "The caller must be a System Administrator, and its address on the API's allow-list.";
+		case 404:
+			return "Check the options base_url and resource.";
+		case 406:
+		case 415:
+			return "Check the option media_type.";
+		case 429:
+			return "Another client uses up the limit; lower rate_limit_per_second or rate_limit_per_hour, or raise tpm_fdw.max_wait.";
+		case 400:
+			return "Check the options that name filters, order and paging.";
+		default:
+			return NULL;
+	}
+}
+
+/* never followed: the token would go where the answer says */
+static void
+raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
+{
+	char	   *target = answer->location
+		? tpm_url_resolve(session->server->opt.base_url, answer->location) : NULL;
+	char	   *origin = target ? tpm_url_origin(target) : NULL;
+	bool		https_twin = origin && strncmp(session->server->opt.base_url, "http://", 7) == 0 &&
+		strncmp(origin, "https://", 8) == 0;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("%s was redirected", request),
+			 errdetail("Status %d to %s; redirects are never followed.", answer->status,
+					   origin ? origin : "an address that cannot be read"),
+			 https_twin ? errhint("Use https:// in base_url.")
+			 : errhint("Set base_url to where the API really is.")));
+}
+
+void
+tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
+{
+	char	   *words = tpm_answer_words(answer);
+	const char *hint = hint_of_status(answer->status, words);
+
+	if (answer->status >= 300 && answer->status <= 399)
+		raise_redirect(session, request, answer);
+	ereport(ERROR,
+			(errcode(state_of_status(answer->status)),
+			 errmsg("%s was answered with status %d", request, answer->status),
+			 words ? errdetail("%s", words) : 0,
+			 hint ? errhint("%s", hint) : 0));
+	pg_unreachable();
+}

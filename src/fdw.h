@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * fdw.h
+ *		The SQL side: planner and executor callbacks, and what a plan holds.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_FDW_CALLBACKS_H
+#define TPM_FDW_CALLBACKS_H
+
+#include "commands/explain.h"
+#include "foreign/fdwapi.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+
+#include "import.h"
+#include "option.h"
+#include "shippable.h"
+
+/* planner units that one request costs */
+#define TPM_REQUEST_COST 100.0
+
+/* where an answer rests on the API's order, a page is never smaller */
+#define TPM_MIN_ORDERED_PAGE 20
+
+/*
+ * ForeignScan.fdw_private: node trees only, since plans are copied and kept.
+ * fdw_exprs holds the values of the conditions, one for each, a NULL Const
+ * where a condition has none.
+ */
+typedef enum TpmPrivate
+{
+	TPM_PRIV_RELATION,			/* Integer: OID of the foreign table */
+	TPM_PRIV_CONDITIONS,		/* IntList: attnum, op, verdict of each */
+	TPM_PRIV_VERDICTS,			/* IntList: TpmVerdict of each plan qual */
+	TPM_PRIV_ORDER,				/* IntList: attnum, descending, nulls first of each key */
+	TPM_PRIV_STOP,				/* IntList: plan quals that end an ordered scan */
+	TPM_PRIV_COLUMNS,			/* IntList: attnums to fetch */
+	TPM_PRIV_CHECKED,			/* IntList: attnums whose member must exist */
+	TPM_PRIV_FLAGS,				/* Integer: TPM_PLAN_* */
+	TPM_PRIV_WANTED,			/* Float: rows that will be wanted, 0 all */
+	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
+	TPM_PRIV_COUNT				/* how many there are */
+} TpmPrivate;
+
+/* the plan reads the list to its end, whatever its rows are */
+#define TPM_PLAN_READS_ALL		0x01
+/* a first page smaller than page_size is enough */
+#define TPM_PLAN_SMALL_PAGE		0x02
+/* the answer is the number of rows */
+#define TPM_PLAN_COUNTS			0x04
+/* a path without a value for its {placeholder}: an error once it is chosen */
+#define TPM_PLAN_IMPOSSIBLE		0x08
+
+/* RelOptInfo.fdw_private */
+typedef struct TpmRelation
+{
+	TpmTable   *table;
+	List	   *conditions;		/* of TpmCondition *, of the base restrictions */
+	double		tuples;			/* rows of the whole table */
+	double		sent_rows;		/* rows the API is expected to give for what is sent */
+	bool		has_placeholder;
+	bool		placeholders_given; /* by the base restrictions */
+	bool		all_exact;		/* every restriction is an exact condition */
+	Bitmapset  *columns;		/* attnums to fetch */
+} TpmRelation;
+
+/* plan.c */
+extern void tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid);
+extern void tpm_get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid);
+extern ForeignScan *tpm_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreigntableid,
+								 ForeignPath *best_path, List *tlist, List *scan_clauses,
+								 Plan *outer_plan);
+
+/* cost.c */
+extern void tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation);
+extern double tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows);
+extern void tpm_estimate_cost(const TpmTable *table, double requests, double rows, Cost *startup,
+							  Cost *total);
+
+/* scan.c */
+extern void tpm_begin_scan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *tpm_iterate_scan(ForeignScanState *node);
+extern void tpm_rescan_scan(ForeignScanState *node);
+extern void tpm_end_scan(ForeignScanState *node);
+
+/* explain.c */
+extern void tpm_explain_scan(ForeignScanState *node, ExplainState *es);
+
+#endif							/* TPM_FDW_CALLBACKS_H */

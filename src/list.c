@@ -1,0 +1,362 @@
+/*-------------------------------------------------------------------------
+ *
+ * list.c
+ *		Paging: one list of the API from its first page to its last.
+ *
+ * Owns where the next page is, which ids have been seen, and when a list is
+ * complete.  A list moves while it is paged: a row that moved back is seen
+ * twice and left out the second time; one that moved forward past the cursor
+ * is noticed by the total, where the API gives one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "counters.h"
+#include "list.h"
+#include "url.h"
+
+typedef struct IdEntry
+{
+	uint64		hash;
+	char		status;
+} IdEntry;
+
+#define SH_PREFIX idset
+#define SH_ELEMENT_TYPE IdEntry
+#define SH_KEY_TYPE uint64
+#define SH_KEY hash
+#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+struct TpmList
+{
+	TpmSession *session;
+	const TpmTable *table;
+	TpmDecoder *decoder;
+	TpmRequest *request;
+	bool		reads_all;
+	MemoryContext context;
+	MemoryContext page_context;
+	MemoryContext body_context;
+	TpmPosition position;
+	char	   *url;			/* of the next page, NULL when complete */
+	idset_hash *ids;			/* resources seen */
+	idset_hash *urls;			/* links followed */
+	int64		distinct;
+	int64		anonymous;		/* resources without an id */
+	int			first_page_rows;
+	int64		total;			/* the last one told, -1 none */
+	int			pages;
+	bool		again;			/* a second reading, for what the first missed */
+	bool		restarted;		/* begun again: known resources come first */
+};
+
+TpmList *
+tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, TpmRequest *request,
+			  bool reads_all)
+{
+	TpmList    *list = palloc0(sizeof(TpmList));
+
+	list->session = session;
+	list->table = table;
+	list->decoder = decoder;
+	list->request = request;
+	list->reads_all = reads_all;
+	list->total = -1;
+	list->context = CurrentMemoryContext;
+	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
+	list->body_context = AllocSetContextCreate(list->context, "tpm_fdw call", ALLOCSET_SMALL_SIZES);
+	list->ids = idset_create(list->context, 128, NULL);
+	list->urls = idset_create(list->context, 16, NULL);
+	list->url = tpm_request_url(table, request, &list->position);
+	return list;
+}
+
+int
+tpm_list_pages(const TpmList *list)
+{
+	return list->pages;
+}
+
+/* false if it was there already */
+static bool
+remember(idset_hash *set, uint64 hash)
+{
+	bool		found;
+
+	idset_insert(set, hash, &found);
+	return !found;
+}
+
+void
+tpm_list_remember(TpmList *list, uint64 idhash)
+{
+	if (idhash == 0)
+		list->anonymous++;
+	else if (remember(list->ids, idhash))
+		list->distinct++;
+}
+
+void
+tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
+{
+	cursor->url = list->url;
+	cursor->position = list->position;
+	cursor->first_page_rows = list->first_page_rows;
+	cursor->page_size = list->request->page_size;
+	cursor->total = list->total;
+	cursor->again = list->again;
+	cursor->restarted = list->restarted;
+}
+
+void
+tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
+{
+	MemoryContext old;
+
+	if (cursor->position.page == 0 && cursor->url == NULL)
+		return;
+	old = MemoryContextSwitchTo(list->context);
+	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
+	MemoryContextSwitchTo(old);
+	list->position = cursor->position;
+	list->pages = Max(list->pages, cursor->position.page);
+	list->first_page_rows = cursor->first_page_rows;
+	list->request->page_size = cursor->page_size;
+	list->total = cursor->total;
+	list->again = cursor->again;
+	list->restarted = cursor->restarted;
+}
+
+static uint64
+hash_text(const char *text)
+{
+	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
+}
+
+static void
+raise_bad_link(TpmList *list, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("foreign table %s: the link to the next page cannot be followed", list->table->name),
+			 errdetail("%s", detail),
+			 errhint("The option links_origin \"rebase\" is for an API that names an inner host.")));
+}
+
+/* path and query of a link, on our own origin */
+static char *
+rebase(TpmList *list, const char *url)
+{
+	const char *path = strstr(url, "://");
+
+	path = path ? strchr(path + 3, '/') : NULL;
+	return psprintf("%s%s", list->session->server->origin, path ? path : "/");
+}
+
+/* links.next is a URI reference (RFC 3986, section 4.1) */
+static char *
+follow_link(TpmList *list, const char *current, const char *next)
+{
+	char	   *url = tpm_url_resolve(current, next);
+
+	if (url == NULL)
+		raise_bad_link(list, "It is no http or https address.");
+	if (strcmp(tpm_url_origin(url), list->session->server->origin) != 0)
+	{
+		if (list->table->opt.links_origin == TPM_LINKS_STRICT)
+			raise_bad_link(list, psprintf("It leads to %s, and the token goes to %s only.",
+										  tpm_url_origin(url), list->session->server->origin));
+		url = rebase(list, url);
+	}
+	return url;
+}
+
+/* where pages are computed: is there another one? */
+static bool
+more_by_count(TpmList *list, TpmPage *page, int received)
+{
+	if (received == 0)
+		return false;
+	if (page->next != NULL)
+		return true;
+	if (page->next_known)
+		return false;
+	if (page->total >= 0)
+		return list->position.rows < page->total;
+	/* a server may give less than asked, but then on every page */
+	return list->pages == 1 ? true : received >= list->first_page_rows;
+}
+
+static void
+find_next(TpmList *list, TpmPage *page, int received)
+{
+	MemoryContext old = MemoryContextSwitchTo(list->context);
+	char	   *current = list->url;
+
+	list->url = NULL;
+	list->position.page++;
+	list->position.rows += received;
+	if (page->is_list)
+	{
+		if (list->table->opt.pagination == TPM_PAGE_LINKS)
+		{
+			if (page->next)
+				list->url = follow_link(list, current, page->next);
+		}
+		else if (more_by_count(list, page, received))
+			list->url = tpm_request_url(list->table, list->request, &list->position);
+	}
+	pfree(current);
+	MemoryContextSwitchTo(old);
+}
+
+/* keeps the rows that are new in this list */
+static void
+drop_repeated(TpmList *list, TpmPage *page)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < page->nrows; i++)
+	{
+		uint64		hash = page->rows[i].idhash;
+
+		if (hash == 0)
+			list->anonymous++;
+		else if (!remember(list->ids, hash))
+			continue;
+		else
+			list->distinct++;
+		page->rows[kept++] = page->rows[i];
+	}
+	page->nrows = kept;
+}
+
+/* begins the list again; what was returned is known by its ids */
+static void
+start_again(TpmList *list)
+{
+	MemoryContext old = MemoryContextSwitchTo(list->context);
+
+	list->restarted = true;
+	memset(&list->position, 0, sizeof(list->position));
+	list->urls = idset_create(list->context, 16, NULL);
+	list->url = tpm_request_url(list->table, list->request, &list->position);
+	MemoryContextSwitchTo(old);
+}
+
+/* 413: the page was too large; numbers of smaller pages mean other rows */
+static void
+halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
+{
+	if (list->request->page_size <= 1 || list->anonymous > 0 || list->request->by_id)
+		tpm_raise_status(list->session, name, answer);
+	list->request->page_size /= 2;
+	start_again(list);
+}
+
+/*
+ * The list has ended.  Rows that moved forward past the cursor while it was
+ * read have never been seen: the total tells, and a second reading finds them.
+ */
+static void
+compare_with_total(TpmList *list)
+{
+	if (list->url != NULL || list->total < 0 || list->anonymous > 0 || list->request->by_id ||
+		list->pages < 2 || list->distinct >= list->total)
+		return;
+	if (!list->again)
+	{
+		list->again = true;
+		start_again(list);
+		return;
+	}
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("foreign table %s: the API announced " INT64_FORMAT " rows, " INT64_FORMAT " were received",
+					list->table->name, list->total, list->distinct),
+			 errdetail("The list has changed while it was read.")));
+}
+
+static void
+admit_the_rest(TpmList *list, TpmPage *page, int received)
+{
+	int64		pages;
+
+	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
+		return;
+	pages = (page->total + received - 1) / received;
+	tpm_client_admit(list->session, pages - 1);
+}
+
+static TpmPage *
+fetch_page(TpmList *list)
+{
+	TpmAnswer  *answer;
+	TpmPage    *page;
+	char	   *name;
+	MemoryContext old;
+
+	MemoryContextReset(list->page_context);
+	MemoryContextReset(list->body_context);
+	old = MemoryContextSwitchTo(list->body_context);
+	if (!remember(list->urls, hash_text(list->url)))
+		raise_bad_link(list, "It was followed before: the list has no end.");
+	name = tpm_call_name("GET", list->url);
+	answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);
+	if (answer->status == 413)
+	{
+		halve_page(list, answer, name);
+		MemoryContextSwitchTo(old);
+		return NULL;
+	}
+	if (answer->status == 404 && list->request->by_id)
+	{
+		list->url = NULL;
+		MemoryContextSwitchTo(old);
+		return NULL;
+	}
+	if (answer->status < 200 || answer->status > 299)
+		tpm_raise_status(list->session, name, answer);
+	MemoryContextSwitchTo(list->page_context);
+	page = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, name);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(list->body_context);
+	return page;
+}
+
+TpmPage *
+tpm_list_next(TpmList *list)
+{
+	while (list->url != NULL)
+	{
+		TpmPage    *page = fetch_page(list);
+		int			received;
+
+		if (page == NULL)
+			continue;
+		received = page->nrows;
+		list->pages++;
+		if (list->pages == 1)
+			list->first_page_rows = received;
+		if (page->total >= 0)
+			list->total = page->total;
+		drop_repeated(list, page);
+		find_next(list, page, received);
+		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
+			raise_bad_link(list, "A page brought only resources that earlier pages had.");
+		admit_the_rest(list, page, received);
+		compare_with_total(list);
+		if (page->nrows > 0)
+			return page;
+	}
+	return NULL;
+}

@@ -1,0 +1,58 @@
+/*-------------------------------------------------------------------------
+ *
+ * list.h
+ *		One list of the API, page by page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_LIST_H
+#define TPM_LIST_H
+
+#include "client.h"
+#include "document.h"
+#include "request.h"
+
+typedef struct TpmList TpmList;
+
+/* where a list goes on; plain data, so that another backend can take it up */
+typedef struct TpmListCursor
+{
+	char	   *url;			/* of the next page; NULL: the list is complete, or
+								 * not begun if position.page is 0 */
+	TpmPosition position;
+	int			first_page_rows;
+	int			page_size;
+	int64		total;			/* -1: none told */
+	bool		again;
+	bool		restarted;
+} TpmListCursor;
+
+/*
+ * Begins to read; nothing is sent before tpm_list_next().  The list lives in
+ * the current memory context.  reads_all: the caller will take every page, so
+ * a list that cannot be finished is refused before its second request.
+ */
+extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
+							  TpmRequest *request, bool reads_all);
+
+/*
+ * The next page with at least one row, or NULL at the end.  It is valid until
+ * the next call.  Resources seen before in this list are left out of it; a
+ * page that brings nothing new, a repeated link and a link to another origin
+ * are errors (HV00M).
+ */
+extern TpmPage *tpm_list_next(TpmList *list);
+
+/* pages received */
+extern int	tpm_list_pages(const TpmList *list);
+
+/* where the list stands; the text points into the list */
+extern void tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor);
+
+/* goes on where another reader has stopped; a cursor not begun changes nothing */
+extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
+
+/* a resource that another reader received */
+extern void tpm_list_remember(TpmList *list, uint64 idhash);
+
+#endif							/* TPM_LIST_H */

@@ -1,0 +1,26 @@
+/*-------------------------------------------------------------------------
+ *
+ * retry.h
+ *		How long to wait before a request is tried again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_RETRY_H
+#define TPM_RETRY_H
+
+#include "client.h"
+
+/*
+ * Microseconds to wait before try number attempt + 1: what Retry-After says
+ * (RFC 9110, section 10.2.3: seconds or a date; never more than an hour), else
+ * exponential with jitter.
+ */
+extern int64 tpm_retry_pause(int attempt, const char *retry_after);
+
+/* seconds that a Retry-After asks for, from 0 to an hour; -1 if it is neither form */
+extern int64 tpm_retry_after_seconds(const char *value, pg_time_t now);
+
+/* false when the tries have taken long enough altogether */
+extern bool tpm_retry_time_left(int64 began_us, const TpmOptions *opt);
+
+#endif							/* TPM_RETRY_H */

@@ -1,0 +1,411 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.c
+ *		A plan at run time: rows into slots, rescan.
+ *
+ * Values are evaluated at the first row, never at start-up: InitPlans are not
+ * linked yet when BeginForeignScan runs.  The rows of one set of values are
+ * kept in a tuplestore when they may be asked for again, so that a rescan
+ * with the same values sends nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+
+#include "compat.h"
+#include "scan.h"
+#include "tpm_fdw.h"
+
+/* results of different values that a scan keeps for a rescan */
+#define TPM_MAX_RESULTS 256
+
+/* a page this long shows every member that there is */
+#define TPM_TELLING_PAGE 20
+
+void
+tpm_begin_scan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	EState	   *estate = node->ss.ps.state;
+	TpmScan    *scan = palloc0(sizeof(TpmScan));
+
+	node->fdw_state = scan;
+	scan->table = tpm_get_table(intVal(list_nth(plan->fdw_private, TPM_PRIV_RELATION)));
+	scan->flags = intVal(list_nth(plan->fdw_private, TPM_PRIV_FLAGS));
+	scan->columns = list_nth(plan->fdw_private, TPM_PRIV_COLUMNS);
+	scan->checked = list_nth(plan->fdw_private, TPM_PRIV_CHECKED);
+	scan->conditions = tpm_plan_conditions(plan, &scan->nconditions);
+	scan->userid = tpm_scan_user(&node->ss);
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+
+	for (int i = 0; i < scan->nconditions; i++)
+		scan->conditions[i].state = ExecInitExpr(scan->conditions[i].expr, &node->ss.ps);
+	scan->tupdesc = RelationGetDescr(node->ss.ss_currentRelation);
+	scan->ask_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw scan",
+											  ALLOCSET_DEFAULT_SIZES);
+	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);
+	scan->owner = CurrentResourceOwner;
+	scan->kept = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsMinimalTuple);
+	scan->result_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw results",
+												 ALLOCSET_SMALL_SIZES);
+}
+
+/* ----- starting ----- */
+
+static Bitmapset *
+needed_columns(TpmScan *scan)
+{
+	Bitmapset  *needed = bms_make_singleton(0);
+	ListCell   *lc;
+
+	/* member 0 keeps "none" apart from "all", which is NULL */
+	foreach(lc, scan->columns)
+		needed = bms_add_member(needed, lfirst_int(lc));
+	return needed;
+}
+
+static void
+connect_scan(ForeignScanState *node, TpmScan *scan)
+{
+	EState	   *estate = node->ss.ps.state;
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+
+	scan->session = tpm_session_create(scan->table->server, scan->table, scan->userid,
+									   tpm_statement_of(estate));
+	scan->session->progress = tpm_progress_start(scan->table->relid, "scan");
+	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+evaluate(ForeignScanState *node, TpmScan *scan)
+{
+	ExprContext *econtext = node->ss.ps.ps_ExprContext;
+	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
+
+	for (int i = 0; i < scan->nconditions; i++)
+		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
+	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls);
+}
+
+static TpmResult *
+find_result(TpmScan *scan, const char *key)
+{
+	for (TpmResult *result = scan->results; result; result = result->next)
+		if (result->complete && strcmp(result->key, key) == 0)
+			return result;
+	return NULL;
+}
+
+static void
+drop_result(TpmScan *scan, TpmResult *result)
+{
+	for (TpmResult **at = &scan->results; *at; at = &(*at)->next)
+	{
+		if (*at == result)
+		{
+			*at = result->next;
+			break;
+		}
+	}
+	tuplestore_end(result->rows);
+	pfree(result->key);
+	pfree(result);
+}
+
+static void
+drop_oldest(TpmScan *scan)
+{
+	int			n = 0;
+	TpmResult  *last = NULL;
+
+	for (TpmResult *result = scan->results; result; result = result->next, n++)
+		last = result;
+	if (n >= TPM_MAX_RESULTS)
+		drop_result(scan, last);
+}
+
+/* where the rows that are read now are kept */
+static void
+begin_result(TpmScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->result_context);
+	ResourceOwner owner = CurrentResourceOwner;
+	TpmResult  *result = palloc0(sizeof(TpmResult));
+
+	drop_oldest(scan);
+	/* a spilled file must outlive a savepoint in which the portal is fetched */
+	CurrentResourceOwner = scan->owner;
+	result->rows = tuplestore_begin_heap(false, false, work_mem);
+	CurrentResourceOwner = owner;
+	result->key = pstrdup(scan->ask->key);
+	result->next = scan->results;
+	scan->results = result;
+	scan->filling = result;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+start(ForeignScanState *node, TpmScan *scan)
+{
+	MemoryContext old;
+	TpmResult  *known;
+
+	if (scan->session == NULL)
+		connect_scan(node, scan);
+	MemoryContextReset(scan->ask_context);
+	old = MemoryContextSwitchTo(scan->ask_context);
+	evaluate(node, scan);
+	MemoryContextSwitchTo(old);
+	scan->next_request = 0;
+	scan->list = NULL;
+	scan->page = NULL;
+	scan->at_end = false;
+	scan->filling = NULL;
+	scan->replaying = false;
+	known = find_result(scan, scan->ask->key);
+	if (known)
+	{
+		scan->replaying = true;
+		scan->filling = known;
+		tuplestore_rescan(known->rows);
+	}
+	else if (scan->keeps_results)
+		begin_result(scan);
+}
+
+/* ----- rows ----- */
+
+static void
+set_placeholders(TpmScan *scan, char **texts)
+{
+	for (int i = 0; i < scan->table->natts; i++)
+	{
+		const TpmColumn *column = &scan->table->columns[i];
+		Oid			function,
+					ioparam;
+
+		if (column->kind != TPM_COL_PLACEHOLDER || texts[i] == NULL)
+			continue;
+		getTypeInputInfo(column->type, &function, &ioparam);
+		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
+									OidInputFunctionCall(function, texts[i], ioparam, column->typmod));
+	}
+}
+
+static bool
+next_list(TpmScan *scan)
+{
+	MemoryContext old;
+
+	if (scan->next_request >= list_length(scan->ask->requests))
+		return false;
+	old = MemoryContextSwitchTo(scan->ask_context);
+	set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
+	scan->list = tpm_list_open(scan->session, scan->table, scan->decoder,
+							   list_nth(scan->ask->requests, scan->next_request),
+							   (scan->flags & TPM_PLAN_READS_ALL) != 0);
+	scan->next_request++;
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+static bool
+was_seen(TpmScan *scan, AttrNumber attnum)
+{
+	TpmLearnt	learnt;
+
+	return tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt) &&
+		attnum < 256 && (learnt.seen_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64)));
+}
+
+static void
+missing_member(TpmScan *scan, const TpmColumn *column)
+{
+	int			mode = scan->table->opt.missing_attribute;
+	int			level = ERROR;
+
+	if (mode == TPM_MISSING_NULL)
+		return;
+	if (mode == TPM_MISSING_WARN && !list_member_int(scan->checked, column->attnum))
+	{
+		if (scan->warned_missing)
+			return;
+		scan->warned_missing = true;
+		level = WARNING;
+	}
+	ereport(level,
+			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+			 errmsg("no resource of %s has the member that column \"%s\" is mapped to",
+					scan->table->name, column->name),
+			 errdetail("Member \"%s\" is on none of %d resources.", tpm_request_member(column)
+					   ? tpm_request_sort_name(column) : column->name, scan->page->nrows),
+			 errhint("Correct the column's option attribute, relationship or pointer, or set missing_attribute to \"null\".")));
+}
+
+static bool
+has_member(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_ATTRIBUTE || column->kind == TPM_COL_RELATIONSHIP ||
+		column->kind == TPM_COL_POINTER;
+}
+
+/* a wrong name must not look like an empty column */
+static void
+check_members(TpmScan *scan)
+{
+	uint64		seen[4] = {0};
+	bool		anything_new = false;
+	int			bit = -1;
+	ListCell   *lc;
+
+	while ((bit = bms_next_member(scan->page->seen, bit)) >= 0)
+	{
+		if (bit < 256)
+			seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
+		if (!was_seen(scan, bit))
+			anything_new = true;
+	}
+	if (anything_new)
+		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
+	if (scan->page->nrows < TPM_TELLING_PAGE)
+		return;
+	foreach(lc, scan->columns)
+	{
+		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
+
+		if (has_member(column) && !bms_is_member(column->attnum, scan->page->seen) &&
+			!was_seen(scan, column->attnum))
+			missing_member(scan, column);
+	}
+}
+
+/* what a complete list without conditions says about the table */
+static void
+learn_size(TpmScan *scan)
+{
+	if (scan->nconditions == 0 && scan->page->total >= 0)
+		tpm_learnt_total(scan->table->relid, scan->table->options_hash, scan->page->total);
+}
+
+static void
+report_progress(TpmScan *scan)
+{
+	scan->rows += scan->page->nrows;
+	scan->pages++;
+	tpm_progress_update(scan->session->progress, scan->session->requests,
+						scan->session->statement->expected, scan->rows, 0);
+}
+
+/* true if scan->page holds a row that has not been returned */
+static bool
+next_page(TpmScan *scan)
+{
+	for (;;)
+	{
+		if (scan->list == NULL && !next_list(scan))
+			return false;
+		scan->page = tpm_list_next(scan->list);
+		scan->row = 0;
+		if (scan->page == NULL)
+		{
+			scan->list = NULL;
+			continue;
+		}
+		check_members(scan);
+		learn_size(scan);
+		report_progress(scan);
+		return true;
+	}
+}
+
+static TupleTableSlot *
+replay(TpmScan *scan, TupleTableSlot *slot)
+{
+	if (tuplestore_gettupleslot(scan->filling->rows, true, false, scan->kept))
+		ExecCopySlot(slot, scan->kept);
+	return slot;
+}
+
+static void
+end_of_rows(TpmScan *scan)
+{
+	scan->at_end = true;
+	if (scan->filling)
+		scan->filling->complete = true;
+	tpm_progress_end(scan->session->progress);
+	scan->session->progress = NULL;
+	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows, 0);
+}
+
+TupleTableSlot *
+tpm_iterate_scan(ForeignScanState *node)
+{
+	TpmScan    *scan = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	TpmRow	   *row;
+
+	ExecClearTuple(slot);
+	if (scan->ask == NULL)
+		start(node, scan);
+	if (scan->replaying)
+		return replay(scan, slot);
+	if (scan->at_end)
+		return slot;
+	if (scan->page == NULL || scan->row >= scan->page->nrows)
+	{
+		if (!next_page(scan))
+		{
+			end_of_rows(scan);
+			return slot;
+		}
+	}
+	row = &scan->page->rows[scan->row++];
+	ExecStoreHeapTuple(row->tuple, slot, false);
+	if (scan->filling)
+		tuplestore_puttupleslot(scan->filling->rows, slot);
+	return slot;
+}
+
+void
+tpm_rescan_scan(ForeignScanState *node)
+{
+	TpmScan    *scan = node->fdw_state;
+
+	if (scan->ask == NULL)
+		return;
+	/* whoever asks twice may ask a third time */
+	scan->keeps_results = true;
+	if (scan->filling && !scan->filling->complete)
+		drop_result(scan, scan->filling);
+	scan->filling = NULL;
+	scan->ask = NULL;
+	scan->page = NULL;
+	scan->list = NULL;
+}
+
+void
+tpm_end_scan(ForeignScanState *node)
+{
+	TpmScan    *scan = node->fdw_state;
+
+	if (scan == NULL)
+		return;
+	if (scan->session)
+		tpm_progress_end(scan->session->progress);
+	while (scan->results)
+		drop_result(scan, scan->results);
+	if (scan->ask_context)
+		MemoryContextDelete(scan->ask_context);
+}

@@ -1,0 +1,47 @@
+/*-------------------------------------------------------------------------
+ *
+ * shared.h
+ *		The segment in shared memory and its locks.
+ *
+ * Lowest layer: nothing here waits, talks to the network or reads a catalog.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_SHARED_H
+#define TPM_SHARED_H
+
+#include "storage/lwlock.h"
+
+/*
+ * One module's part of the segment.  size and the tranche's name are asked for
+ * when PostgreSQL sizes shared memory; init is called once at start (found is
+ * false) and makes the part usable.  tranche is for LWLockInitialize() of
+ * locks inside the part.  A new module is one line in shared.c.
+ */
+typedef struct TpmSharedArea
+{
+	const char *tranche;
+	Size		(*size) (void);
+	void		(*init) (void *area, int tranche, bool found);
+} TpmSharedArea;
+
+/* called by _PG_init, only under process_shared_preload_libraries_in_progress */
+extern void tpm_shared_install_hooks(void);
+
+/*
+ * Raises 55000 with the line to add to postgresql.conf when the library was
+ * not preloaded.  To be called before anything below is used.
+ */
+extern void tpm_shared_require(void);
+
+/* true when shared state exists; never throws */
+extern bool tpm_shared_available(void);
+
+/* a 64-bit hash keyed with a random key made at postmaster start: secrets
+ * never stand in shared memory in a form that can be guessed offline */
+extern uint64 tpm_keyed_hash(const void *data, size_t len);
+
+/* microseconds on CLOCK_MONOTONIC, the clock of every limit and wait */
+extern int64 tpm_monotonic_us(void);
+
+#endif							/* TPM_SHARED_H */

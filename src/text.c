@@ -1,0 +1,255 @@
+/*-------------------------------------------------------------------------
+ *
+ * text.c
+ *		Bodies as text of the database's encoding, and small JSON answers.
+ *
+ * Owns what happens to characters that PostgreSQL's text cannot hold, and the
+ * reading of documents that are not rows: errors and token answers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "document.h"
+
+/* an error body is read for its words; more than this is not words */
+#define TPM_MAX_ERROR_BODY	(256 * 1024)
+
+/* U+FFFD REPLACEMENT CHARACTER, as UTF-8 and as a JSON escape */
+#define REPLACEMENT_UTF8	"\xEF\xBF\xBD"
+#define REPLACEMENT_ESCAPE	"\\ufffd"
+
+/* \uXXXX at s: its value, or -1 */
+static int
+escaped_unit(const char *s, const char *end)
+{
+	int			value = 0;
+
+	if (end - s < 6 || s[0] != '\\' || s[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++)
+	{
+		char		c = s[i];
+
+		if (c >= '0' && c <= '9')
+			value = value * 16 + (c - '0');
+		else if (c >= 'a' && c <= 'f')
+			value = value * 16 + (c - 'a' + 10);
+		else if (c >= 'A' && c <= 'F')
+			value = value * 16 + (c - 'A' + 10);
+		else
+			return -1;
+	}
+	return value;
+}
+
+/*
+ * Copies the escape sequence at s.  A NUL or half a surrogate pair, which
+ * PostgreSQL's JSON lexer refuses, becomes the replacement character.
+ */
+static const char *
+copy_escape(StringInfo out, const char *s, const char *end)
+{
+	int			unit = escaped_unit(s, end);
+	int			low;
+
+	if (unit < 0)
+	{
+		int			n = Min(2, end - s);
+
+		appendBinaryStringInfo(out, s, n);
+		return s + n;
+	}
+	if (unit >= 0xD800 && unit <= 0xDBFF)
+	{
+		low = escaped_unit(s + 6, end);
+		if (low >= 0xDC00 && low <= 0xDFFF)
+		{
+			appendBinaryStringInfo(out, s, 12);
+			return s + 12;
+		}
+	}
+	if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
+		appendStringInfoString(out, REPLACEMENT_ESCAPE);
+	else
+		appendBinaryStringInfo(out, s, 6);
+	return s + 6;
+}
+
+static char *
+replace_invalid(char *body, size_t *len)
+{
+	const char *s = body;
+	const char *end = body + *len;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	enlargeStringInfo(&out, *len);
+	while (s < end)
+	{
+		int			n;
+
+		if (*s == '\\')
+		{
+			s = copy_escape(&out, s, end);
+			continue;
+		}
+		n = pg_utf_mblen((const unsigned char *) s);
+		if (*s == '\0' || n > end - s || !pg_utf8_islegal((const unsigned char *) s, n))
+		{
+			appendStringInfoString(&out, REPLACEMENT_UTF8);
+			s++;
+			continue;
+		}
+		appendBinaryStringInfo(&out, s, n);
+		s += n;
+	}
+	*len = out.len;
+	return out.data;
+}
+
+char *
+tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where)
+{
+	char	   *converted;
+	int			good;
+
+	if (invalid_characters == TPM_INVALID_REPLACE)
+		body = replace_invalid(body, len);
+	else
+	{
+		good = pg_encoding_verifymbstr(PG_UTF8, body, *len);
+		if ((size_t) good != *len)
+			ereport(ERROR,
+					(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+					 errmsg("the answer to %s is not valid UTF-8", where),
+					 errdetail("The first invalid byte is number %d.", good + 1),
+					 errhint("Set the option invalid_characters to \"replace\" to read it all the same.")));
+	}
+
+	/* JSON is UTF-8 (RFC 8259, section 8.1), whatever the database is */
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return body;
+	converted = pg_any_to_server(body, *len, PG_UTF8);
+	if (converted != body)
+		*len = strlen(converted);
+	return converted;
+}
+
+/*
+ * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
+ */
+static bool
+is_sound_json(const char *body, size_t len)
+{
+	JsonLexContext *lex;
+
+	if (len == 0 || len > TPM_MAX_ERROR_BODY ||
+		(size_t) pg_encoding_verifymbstr(PG_UTF8, body, len) != len)
+		return false;
+	for (size_t i = 0, depth = 0; i < len; i++)
+	{
+		if ((body[i] == '{' || body[i] == '[') && ++depth > 100)
+			return false;
+		if ((body[i] == '}' || body[i] == ']') && depth > 0)
+			depth--;
+	}
+	lex = tpm_make_lexer(body, len, PG_UTF8);
+	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+}
+
+Jsonb *
+tpm_json_object(const char *body, size_t len)
+{
+	size_t		size = len;
+	char	   *text;
+	Jsonb	   *jb;
+
+	if (body == NULL || !is_sound_json(body, len))
+		return NULL;
+	text = replace_invalid(unconstify(char *, body), &size);
+	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
+		text = pg_any_to_server(text, size, PG_UTF8);
+	jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	return JB_ROOT_IS_OBJECT(jb) ? jb : NULL;
+}
+
+static char *
+value_text(JsonbValue *value)
+{
+	if (value == NULL)
+		return NULL;
+	switch (value->type)
+	{
+		case jbvString:
+			return pnstrdup(value->val.string.val, value->val.string.len);
+		case jbvNumeric:
+			return DatumGetCString(DirectFunctionCall1(numeric_out,
+													   NumericGetDatum(value->val.numeric)));
+		case jbvBool:
+			return pstrdup(value->val.boolean ? "true" : "false");
+		default:
+			return NULL;
+	}
+}
+
+static char *
+container_member(JsonbContainer *container, const char *name)
+{
+	JsonbValue	buffer;
+
+	return value_text(getKeyJsonValueFromContainer(container, name, strlen(name), &buffer));
+}
+
+char *
+tpm_json_member(Jsonb *object, const char *name)
+{
+	return container_member(&object->root, name);
+}
+
+static TpmApiError *
+read_error(JsonbContainer *object)
+{
+	TpmApiError *error = palloc0(sizeof(TpmApiError));
+	JsonbValue	buffer;
+	JsonbValue *source = getKeyJsonValueFromContainer(object, "source", 6, &buffer);
+
+	error->status = container_member(object, "status");
+	error->code = container_member(object, "code");
+	error->title = container_member(object, "title");
+	error->detail = container_member(object, "detail");
+	if (source && source->type == jbvBinary && JsonContainerIsObject(source->val.binary.data))
+		error->pointer = container_member(source->val.binary.data, "pointer");
+	return error;
+}
+
+List *
+tpm_document_errors(const char *body, size_t len)
+{
+	Jsonb	   *jb = tpm_json_object(body, len);
+	JsonbValue	buffer;
+	JsonbValue *errors;
+	List	   *result = NIL;
+
+	if (jb == NULL)
+		return NIL;
+	errors = getKeyJsonValueFromContainer(&jb->root, "errors", 6, &buffer);
+	if (errors == NULL || errors->type != jbvBinary ||
+		!JsonContainerIsArray(errors->val.binary.data))
+		return NIL;
+	for (uint32 i = 0; i < JsonContainerSize(errors->val.binary.data); i++)
+	{
+		JsonbValue *error = getIthJsonbValueFromContainer(errors->val.binary.data, i);
+
+		if (error->type == jbvBinary && JsonContainerIsObject(error->val.binary.data))
+			result = lappend(result, read_error(error->val.binary.data));
+	}
+	return result;
+}

@@ -1,0 +1,209 @@
+/*-------------------------------------------------------------------------
+ *
+ * tpm_fdw.c
+ *		The handler, the settings and what happens when the library is loaded.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "fdw.h"
+#include "shared.h"
+#include "tpm_fdw.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+PG_FUNCTION_INFO_V1(tpm_fdw_handler);
+
+int			tpm_cache_size_kb = 256 * 1024;
+int			tpm_max_budgets = 64;
+int			tpm_max_tokens = 256;
+int			tpm_request_log_size = 1000;
+int			tpm_enabled = TPM_ENABLED_ON;
+double		tpm_rate_limit_share = 1.0;
+int			tpm_cache_ttl = -1;
+int			tpm_cache_stale = 0;
+int			tpm_max_wait = 30000;
+int			tpm_max_requests = 200;
+double		tpm_leave_free = 0.1;
+int			tpm_max_writes = 100;
+bool		tpm_dry_run = false;
+int			tpm_journal_keep = 90 * 86400;
+bool		tpm_journal_values = true;
+bool		tpm_log_requests = false;
+int			tpm_hour = 3600;
+
+static char *rate_limit_share_text;
+static char *leave_free_text;
+static bool preloaded = false;
+
+static const struct config_enum_entry enabled_values[] = {
+	{"on", TPM_ENABLED_ON, false},
+	{"true", TPM_ENABLED_ON, true},
+	{"yes", TPM_ENABLED_ON, true},
+	{"1", TPM_ENABLED_ON, true},
+	{"read", TPM_ENABLED_READ, false},
+	{"off", TPM_ENABLED_OFF, false},
+	{"false", TPM_ENABLED_OFF, true},
+	{"no", TPM_ENABLED_OFF, true},
+	{"0", TPM_ENABLED_OFF, true},
+	{NULL, 0, false}
+};
+
+bool
+tpm_preloaded(void)
+{
+	return preloaded;
+}
+
+/* PostgreSQL's settings know no percentages: a number from 0 to 100, with or without % */
+static bool
+check_percentage(char **newval, void **extra, GucSource source)
+{
+	char	   *end;
+	double		value;
+	double	   *fraction;
+
+	errno = 0;
+	value = strtod(*newval, &end);
+	if (end == *newval || errno != 0 || !(value >= 0 && value <= 100))
+	{
+		GUC_check_errdetail("It is a number from 0 to 100, with or without \"%%\".");
+		return false;
+	}
+	while (*end == ' ')
+		end++;
+	if (*end == '%')
+		end++;
+	while (*end == ' ')
+		end++;
+	if (*end != '\0')
+	{
+		GUC_check_errdetail("It is a number from 0 to 100, with or without \"%%\".");
+		return false;
+	}
+	fraction = tpm_guc_malloc(sizeof(double));
+	if (fraction == NULL)
+		return false;
+	*fraction = value / 100;
+	*extra = fraction;
+	return true;
+}
+
+static void
+assign_rate_limit_share(const char *newval, void *extra)
+{
+	tpm_rate_limit_share = *(double *) extra;
+}
+
+static void
+assign_leave_free(const char *newval, void *extra)
+{
+	tpm_leave_free = *(double *) extra;
+}
+
+/* context postmaster: may be defined only while the postmaster starts */
+static void
+define_postmaster_settings(void)
+{
+	DefineCustomIntVariable("tpm_fdw.cache_size", "Size of the shared cache of rows.", NULL,
+							&tpm_cache_size_kb, 256 * 1024, 0, MAX_KILOBYTES, PGC_POSTMASTER,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.max_budgets", "Request budgets that are kept at the same time.",
+							NULL, &tpm_max_budgets, 64, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.max_tokens", "Access tokens that are kept at the same time.",
+							NULL, &tpm_max_tokens, 256, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.request_log_size", "Requests shown in tpm_fdw_requests.", NULL,
+							&tpm_request_log_size, 1000, 0, 1000000, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
+}
+
+static void
+define_administrator_settings(void)
+{
+	DefineCustomEnumVariable("tpm_fdw.enabled", "Whether requests are sent: on, read (no writes), off.",
+							 NULL, &tpm_enabled, TPM_ENABLED_ON, enabled_values, PGC_SIGHUP, 0, NULL,
+							 NULL, NULL);
+	DefineCustomStringVariable("tpm_fdw.rate_limit_share",
+							   "Part of every rate limit that this instance may use.", NULL,
+							   &rate_limit_share_text, "100%", PGC_SIGHUP, 0, check_percentage,
+							   assign_rate_limit_share, NULL);
+	DefineCustomIntVariable("tpm_fdw.journal_keep", "How long the journal of writes is kept.", NULL,
+							&tpm_journal_keep, 90 * 86400, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL,
+							NULL, NULL);
+	DefineCustomBoolVariable("tpm_fdw.journal_values", "Whether the journal holds values.", NULL,
+							 &tpm_journal_values, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tpm_fdw.log_requests", "Logs each request.", NULL, &tpm_log_requests,
+							 false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.hour", "Length of the hour that limits are counted in, for tests.",
+							NULL, &tpm_hour, 3600, 1, 3600, PGC_SUSET,
+							GUC_UNIT_S | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL, NULL, NULL);
+}
+
+static void
+define_user_settings(void)
+{
+	DefineCustomIntVariable("tpm_fdw.cache_ttl",
+							"How old an answer may be; -1 follows the option, 0 bypasses the cache.",
+							NULL, &tpm_cache_ttl, -1, -1, INT_MAX / 1000, PGC_USERSET, GUC_UNIT_S,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.cache_stale",
+							"How old an answer may be when no new one can be had.", NULL,
+							&tpm_cache_stale, 0, 0, INT_MAX / 1000, PGC_USERSET, GUC_UNIT_S, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("tpm_fdw.max_wait",
+							"The longest single wait for a free slot; -1 is no limit.", NULL,
+							&tpm_max_wait, 30000, -1, INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("tpm_fdw.max_requests",
+							"The most requests one statement may send to read; 0 is no limit.", NULL,
+							&tpm_max_requests, 200, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tpm_fdw.leave_free",
+							   "Part of the hour's limit that larger statements do not touch.", NULL,
+							   &leave_free_text, "10%", PGC_USERSET, 0, check_percentage,
+							   assign_leave_free, NULL);
+	DefineCustomIntVariable("tpm_fdw.max_writes",
+							"The most resources one statement may create or change; 0 is no limit.",
+							NULL, &tpm_max_writes, 100, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tpm_fdw.dry_run", "Shows writes instead of sending them.", NULL,
+							 &tpm_dry_run, false, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+void
+_PG_init(void)
+{
+	preloaded = process_shared_preload_libraries_in_progress;
+	if (preloaded)
+		define_postmaster_settings();
+	define_administrator_settings();
+	define_user_settings();
+	MarkGUCPrefixReserved(TPM_NAME);
+	if (preloaded)
+		tpm_shared_install_hooks();
+}
+
+Datum
+tpm_fdw_handler(PG_FUNCTION_ARGS)
+{
+	FdwRoutine *routine = makeNode(FdwRoutine);
+
+	routine->GetForeignRelSize = tpm_get_rel_size;
+	routine->GetForeignPaths = tpm_get_paths;
+	routine->GetForeignPlan = tpm_get_plan;
+	routine->BeginForeignScan = tpm_begin_scan;
+	routine->IterateForeignScan = tpm_iterate_scan;
+	routine->ReScanForeignScan = tpm_rescan_scan;
+	routine->EndForeignScan = tpm_end_scan;
+	routine->ExplainForeignScan = tpm_explain_scan;
+	routine->ImportForeignSchema = tpm_import_foreign_schema;
+	PG_RETURN_POINTER(routine);
+}

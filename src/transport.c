@@ -1,0 +1,713 @@
+/*-------------------------------------------------------------------------
+ *
+ * transport.c
+ *		libcurl inside PostgreSQL's event loop.
+ *
+ * Owns the backend's multi handle, its connections, the pool of easy handles
+ * and the sockets they wait for.  Knows nothing of tokens, budgets, retries
+ * or documents.  The only file that includes curl.h.
+ *
+ * libcurl calls back into this file: no callback throws, palloc's or waits.
+ * What it has to say is left in the transfer and raised by the caller.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "option.h"
+#include "shared.h"
+#include "transport.h"
+#include "url.h"
+
+/* more header bytes than any honest server sends */
+#define TPM_MAX_HEADER_BYTES	(256 * 1024)
+
+/* handles kept for later transfers; each keeps its TLS sessions */
+#define TPM_IDLE_HANDLES		8
+
+/* connections kept open between statements */
+#define TPM_IDLE_CONNECTIONS	8
+
+typedef struct TpmSocket
+{
+	curl_socket_t fd;
+	int			what;			/* CURL_POLL_* */
+} TpmSocket;
+
+/* the part of a transfer that libcurl's callbacks work on */
+typedef struct TpmRunning
+{
+	TpmTransfer pub;			/* what the caller sees; first */
+	const TpmHttpSpec *spec;
+	CURL	   *easy;
+	struct curl_slist *headers;
+	MemoryContextCallback callback;
+	size_t		body_space;
+	size_t		header_bytes;
+	size_t		body_sent;
+	bool		too_large;
+	bool		no_slot;
+	bool		repeated;
+	bool		forbidden;
+	char		curl_error[CURL_ERROR_SIZE];
+} TpmRunning;
+
+static CURLM *multi = NULL;
+static CURL *idle[TPM_IDLE_HANDLES];
+static int	n_idle = 0;
+static TpmSocket *sockets = NULL;
+static int	n_sockets = 0;
+static int	max_sockets = 0;
+static bool sockets_changed = true;
+static int64 curl_timer = PG_INT64_MAX; /* when libcurl wants to be called */
+static WaitEventSet *wait_set = NULL;
+
+/*
+ * libcurl may start a resolver thread in any of its calls.  A signal handled
+ * by that thread would set a latch and run PostgreSQL's handlers in the wrong
+ * thread, so the thread must inherit a mask with everything blocked.
+ */
+static sigset_t saved_mask;
+
+static void
+enter_curl(void)
+{
+	sigset_t	all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved_mask);
+}
+
+static void
+leave_curl(void)
+{
+	pthread_sigmask(SIG_SETMASK, &saved_mask, NULL);
+}
+
+/* ----- callbacks of the multi handle ----- */
+
+static TpmSocket *
+find_socket(curl_socket_t fd)
+{
+	for (int i = 0; i < n_sockets; i++)
+		if (sockets[i].fd == fd)
+			return &sockets[i];
+	return NULL;
+}
+
+static int
+socket_changed(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
+{
+	TpmSocket  *known = find_socket(fd);
+
+	sockets_changed = true;
+	if (what == CURL_POLL_REMOVE)
+	{
+		if (known)
+			*known = sockets[--n_sockets];
+		return 0;
+	}
+	if (known == NULL)
+	{
+		if (n_sockets == max_sockets)
+		{
+			int			want = max_sockets ? max_sockets * 2 : 16;
+			TpmSocket  *more = realloc(sockets, want * sizeof(TpmSocket));
+
+			if (more == NULL)
+				return -1;
+			sockets = more;
+			max_sockets = want;
+		}
+		known = &sockets[n_sockets++];
+		known->fd = fd;
+	}
+	known->what = what;
+	return 0;
+}
+
+static int
+timer_changed(CURLM *m, long timeout_ms, void *userp)
+{
+	curl_timer = timeout_ms < 0 ? PG_INT64_MAX : tpm_monotonic_us() + timeout_ms * INT64CONST(1000);
+	return 0;
+}
+
+/* ----- callbacks of a transfer ----- */
+
+/* addresses that a server of an unprivileged owner must not reach */
+static bool
+address_is_private(const struct sockaddr *addr)
+{
+	if (addr->sa_family == AF_INET)
+	{
+		uint32		ip = ntohl(((const struct sockaddr_in *) addr)->sin_addr.s_addr);
+
+		return (ip >> 24) == 127 || (ip >> 24) == 0 || (ip >> 16) == 0xA9FE || (ip >> 28) >= 0xE;
+	}
+	if (addr->sa_family == AF_INET6)
+	{
+		const struct in6_addr *ip = &((const struct sockaddr_in6 *) addr)->sin6_addr;
+
+		if (IN6_IS_ADDR_V4MAPPED(ip))
+		{
+			struct sockaddr_in v4 = {.sin_family = AF_INET};
+
+			memcpy(&v4.sin_addr, &ip->s6_addr[12], 4);
+			return address_is_private((struct sockaddr *) &v4);
+		}
+		return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) ||
+			IN6_IS_ADDR_LINKLOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip);
+	}
+	return true;
+}
+
+static bool
+text_address_is_private(const char *text)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return address_is_private((struct sockaddr *) &v4);
+	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		return address_is_private((struct sockaddr *) &v6);
+	return true;
+}
+
+static curl_socket_t
+open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	TpmRunning *run = arg;
+	curl_socket_t fd;
+
+	if (!run->spec->private_ok && address_is_private(&address->addr))
+	{
+		run->forbidden = true;
+		return CURL_SOCKET_BAD;
+	}
+	if (!AcquireExternalFD())
+		return CURL_SOCKET_BAD;
+	fd = socket(address->family, address->socktype, address->protocol);
+	if (fd == CURL_SOCKET_BAD)
+		ReleaseExternalFD();
+	return fd;
+}
+
+static int
+close_socket(void *arg, curl_socket_t fd)
+{
+	ReleaseExternalFD();
+	return close(fd);
+}
+
+/*
+ * The connection is ready and the request is about to leave.  libcurl comes
+ * here a second time when it repeats a request by itself, because a reused
+ * connection was closed before the first byte of an answer: the server may
+ * have acted, and the repeat would take no slot, so it is refused.
+ */
+static int
+about_to_send(void *arg, char *primary_ip, char *local_ip, int primary_port, int local_port)
+{
+	TpmRunning *run = arg;
+
+	if (run->pub.sendings > 0)
+	{
+		run->repeated = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	/* a pooled connection may have been opened for a more trusted server */
+	if (!run->spec->private_ok && text_address_is_private(primary_ip))
+	{
+		run->forbidden = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	if (run->spec->departing && !run->spec->departing(run->spec->departing_arg))
+	{
+		run->no_slot = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	run->pub.sendings++;
+	return CURL_PREREQFUNC_OK;
+}
+
+static size_t
+receive_body(char *data, size_t size, size_t n, void *arg)
+{
+	TpmRunning *run = arg;
+	size_t		len = size * n;
+	size_t		need = run->pub.body_len + len + 1;
+
+	if (run->pub.body_len + len > (size_t) run->spec->max_body)
+	{
+		run->too_large = true;
+		return 0;
+	}
+	if (need > run->body_space)
+	{
+		size_t		space = Max(run->body_space * 2, 65536);
+		char	   *more;
+
+		while (space < need)
+			space *= 2;
+		more = realloc(run->pub.body, space);
+		if (more == NULL)
+		{
+			run->too_large = true;
+			return 0;
+		}
+		run->pub.body = more;
+		run->body_space = space;
+	}
+	memcpy(run->pub.body + run->pub.body_len, data, len);
+	run->pub.body_len += len;
+	run->pub.body[run->pub.body_len] = '\0';
+	return len;
+}
+
+/* the value of a header line, malloc'd and trimmed, if it is the named one */
+static bool
+keep_header(const char *line, size_t len, const char *name, char **value)
+{
+	size_t		name_len = strlen(name);
+
+	if (len <= name_len || line[name_len] != ':' || pg_strncasecmp(line, name, name_len) != 0)
+		return false;
+	line += name_len + 1;
+	len -= name_len + 1;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+		line++, len--;
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
+		len--;
+	free(*value);
+	*value = strndup(line, len);
+	return true;
+}
+
+static void
+forget_headers(TpmTransfer *pub)
+{
+	free(pub->content_type);
+	free(pub->etag);
+	free(pub->location);
+	free(pub->retry_after);
+	pub->content_type = pub->etag = pub->location = pub->retry_after = NULL;
+}
+
+static size_t
+receive_header(char *data, size_t size, size_t n, void *arg)
+{
+	TpmRunning *run = arg;
+	TpmTransfer *pub = &run->pub;
+	size_t		len = size * n;
+
+	run->header_bytes += len;
+	if (run->header_bytes > TPM_MAX_HEADER_BYTES)
+	{
+		run->too_large = true;
+		return 0;
+	}
+	/* a new status line: what came with a 1xx answer does not count */
+	if (len > 5 && strncmp(data, "HTTP/", 5) == 0)
+		forget_headers(pub);
+	else if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
+			 !keep_header(data, len, "ETag", &pub->etag) &&
+			 !keep_header(data, len, "Location", &pub->location))
+		keep_header(data, len, "Retry-After", &pub->retry_after);
+	return len;
+}
+
+static size_t
+send_body(char *buffer, size_t size, size_t n, void *arg)
+{
+	TpmRunning *run = arg;
+	size_t		len = Min(size * n, run->spec->body_len - run->body_sent);
+
+	memcpy(buffer, run->spec->body + run->body_sent, len);
+	run->body_sent += len;
+	return len;
+}
+
+/* ----- starting and ending ----- */
+
+static void
+start_libcurl(void)
+{
+	if (multi)
+		return;
+
+	/* libcurl's threads and TLS state do not survive a fork */
+	if (!IsUnderPostmaster)
+		elog(ERROR, "tpm_fdw cannot send requests outside a backend");
+
+	/* OpenSSL would write session keys to a file named by the environment */
+	unsetenv("SSLKEYLOGFILE");
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("could not initialize libcurl")));
+	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
+	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed);
+	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) TPM_IDLE_CONNECTIONS);
+}
+
+static void
+release(TpmRunning *run)
+{
+	if (run->easy)
+	{
+		enter_curl();
+		curl_multi_remove_handle(multi, run->easy);
+		if (n_idle < TPM_IDLE_HANDLES)
+		{
+			curl_easy_reset(run->easy);
+			idle[n_idle++] = run->easy;
+		}
+		else
+			curl_easy_cleanup(run->easy);
+		leave_curl();
+		run->easy = NULL;
+	}
+	curl_slist_free_all(run->headers);
+	run->headers = NULL;
+	free(run->pub.body);
+	run->pub.body = NULL;
+	forget_headers(&run->pub);
+}
+
+static void
+release_callback(void *arg)
+{
+	release(arg);
+}
+
+void
+tpm_transfer_end(TpmTransfer *transfer)
+{
+	release((TpmRunning *) transfer);
+}
+
+static void
+set_headers(TpmRunning *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, run->spec->headers)
+	{
+		struct curl_slist *more = curl_slist_append(run->headers, lfirst(lc));
+
+		if (more == NULL)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+		run->headers = more;
+	}
+	curl_easy_setopt(run->easy, CURLOPT_HTTPHEADER, run->headers);
+}
+
+static void
+set_security(TpmRunning *run)
+{
+	CURL	   *easy = run->easy;
+	const TpmHttpSpec *spec = run->spec;
+
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_UNRESTRICTED_AUTH, 0L);
+	curl_easy_setopt(easy, CURLOPT_PROXY, spec->proxy ? spec->proxy : "");
+	curl_easy_setopt(easy, CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
+	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+	if (spec->ca_file)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, spec->ca_file);
+	if (spec->client_cert)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, spec->client_cert);
+	if (spec->client_key)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, spec->client_key);
+}
+
+static void
+set_method(TpmRunning *run)
+{
+	CURL	   *easy = run->easy;
+	const TpmHttpSpec *spec = run->spec;
+
+	if (spec->body == NULL)
+	{
+		curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+		curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t) spec->max_body);
+		return;
+	}
+
+	/* a read function without a seek function: libcurl cannot rewind the body */
+	curl_easy_setopt(easy, CURLOPT_POST, 1L);
+	curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) spec->body_len);
+	curl_easy_setopt(easy, CURLOPT_READFUNCTION, send_body);
+	curl_easy_setopt(easy, CURLOPT_READDATA, run);
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, spec->method);
+}
+
+static void
+set_options(TpmRunning *run)
+{
+	CURL	   *easy = run->easy;
+	const TpmHttpSpec *spec = run->spec;
+
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, run);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, run->curl_error);
+	curl_easy_setopt(easy, CURLOPT_URL, spec->url);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) spec->connect_timeout);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) spec->request_timeout);
+	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, run);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, about_to_send);
+	curl_easy_setopt(easy, CURLOPT_PREREQDATA, run);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, run);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, run);
+	if (spec->ip_family != TPM_IP_ANY)
+		curl_easy_setopt(easy, CURLOPT_IPRESOLVE,
+						 (long) (spec->ip_family == TPM_IPV4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_V6));
+	set_security(run);
+	set_method(run);
+	set_headers(run);
+}
+
+TpmTransfer *
+tpm_transfer_start(const TpmHttpSpec *spec)
+{
+	TpmRunning *run = palloc0(sizeof(TpmRunning));
+
+	start_libcurl();
+	run->spec = spec;
+	run->callback.func = release_callback;
+	run->callback.arg = run;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &run->callback);
+
+	run->pub.started_us = tpm_monotonic_us();
+	if (spec->origin == NULL || strcmp(tpm_url_origin(spec->url), spec->origin) != 0)
+	{
+		run->pub.done = true;
+		run->pub.outcome = TPM_OUTCOME_FORBIDDEN;
+		strlcpy(run->pub.error, "the URL has another origin", sizeof(run->pub.error));
+		return &run->pub;
+	}
+
+	run->easy = n_idle > 0 ? idle[--n_idle] : curl_easy_init();
+	if (run->easy == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	set_options(run);
+	enter_curl();
+	curl_multi_add_handle(multi, run->easy);
+	leave_curl();
+	return &run->pub;
+}
+
+static TpmOutcome
+judge(TpmRunning *run, CURLcode code)
+{
+	if (run->too_large || code == CURLE_FILESIZE_EXCEEDED)
+		return TPM_OUTCOME_TOO_LARGE;
+	if (run->no_slot)
+		return TPM_OUTCOME_NO_SLOT;
+	if (run->repeated || (code == CURLE_SEND_FAIL_REWIND && run->pub.sendings > 0))
+		return TPM_OUTCOME_CONNECTION_DIED;
+	if (run->forbidden && run->pub.sendings == 0)
+		return TPM_OUTCOME_FORBIDDEN;
+	if (code == CURLE_OK)
+		return TPM_OUTCOME_ANSWERED;
+	return run->pub.sendings == 0 ? TPM_OUTCOME_NOT_SENT : TPM_OUTCOME_LOST;
+}
+
+static void
+finish(TpmRunning *run, CURLcode code)
+{
+	TpmTransfer *pub = &run->pub;
+	long		status = 0;
+	long		request_size = 0;
+	curl_off_t	in = 0;
+
+	curl_easy_getinfo(run->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(run->easy, CURLINFO_SIZE_DOWNLOAD_T, &in);
+	curl_easy_getinfo(run->easy, CURLINFO_REQUEST_SIZE, &request_size);
+	pub->status = (int) status;
+	pub->bytes_in = in + run->header_bytes;
+	pub->bytes_out = request_size + run->body_sent;
+	pub->ended_us = tpm_monotonic_us();
+	pub->outcome = judge(run, code);
+	pub->timed_out = (code == CURLE_OPERATION_TIMEDOUT);
+	pub->no_host = (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY);
+	pub->tls_failure = (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
+						code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
+						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
+	if (code != CURLE_OK)
+		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
+				sizeof(pub->error));
+	pub->done = true;
+}
+
+/* true if a transfer ended */
+static bool
+collect_finished(void)
+{
+	CURLMsg    *msg;
+	int			left;
+	bool		any = false;
+
+	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
+	{
+		TpmRunning *run;
+
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &run);
+		finish(run, msg->data.result);
+		any = true;
+	}
+	return any;
+}
+
+/* ----- waiting ----- */
+
+static void
+rebuild_wait_set(void)
+{
+	WaitEventSet *set;
+
+	if (!sockets_changed && wait_set)
+		return;
+	if (wait_set)
+	{
+		set = wait_set;
+		wait_set = NULL;
+		FreeWaitEventSet(set);
+	}
+	wait_set = tpm_create_wait_event_set(n_sockets + 2);
+	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	for (int i = 0; i < n_sockets; i++)
+	{
+		int			events = 0;
+
+		if (sockets[i].what & CURL_POLL_IN)
+			events |= WL_SOCKET_READABLE;
+		if (sockets[i].what & CURL_POLL_OUT)
+			events |= WL_SOCKET_WRITEABLE;
+		AddWaitEventToSet(wait_set, events, sockets[i].fd, NULL, NULL);
+	}
+	sockets_changed = false;
+}
+
+static uint32
+wait_event(TpmWaitReason reason)
+{
+#if PG_VERSION_NUM >= 170000
+	static const char *const names[] = {
+		[TPM_WAIT_ANSWER] = "TpmAnswer",
+		[TPM_WAIT_BUDGET] = "TpmBudget",
+		[TPM_WAIT_TOKEN] = "TpmToken",
+		[TPM_WAIT_RETRY] = "TpmRetry",
+		[TPM_WAIT_PAGE] = "TpmPage",
+	};
+	static uint32 events[lengthof(names)];
+
+	if (events[reason] == 0)
+		events[reason] = WaitEventExtensionNew(names[reason]);
+	return events[reason];
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+static void
+drive(const WaitEvent *event, int n)
+{
+	int			running;
+
+	enter_curl();
+	for (int i = 0; i < n; i++)
+	{
+		int			what = 0;
+
+		if (event[i].events & WL_SOCKET_READABLE)
+			what |= CURL_CSELECT_IN;
+		if (event[i].events & WL_SOCKET_WRITEABLE)
+			what |= CURL_CSELECT_OUT;
+		if (what)
+			curl_multi_socket_action(multi, event[i].fd, what, &running);
+	}
+	if (curl_timer <= tpm_monotonic_us())
+	{
+		curl_timer = PG_INT64_MAX;
+		curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	}
+	leave_curl();
+}
+
+static long
+timeout_ms(int64 until_us)
+{
+	int64		left;
+
+	until_us = Min(until_us, curl_timer);
+	if (until_us == PG_INT64_MAX)
+		return -1;
+	left = until_us - tpm_monotonic_us();
+	if (left <= 0)
+		return 0;
+	return (long) Min((left + 999) / 1000, INT_MAX);
+}
+
+void
+tpm_wait(TpmWaitReason reason, int64 until_us)
+{
+	WaitEvent	event[16];
+	int			n;
+
+	CHECK_FOR_INTERRUPTS();
+	start_libcurl();
+	for (;;)
+	{
+		drive(NULL, 0);
+		if (collect_finished())
+			return;
+		rebuild_wait_set();
+		n = WaitEventSetWait(wait_set, timeout_ms(until_us), event, lengthof(event),
+							 wait_event(reason));
+		for (int i = 0; i < n; i++)
+		{
+			if (event[i].events & WL_LATCH_SET)
+			{
+				ResetLatch(MyLatch);
+				CHECK_FOR_INTERRUPTS();
+				drive(event, n);
+				collect_finished();
+				return;
+			}
+		}
+		drive(event, n);
+		if (collect_finished() || until_us <= tpm_monotonic_us())
+			return;
+	}
+}
