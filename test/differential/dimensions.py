@@ -54,7 +54,7 @@ def whole_tables(session, target):
 
 def reading_questions(session, target):
     """The 14 questions of api.md section 4."""
-    return questions.queries(session, target.local, "common.erp_vendors")
+    return questions.queries(session, target.local, f"common.erp_vendors_{target.local}")
 
 
 def plain(env):

@@ -90,3 +90,128 @@ class Environment:
                     "tpm_fdw.leave_free": "0", **wanted}
         known = {row[0] for row in self.execute("SELECT name FROM pg_settings")}
         return {name: value for name, value in settings.items() if name in known}
+
+    def target(self, flavour, style="relative", records=RECORDS, server=None, fault=None):
+        """Foreign tables imported as `flavour`, over a sandbox that pages in `style`.
+
+        `flavour`: 'plain', 'trusted', or 'recheck' (trusted, but no filter is believed).
+        `server` are further options of the server, `fault` one that stands until close().
+        """
+        sandbox = self._sandbox(style, records, fault is not None)
+        options = {"page_size": PAGE_SIZE, **(server or {})}
+        key = (flavour, id(sandbox), tuple(sorted(options.items())))
+        if key not in self.targets:
+            self.targets[key] = self._import(flavour, sandbox, records, options)
+        target = self.targets[key]
+        if fault:
+            sandbox.fault(fault)
+        return target
+
+    def _sandbox(self, style, records, for_faults):
+        key = (style, records, for_faults)
+        if key not in self.sandboxes:
+            sandbox = tpmtest.Sandbox("--records", str(records), "--rate-per-second", "0",
+                                      "--rate-per-hour", "0", *STYLES[style])
+            sandbox.start()
+            self.sandboxes[key] = sandbox
+        return self.sandboxes[key]
+
+    def _import(self, flavour, sandbox, records, options):
+        """A server, a schema with its tables, the partitioned table, the model."""
+        number = len(self.targets)
+        schema, server = f"{flavour}_{number}", f"server_{number}"
+        tpmtest.setup_server(self.connection, sandbox, server, {
+            "rate_limit_per_second": "1000", "rate_limit_per_hour": "100000", **options})
+        self.execute(f"CREATE SCHEMA {schema}")
+        trust = "" if flavour == "plain" else "OPTIONS (trust 'exact')"
+        self.execute(f"IMPORT FOREIGN SCHEMA tpm FROM SERVER {server} INTO {schema} {trust}")
+        if flavour == "recheck":
+            self._believe_no_filter(schema)
+        local, names = self._copy(sandbox, records, schema)
+        self._create_partitioned(schema, server)
+        about = f"flavour {flavour}, sandbox {' '.join(sandbox.arguments)}, server {options}"
+        return Target(schema, local, self.copies[records][1], sandbox, about)
+
+    def _believe_no_filter(self, schema):
+        """Drop every filter_match, so that all filters are rechecked."""
+        for table, column in self.execute(
+                f"""SELECT c.relname, a.attname FROM pg_class c
+                    JOIN pg_attribute a ON a.attrelid = c.oid,
+                    pg_options_to_table(a.attfdwoptions) o
+                    WHERE c.relnamespace = '{schema}'::regnamespace
+                      AND o.option_name = 'filter_match'"""):
+            self.execute(f'ALTER FOREIGN TABLE {schema}.{table} ALTER COLUMN "{column}"'
+                         " OPTIONS (DROP filter_match)")
+
+    def _copy(self, sandbox, records, foreign_schema):
+        """The local copy for data of this size, its model, and the tables beside it."""
+        if records not in self.copies:
+            schema = f"local_{records}"
+            with self.connection.cursor() as cursor:
+                cursor.execute("BEGIN")
+                names = localcopy.create_local(cursor, sandbox.url, foreign_schema, schema)
+                cursor.execute("COMMIT")
+                parts = " UNION ALL ".join(
+                    f"SELECT '{name}'::text AS kind, {', '.join(PARTED)} FROM {schema}.{name}"
+                    for name in PARTITIONS)
+                cursor.execute(f"CREATE TABLE {schema}.parties AS {parts}")
+                cursor.execute(f"ANALYZE {schema}.parties")
+                self._create_common(cursor, schema)
+                cursor.execute("SET timezone = 'UTC'")
+                cursor.execute("SET datestyle = 'ISO'")
+                self.copies[records] = (schema, models.read_model(cursor, schema, names + ["parties"]))
+        return self.copies[records][0]
+
+    def _create_common(self, cursor, local):
+        """Ordinary tables that both sides share: keys to join with, times to ask from."""
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS common")
+        questions.create_erp_vendors(cursor, f"common.erp_vendors_{local}", local)
+        cursor.execute("SELECT to_regclass('common.probe') IS NOT NULL")
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute(
+            f"""CREATE TABLE common.probe AS
+                SELECT row_number() OVER (ORDER BY md5(key))::int AS n, key FROM (
+                    (SELECT id AS key FROM {local}.third_parties ORDER BY md5(id) LIMIT 20)
+                    UNION ALL (SELECT id FROM {local}.regions ORDER BY id LIMIT 5)
+                    UNION ALL (SELECT owner_id FROM {local}.third_parties ORDER BY id LIMIT 5)
+                    UNION ALL VALUES (''), ('nobody'), ('1'), ('1,2'), ('null'), (NULL), (' 1'),
+                                     ('1 '), ('../users/1'), ('%31')
+                ) keys"""
+        )
+        cursor.execute(
+            f"""CREATE TABLE common.watermark AS
+                SELECT unnest(percentile_disc(ARRAY[0.5, 0.9, 0.97]::float8[])
+                       WITHIN GROUP (ORDER BY updated_at)) AS seen FROM {local}.third_parties"""
+        )
+        cursor.execute("ANALYZE common.probe, common.watermark")
+
+    def _create_partitioned(self, schema, server):
+        """A partitioned table over two resources, told apart by the documents' own type."""
+        columns = ", ".join(
+            f"{name} {type_name}" for name, type_name in self.execute(
+                f"""SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+                    WHERE attrelid = '{schema}.third_parties'::regclass
+                      AND attname = ANY(ARRAY{PARTED!r}) ORDER BY attnum"""))
+        self.execute(f"CREATE TABLE {schema}.parties (kind text, {columns}) PARTITION BY LIST (kind)")
+        for name in PARTITIONS:
+            definition = ", ".join(
+                f"{column} {type_name} {options or ''}" for column, type_name, options in
+                self.execute(
+                    f"""SELECT attname, format_type(atttypid, atttypmod),
+                               (SELECT 'OPTIONS (' || string_agg(format('%I %L', option_name,
+                                option_value), ', ') || ')' FROM pg_options_to_table(attfdwoptions))
+                        FROM pg_attribute WHERE attrelid = '{schema}.{name}'::regclass
+                          AND attname = ANY(ARRAY{PARTED!r}) ORDER BY attnum"""))
+            table_options = "".join(
+                f", {option} $o${value}$o$" for option, value in self.execute(
+                    f"""SELECT option_name, option_value FROM pg_foreign_table,
+                               pg_options_to_table(ftoptions)
+                        WHERE ftrelid = '{schema}.{name}'::regclass
+                          AND option_name <> 'resource'"""))
+            self.execute(
+                f"""CREATE FOREIGN TABLE {schema}.parties_{name}
+                    (kind text OPTIONS (pointer '/type'), {definition})
+                    SERVER {server} OPTIONS (resource '/{name}'{table_options})""")
+            self.execute(f"ALTER TABLE {schema}.parties ATTACH PARTITION {schema}.parties_{name}"
+                         f" FOR VALUES IN ('{name}')")
