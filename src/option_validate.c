@@ -21,13 +21,10 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/varlena.h"
 
+#include "nearest.h"
 #include "option_internal.h"
 #include "url.h"
-
-/* a name further away than this is no misspelling */
-#define MAX_DISTANCE	4
 
 PG_FUNCTION_INFO_V1(tpm_fdw_validator);
 
@@ -79,28 +76,16 @@ elsewhere(const char *name)
 static const char *
 nearest_option(const char *name, int context)
 {
-	const char *best = NULL;
-	int			best_distance = MAX_DISTANCE + 1;
+	TpmNearest	nearest;
 	const TpmOptionDef *def;
 
-	if (strlen(name) >= NAMEDATALEN)
-		return NULL;
+	tpm_nearest_begin(&nearest, name);
 	for (int i = 0; (def = tpm_option_at(i)) != NULL; i++)
 	{
-		int			distance;
-
-		if (!(def->contexts & context))
-			continue;
-		distance = varstr_levenshtein_less_equal(name, strlen(name), def->name, strlen(def->name),
-												 1, 1, 1, best_distance, true);
-		/* half of the letters must be right, as in the hint for columns */
-		if (distance < best_distance && distance <= (int) strlen(name) / 2)
-		{
-			best = def->name;
-			best_distance = distance;
-		}
+		if (def->contexts & context)
+			tpm_nearest_offer(&nearest, def->name);
 	}
-	return best;
+	return nearest.best;
 }
 
 static void
