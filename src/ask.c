@@ -380,9 +380,22 @@ key_of(const TpmTable *table, TpmAsk *ask)
 	return key.data;
 }
 
+/* the whole table, whose rows answer every request; paths with columns have none */
+static TpmRequest *
+ask_everything(const TpmTable *table)
+{
+	char	   *path = tpm_request_path(table, NULL, false);
+
+	return path ? new_request(path, path, NIL, table->opt.page_size) : NULL;
+}
+
+/*
+ * With everything, one complete copy of the table is asked for instead
+ * (cache_scope 'table'), unless no row can match.
+ */
 TpmAsk *
 tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
-			  bool *nulls)
+			  bool *nulls, bool everything)
 {
 	TpmAsk	   *ask = palloc0(sizeof(TpmAsk));
 	List	   *sendable;
@@ -400,6 +413,13 @@ tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 	for (int i = 0; i < n; i++)
 		if (conditions[i].dropped)
 			ask->all_sent = false;
+	ask->everything = ask_everything(table);
+	if (everything && ask->everything && ask->requests != NIL)
+	{
+		ask->all_sent = (n == 0);
+		ask->requests = list_make1(ask->everything);
+		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
+	}
 	ask->key = key_of(table, ask);
 	return ask;
 }

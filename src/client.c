@@ -62,6 +62,8 @@ struct TpmCall
 	TpmAnswer	answer;
 };
 
+bool		(*tpm_waiting_hook) (void) = NULL;
+
 static TpmStatement *statements = NULL;
 
 /* ----- statements and sessions ----- */
@@ -141,7 +143,7 @@ name_token(TpmSession *session)
 	const char *parts[] = {
 		server->opt.base_url, server->opt.token_url, credential->client_id,
 		credential->client_secret, credential->client_secret_file, credential->token,
-		credential->token_file, server->opt.scope, server->opt.audience,
+		credential->token_file, credential->headers, server->opt.scope, server->opt.audience,
 		server->opt.token_parameters
 	};
 	StringInfoData all;
@@ -908,6 +910,8 @@ tpm_calls_wait(List *calls)
 			return;
 		}
 		tpm_progress_waiting(progress, waiting_words(reason));
+		if (tpm_waiting_hook && tpm_waiting_hook())
+			wake_us = Min(wake_us, tpm_monotonic_us() + INT64CONST(500000));
 		tpm_wait(reason, wake_us);
 	}
 }

@@ -104,6 +104,12 @@ extern int	tpm_call_waiting_for(const TpmCall *call);
 /* advances all calls of the list until the first of them is done */
 extern void tpm_calls_wait(List *calls);
 
+/*
+ * Called while this backend waits; true if it must be called again within
+ * half a second.  Set by the SQL side for what must show that it is alive.
+ */
+extern bool (*tpm_waiting_hook) (void);
+
 /* one GET from start to end */
 extern TpmAnswer *tpm_client_get(TpmSession *session, const char *url, int flags);
 

@@ -55,6 +55,17 @@ show_members(TpmScan *scan, ExplainState *es)
 		ExplainPropertyList("Members", names, es);
 }
 
+static char *
+cache_words(TpmScan *scan, ExplainState *es)
+{
+	if (!scan->cacheable || scan->age.ttl == 0)
+		return "off";
+	if (scan->hit_fetched != 0)
+		return es->timing ? psprintf("hit, age %lds", (long) ((GetCurrentTimestamp() - scan->hit_fetched) / USECS_PER_SEC))
+			: "hit";
+	return scan->not_kept ? "not kept" : "miss";
+}
+
 static void
 show_cost(TpmScan *scan, ExplainState *es)
 {
@@ -62,6 +73,8 @@ show_cost(TpmScan *scan, ExplainState *es)
 
 	ExplainPropertyInteger("Requests Sent", NULL, session ? session->requests : 0, es);
 	ExplainPropertyInteger("Pages", NULL, scan->pages, es);
+	if (session)
+		ExplainPropertyText("Cache", cache_words(scan, es), es);
 	if (session && session->retries > 0)
 		ExplainPropertyInteger("Retries", NULL, session->retries, es);
 	if (session && es->timing)

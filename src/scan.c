@@ -22,6 +22,7 @@
 #include "utils/resowner.h"
 
 #include "compat.h"
+#include "convert.h"
 #include "scan.h"
 #include "tpm_fdw.h"
 
@@ -62,11 +63,35 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 
 /* ----- starting ----- */
 
+/* may its rows be read by another session, under other settings? */
+static bool
+is_cacheable(const TpmTable *table)
+{
+	for (int i = 0; i < table->natts; i++)
+		if (table->columns[i].kind != TPM_COL_NONE && !tpm_type_is_direct(table->columns[i].type))
+			return false;
+	return true;
+}
+
+static void
+decide_cache(TpmScan *scan)
+{
+	scan->age.ttl = tpm_cache_ttl >= 0 ? tpm_cache_ttl : scan->table->opt.cache_ttl;
+	scan->age.per_hour = scan->table->opt.rate_limit_per_hour;
+	scan->age.stale = tpm_cache_stale;
+	scan->resource = tpm_cache_resource(scan->table->server->origin, scan->table->resource);
+	scan->cacheable = is_cacheable(scan->table);
+}
+
 static Bitmapset *
 needed_columns(TpmScan *scan)
 {
 	Bitmapset  *needed = bms_make_singleton(0);
 	ListCell   *lc;
+
+	/* what is kept for others must hold what they may ask for */
+	if (scan->cacheable && scan->age.ttl != 0)
+		return NULL;
 
 	/* member 0 keeps "none" apart from "all", which is NULL */
 	foreach(lc, scan->columns)
@@ -83,6 +108,7 @@ connect_scan(ForeignScanState *node, TpmScan *scan)
 	scan->session = tpm_session_create(scan->table->server, scan->table, scan->userid,
 									   tpm_statement_of(estate));
 	scan->session->progress = tpm_progress_start(scan->table->relid, "scan");
+	decide_cache(scan);
 	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
 	MemoryContextSwitchTo(old);
 }
@@ -96,7 +122,9 @@ evaluate(ForeignScanState *node, TpmScan *scan)
 
 	for (int i = 0; i < scan->nconditions; i++)
 		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
-	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls);
+	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
+							  scan->cacheable && scan->age.ttl != 0 &&
+							  scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
 }
 
 static TpmResult *
@@ -169,8 +197,7 @@ start(ForeignScanState *node, TpmScan *scan)
 	evaluate(node, scan);
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
-	scan->list = NULL;
-	scan->page = NULL;
+	scan->source = NULL;
 	scan->at_end = false;
 	scan->filling = NULL;
 	scan->replaying = false;
@@ -205,7 +232,7 @@ set_placeholders(TpmScan *scan, char **texts)
 }
 
 static bool
-next_list(TpmScan *scan)
+next_source(TpmScan *scan)
 {
 	MemoryContext old;
 
@@ -213,9 +240,7 @@ next_list(TpmScan *scan)
 		return false;
 	old = MemoryContextSwitchTo(scan->ask_context);
 	set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
-	scan->list = tpm_list_open(scan->session, scan->table, scan->decoder,
-							   list_nth(scan->ask->requests, scan->next_request),
-							   (scan->flags & TPM_PLAN_READS_ALL) != 0);
+	scan->source = tpm_source_open(scan, list_nth(scan->ask->requests, scan->next_request));
 	scan->next_request++;
 	MemoryContextSwitchTo(old);
 	return true;
@@ -231,7 +256,7 @@ was_seen(TpmScan *scan, AttrNumber attnum)
 }
 
 static void
-missing_member(TpmScan *scan, const TpmColumn *column)
+missing_member(TpmScan *scan, const TpmPage *page, const TpmColumn *column)
 {
 	int			mode = scan->table->opt.missing_attribute;
 	int			level = ERROR;
@@ -250,7 +275,7 @@ missing_member(TpmScan *scan, const TpmColumn *column)
 			 errmsg("no resource of %s has the member that column \"%s\" is mapped to",
 					scan->table->name, column->name),
 			 errdetail("Member \"%s\" is on none of %d resources.", tpm_request_member(column)
-					   ? tpm_request_sort_name(column) : column->name, scan->page->nrows),
+					   ? tpm_request_sort_name(column) : column->name, page->nrows),
 			 errhint("Correct the column's option attribute, relationship or pointer, or set missing_attribute to \"null\".")));
 }
 
@@ -263,14 +288,14 @@ has_member(const TpmColumn *column)
 
 /* a wrong name must not look like an empty column */
 static void
-check_members(TpmScan *scan)
+check_members(TpmScan *scan, const TpmPage *page)
 {
 	uint64		seen[4] = {0};
 	bool		anything_new = false;
 	int			bit = -1;
 	ListCell   *lc;
 
-	while ((bit = bms_next_member(scan->page->seen, bit)) >= 0)
+	while ((bit = bms_next_member(page->seen, bit)) >= 0)
 	{
 		if (bit < 256)
 			seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
@@ -279,54 +304,42 @@ check_members(TpmScan *scan)
 	}
 	if (anything_new)
 		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
-	if (scan->page->nrows < TPM_TELLING_PAGE)
+	if (page->nrows < TPM_TELLING_PAGE)
 		return;
 	foreach(lc, scan->columns)
 	{
 		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
 
-		if (has_member(column) && !bms_is_member(column->attnum, scan->page->seen) &&
+		if (has_member(column) && !bms_is_member(column->attnum, page->seen) &&
 			!was_seen(scan, column->attnum))
-			missing_member(scan, column);
+			missing_member(scan, page, column);
 	}
 }
 
-/* what a complete list without conditions says about the table */
-static void
-learn_size(TpmScan *scan)
+void
+tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
-	if (scan->nconditions == 0 && scan->page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, scan->page->total);
-}
-
-static void
-report_progress(TpmScan *scan)
-{
-	scan->rows += scan->page->nrows;
+	check_members(scan, page);
+	if (scan->nconditions == 0 && page->total >= 0)
+		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
 	tpm_progress_update(scan->session->progress, scan->session->requests,
 						scan->session->statement->expected, scan->rows, 0);
 }
 
-/* true if scan->page holds a row that has not been returned */
 static bool
-next_page(TpmScan *scan)
+next_row(TpmScan *scan)
 {
 	for (;;)
 	{
-		if (scan->list == NULL && !next_list(scan))
+		if (scan->source == NULL && !next_source(scan))
 			return false;
-		scan->page = tpm_list_next(scan->list);
-		scan->row = 0;
-		if (scan->page == NULL)
+		if (tpm_source_next(scan->source, &scan->tuple))
 		{
-			scan->list = NULL;
-			continue;
+			scan->rows++;
+			return true;
 		}
-		check_members(scan);
-		learn_size(scan);
-		report_progress(scan);
-		return true;
+		scan->source = NULL;
 	}
 }
 
@@ -346,7 +359,7 @@ end_of_rows(TpmScan *scan)
 		scan->filling->complete = true;
 	tpm_progress_end(scan->session->progress);
 	scan->session->progress = NULL;
-	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows, 0);
+	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows, scan->cache_hits);
 }
 
 TupleTableSlot *
@@ -354,7 +367,6 @@ tpm_iterate_scan(ForeignScanState *node)
 {
 	TpmScan    *scan = node->fdw_state;
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
-	TpmRow	   *row;
 
 	ExecClearTuple(slot);
 	if (scan->ask == NULL)
@@ -363,16 +375,12 @@ tpm_iterate_scan(ForeignScanState *node)
 		return replay(scan, slot);
 	if (scan->at_end)
 		return slot;
-	if (scan->page == NULL || scan->row >= scan->page->nrows)
+	if (!next_row(scan))
 	{
-		if (!next_page(scan))
-		{
-			end_of_rows(scan);
-			return slot;
-		}
+		end_of_rows(scan);
+		return slot;
 	}
-	row = &scan->page->rows[scan->row++];
-	ExecStoreHeapTuple(row->tuple, slot, false);
+	ExecStoreHeapTuple(&scan->tuple, slot, false);
 	if (scan->filling)
 		tuplestore_puttupleslot(scan->filling->rows, slot);
 	return slot;
@@ -391,8 +399,7 @@ tpm_rescan_scan(ForeignScanState *node)
 		drop_result(scan, scan->filling);
 	scan->filling = NULL;
 	scan->ask = NULL;
-	scan->page = NULL;
-	scan->list = NULL;
+	scan->source = NULL;
 }
 
 void

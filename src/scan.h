@@ -12,6 +12,7 @@
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
+#include "cache.h"
 #include "client.h"
 #include "document.h"
 #include "fdw.h"
@@ -33,6 +34,7 @@ typedef struct TpmPlanCondition
 typedef struct TpmAsk
 {
 	List	   *requests;		/* of TpmRequest *; NIL: no row can match */
+	TpmRequest *everything;		/* the same list without conditions; NULL if none */
 	List	   *placeholders;	/* of char **, one for each request, or NIL */
 	bool		all_sent;		/* every condition of the plan is in every request */
 	char	   *key;			/* the same for the same requests */
@@ -46,6 +48,9 @@ typedef struct TpmResult
 	bool		complete;
 	struct TpmResult *next;
 } TpmResult;
+
+/* the rows of one request, wherever they come from; see source.c */
+typedef struct TpmSource TpmSource;
 
 typedef struct TpmScan
 {
@@ -64,10 +69,17 @@ typedef struct TpmScan
 	MemoryContext ask_context;	/* of one set of values */
 	TpmAsk	   *ask;			/* NULL: values not evaluated yet */
 	int			next_request;
-	TpmList    *list;
-	TpmPage    *page;
-	int			row;
+	TpmSource  *source;			/* of the request being read, or NULL */
 	bool		at_end;
+
+	HeapTupleData tuple;		/* the row that the slot holds */
+
+	/* the cache */
+	bool		cacheable;		/* every column's type is the same in all sessions */
+	TpmCacheAge age;
+	uint64		resource;
+	TimestampTz hit_fetched;	/* newest cached answer used, 0 none */
+	bool		not_kept;		/* an answer was too large for the cache */
 
 	bool		keeps_results;	/* the rows may be asked for again */
 	bool		replaying;
@@ -78,15 +90,31 @@ typedef struct TpmScan
 	TupleTableSlot *kept;		/* for rows of a tuplestore */
 
 	/* for EXPLAIN ANALYZE */
+	int64		cache_hits;		/* requests answered from the cache */
 	int64		pages;
 	int64		rows;
 	bool		warned_missing;
 } TpmScan;
 
+/* source.c */
+
+/*
+ * The rows of a request: from the cache if it has them, else from the API,
+ * leaving them in the cache where that is allowed.  Lives in the current
+ * memory context.
+ */
+extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
+
+/* the next row; the tuple is valid until the next call */
+extern bool tpm_source_next(TpmSource *source, HeapTuple tuple);
+
+/* a page that came from the API is shown to the scan: members, size, progress */
+extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
+
 /* ask.c: conditions with their values to requests */
 extern TpmPlanCondition *tpm_plan_conditions(ForeignScan *plan, int *n);
 extern TpmAsk *tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n,
-							 Datum *values, bool *nulls);
+							 Datum *values, bool *nulls, bool everything);
 
 /* the request of a plan for people; run-time values as their expressions */
 extern char *tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, List *context);

@@ -20,6 +20,7 @@
 #include "storage/shmem.h"
 
 #include "budget.h"
+#include "cache.h"
 #include "counters.h"
 #include "shared.h"
 #include "token.h"
@@ -35,6 +36,7 @@ static const TpmSharedArea *const areas[] = {
 	&tpm_requests_area,
 	&tpm_progress_area,
 	&tpm_learnt_area,
+	&tpm_cache_area,
 };
 
 static TpmSharedHeader *header = NULL;

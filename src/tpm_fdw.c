@@ -13,6 +13,8 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "cache.h"
+#include "client.h"
 #include "compat.h"
 #include "fdw.h"
 #include "shared.h"
@@ -187,6 +189,7 @@ _PG_init(void)
 	define_administrator_settings();
 	define_user_settings();
 	MarkGUCPrefixReserved(TPM_NAME);
+	tpm_waiting_hook = tpm_cache_heartbeat;
 	if (preloaded)
 		tpm_shared_install_hooks();
 }

@@ -1,0 +1,49 @@
+/*-------------------------------------------------------------------------
+ *
+ * import.h
+ *		IMPORT FOREIGN SCHEMA: from a description of tables to statements.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_IMPORT_H
+#define TPM_IMPORT_H
+
+#include "nodes/parsenodes.h"
+
+/* What a source says of a table; options are DefElems with String values */
+typedef struct TpmImportColumn
+{
+	const char *name;
+	const char *type;			/* as SQL */
+	const char *collation;		/* as SQL, or NULL */
+	bool		notnull;
+	List	   *options;
+	const char *comment;		/* or NULL */
+} TpmImportColumn;
+
+typedef struct TpmImportTable
+{
+	const char *name;
+	List	   *columns;		/* of TpmImportColumn * */
+	List	   *options;
+	const char *comment;		/* or NULL */
+} TpmImportTable;
+
+typedef struct TpmImportOptions
+{
+	bool		trust_exact;
+	bool		fetched_at;
+} TpmImportOptions;
+
+/* import.c */
+extern List *tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid);
+extern List *tpm_import_option(List *options, const char *name, const char *value);
+
+/* import_catalogue.c: List of TpmImportTable * */
+extern List *tpm_import_catalogue(Oid serverid, const TpmImportOptions *options);
+
+/* comment.c: COMMENT ON the tables that the running statement will create */
+extern void tpm_comment_begin(const char *schema);
+extern void tpm_comment_add(const TpmImportTable *table);
+
+#endif							/* TPM_IMPORT_H */
