@@ -21,7 +21,7 @@
 void
 tpm_option_bad(const TpmOptionDef *def, const char *value, const char *detail)
 {
-	bool		secret = (def->contexts & TPM_ON_MAPPING) != 0;
+	bool		secret = (def->contexts & TPM_ON_MAPPING) || (def->flags & TPM_OPT_QUIET);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

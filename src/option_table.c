@@ -102,15 +102,15 @@ static const TpmWord nulls_words[] = {
 
 static const TpmOptionDef all_options[] = {
 	/* the API */
-	{"base_url", SERVER, tpm_parse_url, IN_OPT(base_url), NULL, 0, tpm_check_url, NULL, 0, 0, 0},
+	{"base_url", SERVER, tpm_parse_url, IN_OPT(base_url), NULL, TPM_OPT_QUIET, tpm_check_url, NULL, 0, 0, 0},
 	WORD("auth", SERVER, IN_OPT(auth), "oauth2", auth_words),
-	TEXT("token_url", SERVER, IN_OPT(token_url), NULL, 0, tpm_check_reference),
+	TEXT("token_url", SERVER, IN_OPT(token_url), NULL, TPM_OPT_QUIET, tpm_check_reference),
 	WORD("token_auth", SERVER, IN_OPT(token_auth), "basic", token_auth_words),
 	TEXT("scope", SERVER, IN_OPT(scope), NULL, 0, NULL),
 	TEXT("audience", SERVER, IN_OPT(audience), NULL, 0, NULL),
-	TEXT("token_parameters", SERVER, IN_OPT(token_parameters), NULL, 0, tpm_check_form),
+	TEXT("token_parameters", SERVER, IN_OPT(token_parameters), NULL, TPM_OPT_QUIET, tpm_check_form),
 	TEXT("media_type", SERVER, IN_OPT(media_type), "application/vnd.api+json", 0, tpm_check_media_type),
-	TEXT("headers", SERVER, IN_OPT(headers), NULL, TPM_OPT_LINES, tpm_check_headers),
+	TEXT("headers", SERVER, IN_OPT(headers), NULL, TPM_OPT_LINES | TPM_OPT_QUIET, tpm_check_headers),
 	TEXT("query", SHARED, IN_OPT(query), NULL, TPM_OPT_NONE, tpm_check_query),
 	TEXT("timezone", SERVER, IN_OPT(timezone), "UTC", 0, tpm_check_timezone),
 	WORD("invalid_characters", SHARED, IN_OPT(invalid_characters), "error", invalid_words),
@@ -147,7 +147,7 @@ static const TpmOptionDef all_options[] = {
 	NUMBER("max_retries", SERVER, IN_OPT(max_retries), "5", 0, 100, 0, NULL),
 	{"max_response_size", SERVER, tpm_parse_kilobytes, IN_OPT(max_response_size), "64MB", 0, NULL, NULL, 1, MAX_BODY_KB, GUC_UNIT_KB},
 	WORD("ip_family", SERVER, IN_OPT(ip_family), "ipv4", family_words),
-	TEXT("proxy", SERVER, IN_OPT(proxy), NULL, 0, tpm_check_url),
+	TEXT("proxy", SERVER, IN_OPT(proxy), NULL, TPM_OPT_QUIET, tpm_check_url),
 	TEXT("ca_file", SERVER, IN_OPT(ca_file), NULL, TPM_OPT_FILE, tpm_check_path),
 	TEXT("client_cert", SERVER, IN_OPT(client_cert), NULL, TPM_OPT_FILE, tpm_check_path),
 	TEXT("client_key", SERVER, IN_OPT(client_key), NULL, TPM_OPT_FILE | TPM_OPT_SECRET, tpm_check_path),

@@ -18,6 +18,7 @@
 #include "catalog/pg_user_mapping.h"
 #include "commands/defrem.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -88,6 +89,21 @@ nearest_option(const char *name, int context)
 	return nearest.best;
 }
 
+static char *
+options_of(int context)
+{
+	StringInfoData list;
+	const TpmOptionDef *def;
+
+	initStringInfo(&list);
+	for (int i = 0; (def = tpm_option_at(i)) != NULL; i++)
+	{
+		if (def->contexts & context)
+			appendStringInfo(&list, "%s%s", list.len ? ", " : "", def->name);
+	}
+	return list.data;
+}
+
 static void
 unknown_option(const char *name, int context)
 {
@@ -99,7 +115,8 @@ unknown_option(const char *name, int context)
 			 errmsg("invalid option \"%s\"", name),
 			 place ? errhint("The option \"%s\" goes into the %s.", name, place) :
 			 nearest ? errhint("Perhaps you meant the option \"%s\".", nearest) :
-			 context == 0 ? errhint("There are no valid options in this context.") : 0));
+			 context ? errhint("Valid options in this context are: %s", options_of(context)) :
+			 errhint("There are no valid options in this context.")));
 }
 
 static void *
