@@ -1,0 +1,43 @@
+# tpm_fdw: a foreign data wrapper for JSON:API services.
+#
+# all, install, installcheck are PGXS's; demo, check and lint install what
+# they need from Debian's packages first, so they work where there is no
+# PostgreSQL yet and this file must be readable without pg_config.
+
+MODULE_big = tpm_fdw
+EXTENSION = tpm_fdw
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+DATA = $(wildcard sql/extension/tpm_fdw--*.sql)
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+EXTRA_CLEAN = src/*.d results regression.diffs regression.out
+
+# PostgreSQL's own callbacks leave parameters unused, and so do ours
+WARNINGS = -Wall -Wextra -Wno-unused-parameter
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -Isrc
+SHLIB_LINK = -lcurl
+# bitcode serves inlining into expressions; none of our functions is one
+override with_llvm = no
+
+SCRIPTED = demo check lint
+
+.DEFAULT_GOAL := all
+
+ifneq ($(filter $(SCRIPTED),$(MAKECMDGOALS)),)
+# PGXS has a target "check" of its own, for modules inside PostgreSQL's tree
+.PHONY: $(SCRIPTED)
+$(SCRIPTED):
+	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' bash test/$@
+else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# headers of PostgreSQL are not ours to warn about
+override CPPFLAGS := $(patsubst -I$(shell $(PG_CONFIG) --includedir-server),-isystem $(shell $(PG_CONFIG) --includedir-server),$(CPPFLAGS))
+override CFLAGS += $(WARNINGS) -MMD -MP $(EXTRA_CFLAGS)
+-include $(OBJS:.o=.d)
+else
+all install installcheck:
+	@echo "pg_config not found: run test/install-deps build" >&2; exit 1
+endif

@@ -1,0 +1,273 @@
+"""What a list request asks for: filters, order, members, included resources, page.
+
+Strict as JSON:API 1.0 lets a server be: whatever is not understood is a 400. Values of a
+filter are split at commas before they are compared, trimmed, and "null" means NULL, as
+services of this kind do (pitfalls A6).
+"""
+
+import base64
+import re
+from urllib.parse import parse_qsl
+
+from catalogue import OPEN_WORDS, member_names
+
+
+class BadRequest(Exception):
+    """A request that a strict server refuses; becomes an error object."""
+
+    def __init__(self, detail, parameter=None, status=400):
+        super().__init__(detail)
+        self.detail = detail
+        self.parameter = parameter
+        self.status = status
+
+
+class ListQuery:
+    """The parsed query string of one list request."""
+
+    def __init__(self, resource, raw, settings):
+        self.resource = resource
+        self.filters = {}
+        self.ranges = {}
+        self.sort = []
+        self.fields = None
+        self.include = []
+        self.page = {}
+        self.style = settings.pagination
+        self.page_max = settings.page_max
+        self.kept = []
+        for name, value in parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="strict"):
+            self._read(name, value)
+        self.size = min(self._number("size" if self.style != "offset" else "limit", 50), self.page_max)
+        self.start = self._start()
+
+    def _read(self, name, value):
+        match = re.fullmatch(r"(\w+)((?:\[[^\[\]]*\])*)", name)
+        if match is None:
+            raise BadRequest(f"unknown parameter {name}", name)
+        word, keys = match.group(1), re.findall(r"\[([^\[\]]*)\]", match.group(2))
+        if word != "page":
+            self.kept.append((name, value))
+        reader = getattr(self, f"_read_{word}", None)
+        if reader is None:
+            raise BadRequest(f"unknown parameter {name}", name)
+        reader(keys, value, name)
+
+    def _read_filter(self, keys, value, name):
+        if len(keys) == 2 and keys[0] in self.resource.ranges and keys[1] in ("start", "end"):
+            if value:
+                self.ranges[(keys[0], keys[1])] = value
+            return
+        if not keys or keys[0] not in self.resource.filters or len(keys) > 2 or (len(keys) == 2 and keys[1]):
+            raise BadRequest(f"unknown filter {name}", name)
+        values = [part.strip() for part in value.split(",")]
+        values = [part for part in values if part != ""]
+        if values:
+            self.filters.setdefault(keys[0], []).extend(values)
+
+    def _read_sort(self, keys, value, name):
+        for part in value.split(","):
+            descending = part.startswith("-")
+            field = part.lstrip("-")
+            if keys or field not in self.resource.sortable:
+                raise BadRequest(f"cannot sort by {part}", name)
+            self.sort.append((field, descending))
+
+    def _read_fields(self, keys, value, name):
+        if keys != [self.resource.type]:
+            raise BadRequest(f"unknown parameter {name}", name)
+        self.fields = set(value.split(",")) if value else set()
+        unknown = self.fields - member_names(self.resource)
+        if unknown:
+            raise BadRequest(f"unknown members {', '.join(sorted(unknown))}", name)
+
+    def _read_include(self, keys, value, name):
+        for part in value.split(","):
+            if keys or part not in {**self.resource.to_one, **self.resource.to_many}:
+                raise BadRequest(f"cannot include {part}", name)
+            self.include.append(part)
+
+    def _read_page(self, keys, value, name):
+        allowed = {"offset": {"limit", "offset"}, "cursor": {"size", "cursor"}}
+        if len(keys) != 1 or keys[0] not in allowed.get(self.style, {"size", "number"}):
+            raise BadRequest(f"unknown parameter {name}", name)
+        self.page[keys[0]] = value
+
+    def _number(self, key, default, least=1):
+        text = self.page.get(key)
+        if text is None:
+            return default
+        if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
+            raise BadRequest(f"page[{key}] must be a number from {least}", f"page[{key}]")
+        return int(text)
+
+    def _start(self):
+        if self.style == "offset":
+            return self._number("offset", 0, 0)
+        if self.style == "cursor":
+            return decode(self.page["cursor"], "page[cursor]") if "cursor" in self.page else 0
+        if self.style == "number_base64" and "number" in self.page:
+            return (decode(self.page["number"], "page[number]") - 1) * self.size
+        return (self._number("number", 1) - 1) * self.size
+
+    def page_parameters(self, start):
+        """The parameters of the page that begins at a row."""
+        if self.style == "offset":
+            return [("page[limit]", str(self.size)), ("page[offset]", str(start))]
+        if self.style == "cursor":
+            return [("page[size]", str(self.size)), ("page[cursor]", encode(start))]
+        number = start // self.size + 1
+        text = encode(number) if self.style == "number_base64" else str(number)
+        return [("page[size]", str(self.size)), ("page[number]", text)]
+
+
+def encode(number):
+    """Base64 of a decimal number."""
+    return base64.b64encode(str(number).encode()).decode()
+
+
+def decode(text, parameter):
+    """And back; anything else is refused."""
+    try:
+        number = base64.b64decode(text, validate=True).decode()
+    except (ValueError, UnicodeDecodeError):
+        number = ""
+    if not number.isdigit():
+        raise BadRequest(f"{parameter} is not Base64 of a number", parameter)
+    return int(number)
+
+
+def value_of(item, name):
+    """What a filter or an order looks at: a member, an id, the id of a linkage."""
+    if name == "id":
+        return item["id"]
+    if name.endswith(".id"):
+        linkage = item["relationships"][name[:-3]]["data"]
+        return linkage["id"] if linkage else None
+    return item["attributes"][name]
+
+
+def as_text(value):
+    """A value as a filter spells it."""
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return "true" if value else "false"
+    return str(value)
+
+
+def wanted_texts(name, values):
+    """The spellings that a filter accepts."""
+    if name == "open":
+        words = {as_text(OPEN_WORDS[v]) if v in OPEN_WORDS else v for v in values}
+        bad = words - {"true", "false"}
+        if bad:
+            raise BadRequest(f"unknown value {bad.pop()}", f"filter[{name}]")
+        return words
+    return set(values)
+
+
+class Store:
+    """Answers a ListQuery from data; keeps orders and indexes until the data change."""
+
+    def __init__(self, data):
+        self.data = data
+        self.forget()
+
+    def forget(self, kind=None):
+        """The data of a type (or all) have changed."""
+        if kind is None:
+            self.orders, self.indexes, self.ids = {}, {}, {}
+            return
+        for table in (self.orders, self.indexes, self.ids):
+            for key in [k for k in table if k[0] == kind]:
+                del table[key]
+
+    def by_id(self, kind, number):
+        """One resource or None."""
+        if (kind,) not in self.ids:
+            self.ids[(kind,)] = {item["id"]: item for item in self.data.all(kind)}
+        return self.ids[(kind,)].get(number)
+
+    def _index(self, kind, name):
+        if (kind, name) not in self.indexes:
+            index = {}
+            for place, item in enumerate(self.data.all(kind)):
+                index.setdefault(as_text(value_of(item, name)), []).append(place)
+            self.indexes[(kind, name)] = index
+        return self.indexes[(kind, name)]
+
+    def _filtered(self, query, partial):
+        kind = query.resource.type
+        items = self.data.all(kind)
+        places = None
+        for name, values in query.filters.items():
+            index = self._index(kind, name)
+            wanted = wanted_texts(name, values)
+            if partial and name != "open":
+                lowered = [w.lower() for w in wanted]
+                wanted = {key for key in index if any(w in key.lower() for w in lowered)}
+            found = set()
+            for text in wanted:
+                found.update(index.get(text, ()))
+            places = found if places is None else places & found
+        for (name, side), bound in query.ranges.items():
+            field = query.resource.ranges[name]
+            found = {place for place, item in enumerate(items)
+                     if within(item["attributes"][field], side, bound)}
+            places = found if places is None else places & found
+        return None if places is None else sorted(places)
+
+    def _rank(self, query):
+        """Places of all items in the order asked for, as a list of ranks."""
+        kind = query.resource.type
+        key = (kind, tuple(query.sort))
+        if key not in self.orders:
+            items = self.data.all(kind)
+            order = sorted(range(len(items)), key=lambda p: items[p]["id"].encode())
+            for name, descending in reversed(query.sort):
+                present = [p for p in order if sort_key(items[p], name) is not None]
+                absent = [p for p in order if sort_key(items[p], name) is None]
+                # reverse keeps the order of equals, so ties are by id in either direction
+                present.sort(key=lambda p: sort_key(items[p], name), reverse=descending)
+                order = absent + present if descending else present + absent
+            self.orders[key] = order
+        return self.orders[key]
+
+    def select(self, query, ignore=False, partial=False):
+        """All items that match, in order."""
+        items = self.data.all(query.resource.type)
+        places = None if ignore else self._filtered(query, partial)
+        if query.sort:
+            order = self._rank(query)
+            if places is not None:
+                chosen = set(places)
+                order = [p for p in order if p in chosen]
+            return [items[p] for p in order]
+        return items if places is None else [items[p] for p in places]
+
+
+def sort_key(item, name):
+    """Text compares by bytes; an empty date or time is no value."""
+    value = value_of(item, name)
+    if isinstance(value, str) and name not in ("id", "name"):
+        return value or None
+    return value.encode() if isinstance(value, str) else value
+
+
+def within(value, side, bound):
+    """Inclusive bounds; a day as the end means its last moment."""
+    if not value:
+        return False
+    value, bound = normal(value), normal(bound, side == "end")
+    return value >= bound if side == "start" else value <= bound
+
+
+def normal(text, is_end=False):
+    """Times with and without fractions compare as texts of one shape."""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        text += "T23:59:59.999999Z" if is_end else "T00:00:00Z"
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z", text)
+    if match is None:
+        raise BadRequest(f"{text} is no date-time", "filter[date]")
+    return match.group(1) + "." + (match.group(2) or "").ljust(6, "0")

@@ -1,0 +1,54 @@
+"""Fixtures: one cluster and one sandbox for all tests, a fresh database for each."""
+
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+import tpmtest  # noqa: E402
+
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    cluster = tpmtest.Cluster().start()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox():
+    sandbox = tpmtest.Sandbox("--records", "300", "--rate-per-second", "0", "--rate-per-hour", "0").start()
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture
+def sandbox(shared_sandbox):
+    shared_sandbox.reset(data=True)
+    yield shared_sandbox
+    shared_sandbox.reset(data=True)
+
+
+@pytest.fixture
+def db(cluster):
+    """A connection to a database of its own, with the extension."""
+    name = f"t{next(NUMBERS)}"
+    cluster.sql(f"CREATE DATABASE {name}")
+    connection = cluster.connect(name)
+    tpmtest.rows(connection, "CREATE EXTENSION tpm_fdw")
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def tpm(db, sandbox):
+    """The same with the sandbox's tables in schema tpm, filters trusted, cache off."""
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    tpmtest.rows(db, "SET search_path = tpm, public")
+    return db
