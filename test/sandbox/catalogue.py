@@ -399,6 +399,21 @@ class Resource:
             return name == "id"
         return attribute.kind in SORTABLE_KINDS or name.endswith(("name", "_number", "email"))
 
+    @property
+    def to_one(self):
+        """{name: type} of the relationships to at most one resource."""
+        return {name: r.kind for name, r in self.relationships.items() if not r.many}
+
+    @property
+    def to_many(self):
+        """{name: type} of the relationships to any number of resources."""
+        return {name: r.kind for name, r in self.relationships.items() if r.many}
+
+    @property
+    def ranges(self):
+        """{filter: attribute} of filters that take a start and an end."""
+        return {"date": self.range} if self.range else {}
+
     def width(self):
         """How many values a row has."""
         return len(self.attributes) + len(self.relationships)

@@ -9,7 +9,7 @@ import base64
 import re
 from urllib.parse import parse_qsl
 
-from catalogue import OPEN_WORDS, member_names
+from catalogue import OPEN_WORDS
 
 
 class BadRequest(Exception):
@@ -25,7 +25,7 @@ class BadRequest(Exception):
 class ListQuery:
     """The parsed query string of one list request."""
 
-    def __init__(self, resource, raw, settings):
+    def __init__(self, resource, raw, settings, cap=None):
         self.resource = resource
         self.filters = {}
         self.ranges = {}
@@ -34,7 +34,7 @@ class ListQuery:
         self.include = []
         self.page = {}
         self.style = settings.pagination
-        self.page_max = settings.page_max
+        self.page_max = min(settings.page_max, cap or settings.page_max)
         self.kept = []
         for name, value in parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="strict"):
             self._read(name, value)
@@ -69,7 +69,7 @@ class ListQuery:
         for part in value.split(","):
             descending = part.startswith("-")
             field = part.lstrip("-")
-            if keys or field not in self.resource.sortable:
+            if keys or not self.resource.sortable(field):
                 raise BadRequest(f"cannot sort by {part}", name)
             self.sort.append((field, descending))
 
@@ -77,13 +77,13 @@ class ListQuery:
         if keys != [self.resource.type]:
             raise BadRequest(f"unknown parameter {name}", name)
         self.fields = set(value.split(",")) if value else set()
-        unknown = self.fields - member_names(self.resource)
+        unknown = {name for name in self.fields if not self.resource.member(name)}
         if unknown:
             raise BadRequest(f"unknown members {', '.join(sorted(unknown))}", name)
 
     def _read_include(self, keys, value, name):
         for part in value.split(","):
-            if keys or part not in {**self.resource.to_one, **self.resource.to_many}:
+            if keys or part not in self.resource.relationships:
                 raise BadRequest(f"cannot include {part}", name)
             self.include.append(part)
 
@@ -226,10 +226,12 @@ class Store:
             items = self.data.all(kind)
             order = sorted(range(len(items)), key=lambda p: items[p]["id"].encode())
             for name, descending in reversed(query.sort):
-                present = [p for p in order if sort_key(items[p], name) is not None]
-                absent = [p for p in order if sort_key(items[p], name) is None]
+                field = query.resource.attributes.get(name)
+                keys = [sort_key(item, name, field and field.kind) for item in items]
+                present = [p for p in order if keys[p] is not None]
+                absent = [p for p in order if keys[p] is None]
                 # reverse keeps the order of equals, so ties are by id in either direction
-                present.sort(key=lambda p: sort_key(items[p], name), reverse=descending)
+                present.sort(key=keys.__getitem__, reverse=descending)
                 order = absent + present if descending else present + absent
             self.orders[key] = order
         return self.orders[key]
@@ -247,11 +249,11 @@ class Store:
         return items if places is None else [items[p] for p in places]
 
 
-def sort_key(item, name):
-    """Text compares by bytes; an empty date or time is no value."""
+def sort_key(item, name, kind):
+    """Text compares by bytes, times as times; an empty date or time is no value."""
     value = value_of(item, name)
-    if isinstance(value, str) and name not in ("id", "name"):
-        return value or None
+    if kind in ("time", "date"):
+        return normal(value) if value else None
     return value.encode() if isinstance(value, str) else value
 
 

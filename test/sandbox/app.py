@@ -1,0 +1,351 @@
+"""Requests to the API: who may ask, what is asked, and what goes wrong on purpose.
+
+Owns the order of the checks: a token, the limits counted on arrival, strictness, faults.
+Documents are render.py's, lists query.py's, tokens oauth.py's.
+"""
+
+import asyncio
+import gzip
+import json
+import random
+import socket
+import struct
+import time
+from urllib.parse import quote, unquote
+
+from aiohttp import web
+
+import faults as fault_kinds
+import limits
+import oauth
+import query
+import render
+from catalogue import RESOURCES
+
+MEDIA_TYPE = "application/vnd.api+json"
+
+
+class Answer(Exception):
+    """An answer that ends the handling of a request at once."""
+
+    def __init__(self, status, body=b"", headers=None, media_type=MEDIA_TYPE):
+        super().__init__(status)
+        self.status = status
+        self.body = body
+        self.headers = headers or {}
+        self.media_type = media_type
+
+
+def refusal(status, title, detail=None, headers=None, **where):
+    """An Answer with one error object."""
+    body = render.encode({"errors": [render.error(status, title, detail, **where)]})
+    return Answer(status, body, headers)
+
+
+class Api:
+    """The API: everything under /v1 and the token endpoint."""
+
+    def __init__(self, settings, data):
+        self.settings = settings
+        self.data = data
+        self.store = query.Store(data)
+        self.renderer = render.Renderer()
+        self.limits = limits.Limits(settings)
+        self.tokens = oauth.Tokens(settings.clients, settings.token_lifetime)
+        self.faults = fault_kinds.Faults()
+        self.log = []
+        self.links = set()
+        self.released = asyncio.Event()
+        self.held = 0
+        self.logfile = open(settings.log, "a", encoding="utf-8") if settings.log else None
+
+    async def handle(self, request):
+        """Answer a request; its line in the log is there from its arrival on."""
+        path, _, asked = request.raw_path.partition("?")
+        entry = {"time": time.time(), "method": request.method, "path": path, "query": asked,
+                 "status": None, "bytes": None, "client": None,
+                 "connection": id(request.transport), "request_id": request.headers.get("X-Request-Id")}
+        self.log.append(entry)
+        striking = self.faults.striking(request.method, request.raw_path)
+        try:
+            answer = await self._answer(request, path, asked, entry, striking)
+        except Answer as early:
+            answer = early
+        entry["status"], entry["bytes"] = answer.status, len(answer.body)
+        if self.logfile:
+            self.logfile.write(json.dumps(entry) + "\n")
+            self.logfile.flush()
+        return await self._send(request, answer, striking)
+
+    async def _answer(self, request, path, asked, entry, striking):
+        arrived = time.monotonic()
+        body = await request.read()
+        if path == "/oauth/token":
+            await self._strike(request, striking)
+            return self._token(request, body, entry)
+        if not path.startswith("/v1/"):
+            raise refusal(404, "Not Found", f"there is nothing at {path}")
+        if "expire_token" in striking:
+            self.tokens.revoke(request.headers.get("Authorization", ""))
+        client = self.tokens.client_of(request.headers.get("Authorization"))
+        if client is None:
+            raise refusal(401, "Unauthorized", "the access token is missing, unknown or expired",
+                          {"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        entry["client"] = client
+        wait = self.limits.admit(client, path[len("/v1"):], arrived)
+        if wait > 0:
+            headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
+            raise refusal(429, "Too many requests", None, headers)
+        if self.settings.latency_ms:
+            await asyncio.sleep(self.settings.latency_ms / 1000)
+        await self._strike(request, striking)
+        self._check_form(request, path, asked)
+        return self._read(request, path, asked, striking)
+
+    def _token(self, request, body, entry):
+        if request.method != "POST":
+            raise refusal(405, "Method Not Allowed", headers={"Allow": "POST"})
+        headers = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+        try:
+            granted = self.tokens.grant(request.headers.get("Authorization"),
+                                        request.headers.get("Content-Type", ""), body.decode("utf-8"))
+        except oauth.Refusal as bad:
+            if bad.status == 401:
+                headers["WWW-Authenticate"] = 'Basic realm="sandbox"'
+            return Answer(bad.status, render.encode({"error": bad.error, "error_description": bad.description}),
+                          headers, "application/json")
+        except (ValueError, UnicodeDecodeError):
+            return Answer(400, render.encode({"error": "invalid_request"}), headers, "application/json")
+        entry["client"] = self.tokens.given[granted["access_token"]][0]
+        return Answer(200, render.encode(granted), headers, "application/json")
+
+    async def _strike(self, request, striking):
+        """The faults that come before or instead of an answer."""
+        if "latency" in striking:
+            await asyncio.sleep(striking["latency"].get("ms", 500) / 1000)
+        if "hold" in striking:
+            self.held += 1
+            await self.released.wait()
+            self.held -= 1
+        if "stall" in striking:
+            await asyncio.sleep(3600)
+        if "reset" in striking:
+            reset(request.transport)
+            await asyncio.sleep(3600)
+        for name in ("status", "retry_after", "empty_401", "empty", "redirect", "garbage", "html_200",
+                     "html_502", "no_data", "gzip_bomb"):
+            if name in striking:
+                raise getattr(self, "_fault_" + name)(striking[name])
+
+    def _fault_status(self, fault):
+        status = int(fault.argument)
+        headers = {"Retry-After": str(fault.get("retry_after", 1))} if "retry_after" in fault.order else {}
+        title = fault.get("title", {429: "Too many requests", 403: "Forbidden"}.get(status, "Error"))
+        return refusal(status, title, fault.get("detail", f"the fault status:{status}"), headers)
+
+    def _fault_retry_after(self, fault):
+        return refusal(429, "Too many requests", None, {"Retry-After": str(fault.get("value", 1))})
+
+    def _fault_empty_401(self, fault):
+        return Answer(401)
+
+    def _fault_empty(self, fault):
+        return Answer(int(fault.get("status", 403)))
+
+    def _fault_redirect(self, fault):
+        return Answer(302, b"", {"Location": fault.get("value", "https://elsewhere.example/v1/")})
+
+    def _fault_garbage(self, fault):
+        return Answer(200, b'{"data":[{"type":"third_parties","id":"1","attributes":{"na\x01')
+
+    def _fault_html_200(self, fault):
+        return Answer(200, b"<!DOCTYPE html><html><body>Sign in</body></html>", media_type="text/html")
+
+    def _fault_html_502(self, fault):
+        return Answer(502, b"<html><body>Bad Gateway</body></html>", media_type="text/html")
+
+    def _fault_no_data(self, fault):
+        return Answer(200, b'{"meta":{}}')
+
+    def _fault_gzip_bomb(self, fault):
+        chunk = b'{"data":[' + b" " * (1 << 20)
+        packed = gzip.compress(chunk + b" " * (int(fault.get("mb", 1000)) << 20), 6)
+        return Answer(200, packed, {"Content-Encoding": "gzip"})
+
+    def _check_form(self, request, path, asked):
+        """What a strict server asks of every request."""
+        accept = [part.strip() for part in request.headers.get("Accept", "").split(",")]
+        if MEDIA_TYPE not in accept and "*/*" not in accept:
+            raise refusal(406, "Not Acceptable", f"Accept must name {MEDIA_TYPE} without parameters")
+        target = path + ("?" + asked if asked else "")
+        if ("[" in asked or "]" in asked) and target not in self.links:
+            raise refusal(400, "Bad Request", "brackets in a query must be percent-encoded")
+        if any(len(value) > 8000 for value in (path, asked)):
+            raise refusal(414, "URI Too Long")
+
+    def _read(self, request, path, asked, striking):
+        parts = [unquote(part) for part in path[len("/v1/"):].split("/")]
+        resource = RESOURCES.get(parts[0])
+        if resource is None or len(parts) > 3 or "" in parts or "." in parts or ".." in parts:
+            raise refusal(404, "Not Found", f"there is nothing at {path}")
+        if request.method != "GET":
+            raise refusal(405, "Method Not Allowed", headers={"Allow": "GET"})
+        try:
+            if len(parts) == 1:
+                return self._list(resource, request, path, asked, striking)
+            if len(parts) == 2:
+                return self._one(resource, parts[1], path, asked, striking)
+            return self._children(resource, parts, request, path, asked, striking)
+        except query.BadRequest as bad:
+            raise refusal(bad.status, "Bad Request", bad.detail, parameter=bad.parameter) from bad
+
+    def _one(self, resource, number, path, asked, striking):
+        item = self.store.by_id(resource.type, number)
+        wanted = query.ListQuery(resource, asked, self.settings)
+        if wanted.filters or wanted.sort or wanted.page:
+            raise query.BadRequest("a single resource takes fields and include only")
+        if item is None:
+            raise refusal(404, "Not Found", f"there is no {resource.type} with id {number}")
+        row = self.renderer.resource(item, wanted.fields, striking)
+        return Answer(200, self.renderer.one(row, path, self._included([item], wanted, striking)))
+
+    def _children(self, parent, parts, request, path, asked, striking):
+        child = RESOURCES.get(parts[2])
+        if child is None or parts[2] not in parent.lists:
+            raise refusal(404, "Not Found", f"there is nothing at {path}")
+        above = self.store.by_id(parent.type, parts[1])
+        if above is None:
+            raise refusal(404, "Not Found", f"there is no {parent.type} with id {parts[1]}")
+        if "third_party" in child.to_one:
+            def belongs(item):
+                return (item["relationships"]["third_party"]["data"] or {}).get("id") == parts[1]
+        else:
+            linkage = above["relationships"]["region"]["data"]
+
+            def belongs(item):
+                return linkage is not None and item["id"] == linkage["id"]
+        return self._list(child, request, path, asked, striking, belongs)
+
+    def _list(self, resource, request, path, asked, striking, belongs=None):
+        cap = striking["page_cap"].get("value", 50) if "page_cap" in striking else None
+        wanted = query.ListQuery(resource, asked, self.settings, cap)
+        if "move_row" in striking and wanted.size <= wanted.start < 2 * wanted.size:
+            self._move_row(resource.type, wanted)
+        items = self.store.select(wanted, "ignore_filter" in striking, "partial_filter" in striking)
+        if belongs:
+            items = [item for item in items if belongs(item)]
+        items = hide(items, resource, wanted, striking)
+        if "unsorted" in striking:
+            items = random.Random(resource.type).sample(items, len(items))
+        rows = items[wanted.start:wanted.start + wanted.size]
+        if "duplicate_row" in striking and 0 < wanted.start < len(items):
+            rows = [items[wanted.start - 1]] + rows
+        links = self._page_links(request, path, wanted, len(items), striking)
+        total = None if self.settings.no_total else {
+            "total_count": len(items), "total_pages": -(-len(items) // wanted.size)}
+        made = [self.renderer.resource(item, wanted.fields, striking) for item in rows]
+        spoil_page(made, striking)
+        return Answer(200, self.renderer.page(made, links, total, self._included(rows, wanted, striking)))
+
+    def _move_row(self, kind, wanted):
+        items = self.data.all(kind)
+        later = wanted.start + wanted.size
+        if later < len(items):
+            items.insert(0, items.pop(random.Random(later).randrange(later, len(items))))
+            self.store.forget(kind)
+
+    def _included(self, rows, wanted, striking):
+        """Every resource that the rows link to, once (JSON:API 1.0, compound documents)."""
+        if not wanted.include:
+            return None
+        found = {}
+        for item in rows:
+            for name in wanted.include:
+                linkage = item["relationships"][name]["data"]
+                for one in linkage if isinstance(linkage, list) else [linkage] if linkage else []:
+                    other = self.store.by_id(one["type"], one["id"])
+                    if other is not None:
+                        found[(one["type"], one["id"])] = other
+        return [self.renderer.resource(item, None, striking) for item in found.values()]
+
+    def _page_links(self, request, path, wanted, total, striking):
+        start, size = wanted.start, wanted.size
+        links = {"self": self._link(request, path, wanted, start), "first": self._link(request, path, wanted, 0),
+                 "prev": self._link(request, path, wanted, max(0, start - size)) if start else None,
+                 "next": self._link(request, path, wanted, start + size) if start + size < total else None}
+        if "loop_next" in striking:
+            links["next"] = links["self"]
+        if "foreign_next" in striking and links["next"]:
+            there = striking["foreign_next"].get("value", "http://foreign.example")
+            links["next"] = there + self._target(path, wanted, start + size)
+        return links
+
+    def _target(self, path, wanted, start):
+        pairs = wanted.kept + wanted.page_parameters(start)
+        return path + "?" + "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
+
+    def _link(self, request, path, wanted, start):
+        """Brackets stay raw in links, as the sibling API writes them."""
+        target = self._target(path, wanted, start)
+        self.links.add(target)
+        if self.settings.pagination == "links_absolute":
+            return f"{request.scheme}://{request.host}{target}"
+        return target
+
+    async def _send(self, request, answer, striking):
+        headers = dict(answer.headers)
+        body = answer.body
+        if body and answer.media_type:
+            headers["Content-Type"] = answer.media_type
+        if "huge" in striking:
+            body += b" " * ((int(striking["huge"].get("mb", 70)) << 20) - len(body))
+        if (len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", "")
+                and self.settings.gzip and "Content-Encoding" not in headers):
+            body = gzip.compress(body, 1)
+            headers["Content-Encoding"] = "gzip"
+        if "truncate" in striking or "slow_drip" in striking:
+            return await self._send_broken(request, answer.status, headers, body, striking)
+        return web.Response(status=answer.status, headers=headers, body=body)
+
+    async def _send_broken(self, request, status, headers, body, striking):
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = len(body)
+        await response.prepare(request)
+        if "truncate" in striking:
+            await response.write(body[:len(body) // 2])
+            request.transport.close()
+            return response
+        for at in range(len(body)):
+            await response.write(body[at:at + 1])
+            await asyncio.sleep(striking["slow_drip"].get("ms", 100) / 1000)
+        return response
+
+
+def hide(items, resource, wanted, striking):
+    """What a list leaves out under hide_inactive."""
+    if "hide_inactive" not in striking:
+        return items
+    if "status" in resource.attributes and "status" not in wanted.filters:
+        return [item for item in items if item["attributes"]["status"] != "Inactive"]
+    if "open" in resource.attributes and "open" not in wanted.filters:
+        return [item for item in items if item["attributes"]["open"]]
+    return items
+
+
+def spoil_page(made, striking):
+    """Faults that sit in one row or in all of a page."""
+    if made and "date_nonsense" in striking:
+        item = json.loads(made[-1])
+        item["attributes"][striking["date_nonsense"].get("attribute", "created_at")] = 42
+        made[-1] = render.encode(item)
+    if made and "big_page" in striking:
+        padding = "x" * ((int(striking["big_page"].get("mb", 60)) << 20) // len(made))
+        for at, row in enumerate(made):
+            made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":"' + padding.encode() + b'",', 1)
+
+
+def reset(transport):
+    """Close with RST, so that the client sees a reset and not an end."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

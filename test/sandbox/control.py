@@ -1,0 +1,107 @@
+"""What tests ask of the sandbox itself: faults, resets, the log, edits behind the client's back."""
+
+import datetime as dt
+
+from aiohttp import web
+
+import faults as fault_kinds
+from data import stamp
+
+SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
+            "page_max", "pagination", "no_total", "gzip")
+
+
+class Control:
+    """Everything under /_sandbox."""
+
+    def __init__(self, api, make_data):
+        self.api = api
+        self.make_data = make_data
+        self.original = {name: getattr(api.settings, name) for name in SETTINGS}
+
+    async def handle(self, request):
+        """Answer a control request."""
+        name, _, argument = request.path[len("/_sandbox/"):].partition("/")
+        handler = getattr(self, f"_{request.method.lower()}_{name}", None)
+        if handler is None:
+            return web.json_response({"error": f"no {request.method} {request.path}"}, status=404)
+        try:
+            order = await request.json() if request.method == "POST" and await request.read() else {}
+            answer = handler(argument or order)
+        except (KeyError, TypeError, ValueError) as bad:
+            return web.json_response({"error": f"{type(bad).__name__}: {bad}"}, status=400)
+        if isinstance(answer, bytes):
+            return web.Response(body=answer, content_type="application/x-ndjson")
+        return web.json_response(answer)
+
+    def _post_faults(self, order):
+        self.api.faults.add(order)
+
+    def _get_faults(self, argument):
+        return fault_kinds.KINDS
+
+    def _post_reset(self, order):
+        """Faults, log, limits and settings as at the start; data too if asked."""
+        api = self.api
+        api.faults.clear()
+        api.log.clear()
+        api.links.clear()
+        api.limits.forget()
+        self._post_release(None)
+        for name, value in self.original.items():
+            setattr(api.settings, name, value)
+        if order.get("data"):
+            api.data.lists = self.make_data().lists
+            self._forget()
+
+    def _post_release(self, order):
+        self.api.released.set()
+        self.api.released.clear()
+
+    def _get_requests(self, argument):
+        return self.api.log
+
+    def _get_dump(self, kind):
+        return b"\n".join(self.api.renderer.resource(item) for item in self.api.data.all(kind)) + b"\n"
+
+    def _post_settings(self, order):
+        unknown = set(order) - set(SETTINGS)
+        if unknown:
+            raise KeyError(", ".join(unknown))
+        for name, value in order.items():
+            setattr(self.api.settings, name, value)
+
+    def _post_edit(self, order):
+        """Somebody else changes a resource; its updated_at follows unless given."""
+        item = self.api.store.by_id(order["type"], order["id"])
+        attributes = dict(order["attributes"])
+        if "updated_at" in item["attributes"]:
+            attributes.setdefault("updated_at", stamp(dt.datetime.utcnow(), True))
+        item["attributes"].update(attributes)
+        self._forget()
+        return item["id"]
+
+    def _post_create(self, order):
+        """Somebody else creates a resource."""
+        items = self.api.data.all(order["type"])
+        blank = items[0]
+        number = str(max(int(item["id"]) for item in items) + 1)
+        items.append({"type": order["type"], "id": number,
+                      "attributes": {**dict.fromkeys(blank["attributes"]), **order["attributes"]},
+                      "relationships": {name: {"data": [] if isinstance(value["data"], list) else None}
+                                        for name, value in blank["relationships"].items()}})
+        self._forget()
+        return number
+
+    def _post_revoke(self, order):
+        self.api.tokens.revoke()
+
+    def _get_state(self, argument):
+        api = self.api
+        return {"tokens_issued": api.tokens.issued, "held": api.held, "requests": len(api.log)}
+
+    def _forget(self):
+        self.api.store.forget()
+        self.api.renderer.forget()
+
+

@@ -1,0 +1,96 @@
+"""What can go wrong on purpose. Each fault is defined by one sentence here.
+
+A fault is chosen by `fault`, strikes `count` times (0: until reset) after `skip` requests
+that it could have struck, and only requests whose "METHOD path?query" begins with `match`
+(nothing: every request under /v1). Further members of the order are its parameters.
+"""
+
+KINDS = {
+    "latency": "the answer comes `ms` (500) milliseconds later",
+    "stall": "the request is read and never answered",
+    "hold": "the request waits before it acts until POST /_sandbox/release",
+    "reset": "the connection is reset before an answer",
+    "truncate": "the body ends in its middle and the connection closes",
+    "garbage": "status 200 and a body that is not JSON",
+    "html_200": "status 200 and a page of HTML",
+    "html_502": "status 502 and a page of HTML",
+    "status": "written status:NNN: that status with an error document; `retry_after` adds the header, `title` and `detail` replace the text",
+    "retry_after": "429 with the header Retry-After: `value` (1)",
+    "empty_401": "401 without a body",
+    "empty": "`status` (403) without a body",
+    "redirect": "302 to `value`",
+    "expire_token": "the token of the request is forgotten, so the answer is 401",
+    "foreign_next": "links.next names the same page on origin `value` (http://foreign.example)",
+    "loop_next": "links.next names the page that carries it",
+    "ignore_filter": "filters are accepted and not applied",
+    "partial_filter": "a filter also matches what contains its value, ignoring case",
+    "unsorted": "the list comes in a random order that does not depend on the one asked for",
+    "duplicate_row": "the last row of a page is also the first row of the next one",
+    "move_row": "a row of a later page moves to page 1 while page 2 is served",
+    "page_cap": "no page holds more than `value` (50) rows, whatever is asked, and its links agree",
+    "rename_attribute": "the attribute `attribute` is called `to` in answers",
+    "hide_inactive": "lists leave out what is Inactive or not open unless a filter asks for it",
+    "numeric_id": "ids are JSON numbers",
+    "wrong_type": "resource objects say that they are of type `value` (wrong)",
+    "date_nonsense": "the attribute `attribute` (created_at) of the last row of a page is the number 42",
+    "no_data": "status 200 and a document without data",
+    "huge": "the body is followed by blanks until it has `mb` (70) megabytes",
+    "big_page": "every row carries an unknown attribute of as much text as makes the page `mb` (60) megabytes",
+    "gzip_bomb": "a small compressed body that is `mb` (1000) megabytes when decompressed",
+    "slow_drip": "the body comes a byte at a time, one every `ms` (100) milliseconds",
+}
+
+# those that a handler asks for when it makes a list; the others strike a whole answer
+SHAPING = ("foreign_next", "loop_next", "ignore_filter", "partial_filter", "unsorted",
+           "duplicate_row", "move_row", "page_cap", "rename_attribute", "hide_inactive",
+           "numeric_id", "wrong_type", "date_nonsense", "big_page")
+
+
+class Fault:
+    """One order."""
+
+    def __init__(self, order):
+        self.order = dict(order)
+        self.name, _, self.argument = str(order["fault"]).partition(":")
+        if self.name not in KINDS:
+            raise ValueError(f"unknown fault {self.name}")
+        self.count = int(order.get("count", 0))
+        self.skip = int(order.get("skip", 0))
+        self.match = order.get("match", "")
+        self.struck = 0
+
+    def get(self, key, default):
+        """A parameter."""
+        return self.order.get(key, default)
+
+    def takes(self, method, target):
+        """Whether it strikes this request; counts."""
+        wanted_method, _, wanted_path = self.match.partition(" ")
+        if self.match and not (method == wanted_method and target.startswith(wanted_path)):
+            return False
+        if not self.match and not target.startswith("/v1"):
+            return False
+        if self.count and self.struck >= self.count:
+            return False
+        if self.skip:
+            self.skip -= 1
+            return False
+        self.struck += 1
+        return True
+
+
+class Faults:
+    """All orders in force."""
+
+    def __init__(self):
+        self.orders = []
+
+    def add(self, order):
+        self.orders.append(Fault(order))
+
+    def clear(self):
+        self.orders = []
+
+    def striking(self, method, target):
+        """{name: Fault} of those that strike this request."""
+        return {fault.name: fault for fault in self.orders if fault.takes(method, target)}
