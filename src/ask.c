@@ -51,6 +51,30 @@ tpm_plan_conditions(ForeignScan *plan, int *n)
 
 /* ----- which conditions are sent ----- */
 
+/* percent-encoding may treble a text */
+static size_t
+encoded_length(List *values)
+{
+	size_t		len = 0;
+	ListCell   *lc;
+
+	foreach(lc, values)
+		len += strlen(lfirst(lc)) * 3 + 1;
+	return len;
+}
+
+/* a value that no URL holds stays local */
+static bool
+has_long_value(List *values)
+{
+	ListCell   *lc;
+
+	foreach(lc, values)
+		if (strlen(lfirst(lc)) * 3 >= TPM_MAX_LIST_BYTES)
+			return true;
+	return false;
+}
+
 /*
  * The conditions that can be sent, with their values.  False when one of
  * them can hold for no row at all.
@@ -71,6 +95,8 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 
 		if (none)
 			return false;
+		if (!column->placeholder && has_long_value(texts))
+			texts = NIL;
 		condition->dropped = (texts == NIL);
 		if (texts == NIL)
 			continue;
@@ -165,18 +191,21 @@ static List *
 terms_of(const TpmTable *table, List *sendable)
 {
 	List	   *terms = NIL;
+	size_t		bytes = 0;
 	ListCell   *lc;
 
 	foreach(lc, sendable)
 	{
 		Sendable   *item = lfirst(lc);
+		size_t		len = Min(encoded_length(item->values), TPM_MAX_LIST_BYTES);
 		TpmTerm    *term;
 		char	   *parameter;
 
 		if (item->column->placeholder && is_equality(item))
 			continue;
 		parameter = bound_parameter(table, item);
-		if (parameter == NULL || find_term(terms, parameter) != NULL)
+		if (parameter == NULL || find_term(terms, parameter) != NULL ||
+			bytes + len > TPM_MAX_FILTER_BYTES)
 		{
 			item->condition->dropped = true;
 			continue;
@@ -185,6 +214,7 @@ terms_of(const TpmTable *table, List *sendable)
 		term->parameter = parameter;
 		term->values = item->values;
 		terms = lappend(terms, term);
+		bytes += len;
 	}
 	return terms;
 }
@@ -201,8 +231,7 @@ cut_values(List *values, int most)
 
 	foreach(lc, values)
 	{
-		/* percent-encoding may treble a text */
-		size_t		len = strlen(lfirst(lc)) * 3 + 1;
+		size_t		len = encoded_length(list_make1(lfirst(lc)));
 
 		if (part != NIL && (list_length(part) >= most || bytes + len > TPM_MAX_LIST_BYTES))
 		{

@@ -16,25 +16,9 @@
 #include "utils/memutils.h"
 
 #include "counters.h"
+#include "idset.h"
 #include "list.h"
 #include "url.h"
-
-typedef struct IdEntry
-{
-	uint64		hash;
-	char		status;
-} IdEntry;
-
-#define SH_PREFIX idset
-#define SH_ELEMENT_TYPE IdEntry
-#define SH_KEY_TYPE uint64
-#define SH_KEY hash
-#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
-#define SH_EQUAL(tb, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DEFINE
-#define SH_DECLARE
-#include "lib/simplehash.h"
 
 struct TpmList
 {
@@ -48,8 +32,8 @@ struct TpmList
 	MemoryContext body_context;
 	TpmPosition position;
 	char	   *url;			/* of the next page, NULL when complete */
-	idset_hash *ids;			/* resources seen */
-	idset_hash *urls;			/* links followed */
+	TpmIdSet   *ids;			/* resources seen */
+	TpmIdSet   *urls;			/* links followed */
 	int64		distinct;
 	int64		anonymous;		/* resources without an id */
 	int			first_page_rows;
@@ -74,8 +58,8 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->context = CurrentMemoryContext;
 	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
 	list->body_context = AllocSetContextCreate(list->context, "tpm_fdw call", ALLOCSET_SMALL_SIZES);
-	list->ids = idset_create(list->context, 128, NULL);
-	list->urls = idset_create(list->context, 16, NULL);
+	list->ids = tpm_idset_create(128);
+	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
 }
@@ -86,22 +70,12 @@ tpm_list_pages(const TpmList *list)
 	return list->pages;
 }
 
-/* false if it was there already */
-static bool
-remember(idset_hash *set, uint64 hash)
-{
-	bool		found;
-
-	idset_insert(set, hash, &found);
-	return !found;
-}
-
 void
 tpm_list_remember(TpmList *list, uint64 idhash)
 {
 	if (idhash == 0)
 		list->anonymous++;
-	else if (remember(list->ids, idhash))
+	else if (tpm_idset_add(list->ids, idhash))
 		list->distinct++;
 }
 
@@ -231,7 +205,7 @@ drop_repeated(TpmList *list, TpmPage *page)
 
 		if (hash == 0)
 			list->anonymous++;
-		else if (!remember(list->ids, hash))
+		else if (!tpm_idset_add(list->ids, hash))
 			continue;
 		else
 			list->distinct++;
@@ -248,7 +222,7 @@ start_again(TpmList *list)
 
 	list->restarted = true;
 	memset(&list->position, 0, sizeof(list->position));
-	list->urls = idset_create(list->context, 16, NULL);
+	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(list->table, list->request, &list->position);
 	MemoryContextSwitchTo(old);
 }
@@ -308,7 +282,7 @@ fetch_page(TpmList *list)
 	MemoryContextReset(list->page_context);
 	MemoryContextReset(list->body_context);
 	old = MemoryContextSwitchTo(list->body_context);
-	if (!remember(list->urls, hash_text(list->url)))
+	if (!tpm_idset_add(list->urls, hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.");
 	name = tpm_call_name("GET", list->url);
 	answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);

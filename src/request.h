@@ -69,6 +69,9 @@ extern char *tpm_request_show(const TpmTable *table, const TpmRequest *request);
 /* bytes of the URL that values of an IN list may take together */
 #define TPM_MAX_LIST_BYTES	4000
 
+/* and all filters of a URL; many servers take 8,000 bytes in all */
+#define TPM_MAX_FILTER_BYTES	6000
+
 /* the name under which the API sorts by a column */
 extern char *tpm_request_sort_name(const TpmColumn *column);
 

@@ -198,6 +198,7 @@ start(ForeignScanState *node, TpmScan *scan)
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
 	scan->source = NULL;
+	scan->seen = NULL;
 	scan->at_end = false;
 	scan->filling = NULL;
 	scan->replaying = false;
@@ -231,17 +232,44 @@ set_placeholders(TpmScan *scan, char **texts)
 	}
 }
 
+/*
+ * Several requests of one path ask for parts of one list, and a filter that
+ * matches more than it should brings a row in more than one of them.
+ */
+static void
+separate_requests(TpmScan *scan, const TpmRequest *request)
+{
+	if (list_length(scan->ask->requests) == 1)
+		return;
+	if (scan->seen == NULL || strcmp(scan->path, request->path) != 0)
+		scan->seen = tpm_idset_create(128);
+	scan->path = request->path;
+}
+
 static bool
 next_source(TpmScan *scan)
 {
+	int			n = list_length(scan->ask->requests);
+	TpmRequest *request;
 	MemoryContext old;
 
-	if (scan->next_request >= list_length(scan->ask->requests))
+	if (scan->next_request >= n)
 		return false;
 	old = MemoryContextSwitchTo(scan->ask_context);
-	set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
-	scan->source = tpm_source_open(scan, list_nth(scan->ask->requests, scan->next_request));
-	scan->next_request++;
+	if (scan->next_request == 0 && n > 1)
+	{
+		scan->source = tpm_source_open_everything(scan);
+		if (scan->source)
+			scan->next_request = n;
+	}
+	if (scan->source == NULL)
+	{
+		request = list_nth(scan->ask->requests, scan->next_request);
+		separate_requests(scan, request);
+		set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
+		scan->source = tpm_source_open(scan, request);
+		scan->next_request++;
+	}
 	MemoryContextSwitchTo(old);
 	return true;
 }
@@ -330,12 +358,16 @@ tpm_scan_received(TpmScan *scan, const TpmPage *page)
 static bool
 next_row(TpmScan *scan)
 {
+	uint64		idhash;
+
 	for (;;)
 	{
 		if (scan->source == NULL && !next_source(scan))
 			return false;
-		if (tpm_source_next(scan->source, &scan->tuple))
+		if (tpm_source_next(scan->source, &scan->tuple, &idhash))
 		{
+			if (scan->seen && idhash != 0 && !tpm_idset_add(scan->seen, idhash))
+				continue;
 			scan->rows++;
 			return true;
 		}
@@ -346,7 +378,12 @@ next_row(TpmScan *scan)
 static TupleTableSlot *
 replay(TpmScan *scan, TupleTableSlot *slot)
 {
-	if (tuplestore_gettupleslot(scan->filling->rows, true, false, scan->kept))
+	/* the slot frees its tuple at the next row, when the context of this one is gone */
+	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
+	bool		found = tuplestore_gettupleslot(scan->filling->rows, true, false, scan->kept);
+
+	MemoryContextSwitchTo(old);
+	if (found)
 		ExecCopySlot(slot, scan->kept);
 	return slot;
 }
@@ -359,7 +396,10 @@ end_of_rows(TpmScan *scan)
 		scan->filling->complete = true;
 	tpm_progress_end(scan->session->progress);
 	scan->session->progress = NULL;
-	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows, scan->cache_hits);
+	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows - scan->counted_rows,
+				   scan->cache_hits - scan->counted_hits);
+	scan->counted_rows = scan->rows;
+	scan->counted_hits = scan->cache_hits;
 }
 
 TupleTableSlot *

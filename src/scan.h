@@ -17,6 +17,7 @@
 #include "document.h"
 #include "fdw.h"
 #include "list.h"
+#include "idset.h"
 #include "request.h"
 
 /* a pushed condition, as the plan holds it */
@@ -70,6 +71,9 @@ typedef struct TpmScan
 	TpmAsk	   *ask;			/* NULL: values not evaluated yet */
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
+	const char *path;			/* that it asks */
+	TpmIdSet   *seen;			/* ids that requests of this path have brought, NULL:
+								 * one request only */
 	bool		at_end;
 
 	HeapTupleData tuple;		/* the row that the slot holds */
@@ -93,6 +97,8 @@ typedef struct TpmScan
 	int64		cache_hits;		/* requests answered from the cache */
 	int64		pages;
 	int64		rows;
+	int64		counted_rows;	/* of these in the totals already */
+	int64		counted_hits;
 	bool		warned_missing;
 } TpmScan;
 
@@ -105,8 +111,11 @@ typedef struct TpmScan
  */
 extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 
-/* the next row; the tuple is valid until the next call */
-extern bool tpm_source_next(TpmSource *source, HeapTuple tuple);
+/* the list without conditions, if the cache has it in full, else NULL */
+extern TpmSource *tpm_source_open_everything(TpmScan *scan);
+
+/* the next row; the tuple is valid until the next call.  idhash 0: no id */
+extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
 
 /* a page that came from the API is shown to the scan: members, size, progress */
 extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);

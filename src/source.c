@@ -66,22 +66,30 @@ find_complete(TpmScan *scan, const TpmRequest *request)
 	return tpm_cache_open(&key, &scan->age, true);
 }
 
+static void
+take_complete(TpmSource *source, TpmCached *cached)
+{
+	TpmScan    *scan = source->scan;
+
+	source->cached = cached;
+	source->complete = true;
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+}
+
 TpmSource *
 tpm_source_open(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = palloc0(sizeof(TpmSource));
+	TpmCached  *cached;
 
 	source->scan = scan;
 	source->request = request;
 	if (!uses_cache(scan))
 		return source;
-	source->cached = find_complete(scan, request);
-	if (source->cached)
-	{
-		source->complete = true;
-		scan->cache_hits++;
-		scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(source->cached));
-	}
+	cached = find_complete(scan, request);
+	if (cached)
+		take_complete(source, cached);
 	else
 	{
 		TpmCacheKey key = key_of(scan, request);
@@ -90,6 +98,26 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 		if (source->cached == NULL)
 			scan->not_kept = true;
 	}
+	return source;
+}
+
+TpmSource *
+tpm_source_open_everything(TpmScan *scan)
+{
+	TpmSource  *source;
+	TpmCacheKey key;
+	TpmCached  *cached;
+
+	if (!uses_cache(scan) || scan->ask->everything == NULL)
+		return NULL;
+	key = key_of(scan, scan->ask->everything);
+	cached = tpm_cache_open(&key, &scan->age, true);
+	if (cached == NULL)
+		return NULL;
+	source = palloc0(sizeof(TpmSource));
+	source->scan = scan;
+	source->request = scan->ask->everything;
+	take_complete(source, cached);
 	return source;
 }
 
@@ -188,24 +216,23 @@ next_page(TpmSource *source)
 }
 
 bool
-tpm_source_next(TpmSource *source, HeapTuple tuple)
+tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 {
-	uint64		idhash;
-
 	for (;;)
 	{
 		if (source->page && source->row < source->page->nrows)
 		{
-			*tuple = *source->page->rows[source->row++].tuple;
+			*tuple = *source->page->rows[source->row].tuple;
+			*idhash = source->page->rows[source->row++].idhash;
 			return true;
 		}
-		if (source->cached && tpm_cache_row(&source->shared, tuple, &idhash))
+		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
 		{
 			/* this reader may have to fetch the page after those of others */
 			if (!source->complete)
 			{
 				open_list(source);
-				tpm_list_remember(source->list, idhash);
+				tpm_list_remember(source->list, *idhash);
 			}
 			return true;
 		}

@@ -125,7 +125,7 @@ class Environment:
         tpmtest.setup_server(self.connection, sandbox, server, options, schema, trust)
         if flavour == "recheck":
             self._believe_no_filter(schema)
-        local, names = self._copy(sandbox, records, schema)
+        local = self._copy(sandbox, records, schema)
         self._create_partitioned(schema, server)
         about = f"flavour {flavour}, sandbox {' '.join(sandbox.arguments)}, server {options}"
         return Target(schema, local, self.copies[records][1], sandbox, about)

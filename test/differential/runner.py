@@ -75,8 +75,8 @@ class Runner:
             self._run_queries(dimension, target, session, count, only_index, result)
         finally:
             session.close()
+            result.requests = target.requests() - requests_before
             target.close()
-        result.requests = target.requests() - requests_before
         result.seconds = time.monotonic() - started
         if result.passed + result.failed == 0:
             result.failed = 1

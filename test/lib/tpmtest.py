@@ -236,7 +236,7 @@ class Sandbox:
         return [entry for entry in self.requests() if entry["path"] != "/oauth/token"]
 
     def request_count(self):
-        return len(self.api_requests())
+        return self.state()["requests"]
 
     def reset(self, data=False):
         self.post("/_sandbox/reset", {"data": data})

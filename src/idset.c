@@ -1,0 +1,59 @@
+/*-------------------------------------------------------------------------
+ *
+ * idset.c
+ *		A set of 64-bit hashes: the resources that have been seen.
+ *
+ * The hashes come in with all their bits mixed, so they are not hashed again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "idset.h"
+
+typedef struct IdEntry
+{
+	uint64		hash;
+	char		status;
+} IdEntry;
+
+#define SH_PREFIX idset
+#define SH_ELEMENT_TYPE IdEntry
+#define SH_KEY_TYPE uint64
+#define SH_KEY hash
+#define SH_HASH_KEY(tb, key) ((uint32) ((key) ^ ((key) >> 32)))
+#define SH_EQUAL(tb, a, b) ((a) == (b))
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+struct TpmIdSet
+{
+	idset_hash *table;
+};
+
+TpmIdSet *
+tpm_idset_create(uint32 expected)
+{
+	TpmIdSet   *set = palloc(sizeof(TpmIdSet));
+
+	set->table = idset_create(CurrentMemoryContext, expected, NULL);
+	return set;
+}
+
+bool
+tpm_idset_add(TpmIdSet *set, uint64 hash)
+{
+	bool		found;
+
+	idset_insert(set->table, hash, &found);
+	return !found;
+}
+
+void
+tpm_idset_destroy(TpmIdSet *set)
+{
+	idset_destroy(set->table);
+	pfree(set);
+}
