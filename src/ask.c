@@ -71,7 +71,7 @@ has_long_value(List *values)
 
 	foreach(lc, values)
 		if (strlen(lfirst(lc)) * 3 >= TPM_MAX_LIST_BYTES)
-			return true;
+		return true;
 	return false;
 }
 
@@ -159,7 +159,11 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 		case TPM_COND_GE:
 			return column->filter_ge;
 		case TPM_COND_GT:
-			/* an inclusive bound brings the row itself too; it is checked again */
+
+			/*
+			 * an inclusive bound brings the row itself too; it is checked
+			 * again
+			 */
 			return column->filter_gt ? column->filter_gt : column->filter_ge;
 		case TPM_COND_LE:
 			return column->filter_le;
@@ -182,7 +186,7 @@ find_term(List *terms, const char *parameter)
 
 	foreach(lc, terms)
 		if (strcmp(((TpmTerm *) lfirst(lc))->parameter, parameter) == 0)
-			return lfirst(lc);
+		return lfirst(lc);
 	return NULL;
 }
 
@@ -263,7 +267,7 @@ cut_terms(const TpmTable *table, List *terms, List *sendable, bool *all_sent)
 		TpmTerm    *term = lfirst(lc);
 		const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
 		bool		is_id = id && id->filter &&
-			strcmp(term->parameter, tpm_request_filter_name(table, id)) == 0;
+		strcmp(term->parameter, tpm_request_filter_name(table, id)) == 0;
 		List	   *cut = cut_values(term->values, is_id ? table->opt.page_size : INT_MAX);
 
 		if (list_length(cut) == 1)
@@ -364,7 +368,7 @@ ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
 
 	foreach(lc, sendable)
 		if (lfirst(lc) != id)
-			((Sendable *) lfirst(lc))->condition->dropped = true;
+		((Sendable *) lfirst(lc))->condition->dropped = true;
 	foreach(lc, id->values)
 	{
 		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);

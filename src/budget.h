@@ -67,11 +67,11 @@ typedef struct TpmBudgetState
 	int			limit_minute;
 	int			limit_hour;
 	int			waiting;
-	int			own_hour;			/* requests of this backend in the hour */
-	int64		next_slot_us;		/* monotonic; when the next could leave */
+	int			own_hour;		/* requests of this backend in the hour */
+	int64		next_slot_us;	/* monotonic; when the next could leave */
 	int64		paused_until_us;	/* 0 none */
-	TimestampTz next_slot;			/* the same as wall-clock time */
-	TimestampTz last_429;			/* 0 none */
+	TimestampTz next_slot;		/* the same as wall-clock time */
+	TimestampTz last_429;		/* 0 none */
 } TpmBudgetState;
 
 /*

@@ -100,7 +100,8 @@ typedef struct TpmPlace
 	int			record[TPM_RECORDS];
 	TpmLimits	limits[TPM_RECORDS];
 	double		leave_free;
-	int64		told_us;		/* when it will poll again if its backend is at work */
+	int64		told_us;		/* when it will poll again if its backend is
+								 * at work */
 	int			prev;
 	int			next;			/* also the chain of free places */
 } TpmPlace;

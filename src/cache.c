@@ -745,7 +745,8 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor)
 
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
 	if (list->claim != cached->claim || list->closed)
-		kept = false;			/* taken over: the page is somebody else's to append */
+		kept = false;			/* taken over: the page is somebody else's to
+								 * append */
 	else
 	{
 		kept = append_page(list, page);

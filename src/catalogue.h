@@ -14,7 +14,8 @@
 #define TPM_CAT_NATURAL_KEY	0x04
 #define TPM_CAT_DATE_RANGE	0x08	/* filter[date][start] and [end] bound it */
 #define TPM_CAT_NOT_NULL	0x10	/* never NULL, where names are trusted */
-#define TPM_CAT_EXACT		0x20	/* the filter is equality, where names are trusted */
+#define TPM_CAT_EXACT		0x20	/* the filter is equality, where names are
+									 * trusted */
 
 typedef struct TpmCatalogueColumn
 {

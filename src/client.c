@@ -424,8 +424,8 @@ try_token_again(TpmCall *call)
 {
 	TpmTransfer *t = call->transfer;
 	bool		passing = t->outcome == TPM_OUTCOME_ANSWERED ? t->status >= 500 || t->status == 429
-		: !t->tls_failure && !t->no_host && t->outcome != TPM_OUTCOME_FORBIDDEN &&
-		t->outcome != TPM_OUTCOME_TOO_LARGE;
+	: !t->tls_failure && !t->no_host && t->outcome != TPM_OUTCOME_FORBIDDEN &&
+	t->outcome != TPM_OUTCOME_TOO_LARGE;
 
 	return passing && !call->renew_only && call->attempt <= call->session->opt->max_retries &&
 		tpm_retry_time_left(call->began_us, call->session->opt);
@@ -953,7 +953,7 @@ would_wait_too_long(TpmSession *session, int64 n)
 	{
 		int64		slot = tpm_budget_forecast(&session->budget, line, tpm_leave_free, probe[i]);
 		int64		before = probe[i] == 1 ? tpm_monotonic_us()
-			: tpm_budget_forecast(&session->budget, line, tpm_leave_free, probe[i] - 1);
+		: tpm_budget_forecast(&session->budget, line, tpm_leave_free, probe[i] - 1);
 
 		if (slot == PG_INT64_MAX || slot - before > limit)
 			return true;

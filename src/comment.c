@@ -28,7 +28,8 @@
 typedef struct PendingComment
 {
 	char	   *table;
-	List	   *comments;		/* char *, or NULL, of the table and of each column */
+	List	   *comments;		/* char *, or NULL, of the table and of each
+								 * column */
 } PendingComment;
 
 typedef struct Pending

@@ -403,16 +403,20 @@ json_to_text_array(Datum json)
 				break;
 			case jbvString:
 				text = pnstrdup(v.val.string.val, v.val.string.len);
+
 				break;
 			case jbvNumeric:
 				text = DatumGetCString(DirectFunctionCall1(numeric_out,
 														   NumericGetDatum(v.val.numeric)));
+
 				break;
 			case jbvBool:
 				text = pstrdup(v.val.boolean ? "true" : "false");
+
 				break;
 			default:
 				text = JsonbToCString(NULL, v.val.binary.data, v.val.binary.len);
+
 				break;
 		}
 		state = accumArrayResult(state, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL,

@@ -51,9 +51,11 @@ extern TpmProgress *tpm_progress_start(Oid relid, const char *operation);
 extern void tpm_progress_update(TpmProgress *progress, int64 requests_done,
 								int64 requests_expected, int64 rows_done,
 								TimestampTz expected_end);
+
 /* waiting_for: a string constant such as "budget", "answer", NULL for none */
 extern void tpm_progress_waiting(TpmProgress *progress, const char *waiting_for);
 extern void tpm_progress_end(TpmProgress *progress);
+
 /* requests of this backend to this server's group within the hour are in budget.h */
 
 /*

@@ -51,7 +51,8 @@ typedef struct DocNode
 	bool		is_total;
 	List	   *columns;		/* of int: attnums that read this value */
 	List	   *linkage;		/* of int: attnums that read ids found here */
-	List	   *presence;		/* of int: attnums that exist if this member does */
+	List	   *presence;		/* of int: attnums that exist if this member
+								 * does */
 	int			nchildren;
 	struct DocNode **children;
 	int			hint;			/* child after the one found last */
@@ -61,12 +62,12 @@ struct TpmDecoder
 {
 	const TpmTable *table;
 	TupleDesc	tupdesc;
-	DocNode	   *root;
+	DocNode    *root;
 	TpmConverter *converters;	/* [attnum - 1] */
 	Bitmapset  *needed;
 	List	   *fetched_at;		/* of int */
 	List	   *placeholders;	/* of int */
-	Datum	   *placeholder_values;	/* [attnum - 1] */
+	Datum	   *placeholder_values; /* [attnum - 1] */
 	List	   *included;		/* of int */
 	List	   *custom;			/* of int */
 	bool		needs_settings;
@@ -74,8 +75,9 @@ struct TpmDecoder
 
 typedef struct Frame
 {
-	DocNode	   *node;
-	const char *start;			/* first byte of the container if a column reads it whole */
+	DocNode    *node;
+	const char *start;			/* first byte of the container if a column
+								 * reads it whole */
 	bool		is_array;
 } Frame;
 
@@ -98,7 +100,7 @@ typedef struct Reader
 	MemoryContext scratch;
 	int			depth;			/* containers open */
 	Frame		stack[TPM_MAX_DEPTH + 1];
-	DocNode	   *pending;		/* node of the member whose value comes next */
+	DocNode    *pending;		/* node of the member whose value comes next */
 	bool		saw_data;
 	bool		in_resource;
 	char	   *id;
@@ -129,7 +131,7 @@ typedef struct WaitingRow
 static DocNode *
 child_of(DocNode *parent, const char *name)
 {
-	DocNode	   *node;
+	DocNode    *node;
 
 	for (int i = 0; i < parent->nchildren; i++)
 		if (strcmp(parent->children[i]->name, name) == 0)
@@ -157,8 +159,8 @@ descend(DocNode *node, List *path)
 static void
 compile_relationship(DocNode *resource, const TpmColumn *column)
 {
-	DocNode	   *member = child_of(child_of(resource, "relationships"), strVal(linitial(column->path)));
-	DocNode	   *data = child_of(member, "data");
+	DocNode    *member = child_of(child_of(resource, "relationships"), strVal(linitial(column->path)));
+	DocNode    *data = child_of(member, "data");
 
 	member->presence = lappend_int(member->presence, column->attnum);
 	data->linkage = lappend_int(data->linkage, column->attnum);
@@ -170,7 +172,7 @@ static void
 compile_custom(TpmDecoder *decoder, DocNode *resource)
 {
 	char	   *copy = pstrdup(decoder->table->opt.custom_fields_attribute);
-	DocNode	   *node = child_of(resource, "attributes");
+	DocNode    *node = child_of(resource, "attributes");
 	char	   *save;
 
 	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save))
@@ -183,7 +185,7 @@ compile_custom(TpmDecoder *decoder, DocNode *resource)
 static void
 compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 {
-	DocNode	   *node;
+	DocNode    *node;
 
 	switch (column->kind)
 	{
@@ -263,9 +265,9 @@ TpmDecoder *
 tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 {
 	TpmDecoder *decoder = palloc0(sizeof(TpmDecoder));
-	DocNode	   *root = palloc0(sizeof(DocNode));
-	DocNode	   *data = child_of(root, "data");
-	DocNode	   *links = child_of(root, "links");
+	DocNode    *root = palloc0(sizeof(DocNode));
+	DocNode    *data = child_of(root, "data");
+	DocNode    *links = child_of(root, "links");
 
 	decoder->table = table;
 	decoder->tupdesc = tupdesc;
@@ -463,7 +465,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 	MemoryContext old = MemoryContextSwitchTo(page_context);
 	int			natts = reader->decoder->tupdesc->natts;
 	WaitingRow *row = palloc0(sizeof(WaitingRow));
-	HeapTuple tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
+	HeapTuple	tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
 	int			n = 0;
 	ListCell   *lc;
 
@@ -498,7 +500,7 @@ end_resource(Reader *reader, MemoryContext page_context)
 		keep_waiting_row(reader, page_context);
 	else
 	{
-		HeapTuple tuple;
+		HeapTuple	tuple;
 
 		MemoryContextSwitchTo(page_context);
 		tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
@@ -604,6 +606,7 @@ end_custom_field(Reader *reader)
 			continue;
 		}
 		text = pnstrdup(reader->custom_value, reader->custom_value_len);
+
 		jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 		first = JB_ROOT_IS_ARRAY(jb) ? getIthJsonbValueFromContainer(&jb->root, 0) : NULL;
 		if (first == NULL || first->type == jbvNull)
@@ -688,7 +691,7 @@ object_start(void *state)
 static void
 end_container(Reader *reader, Frame *frame)
 {
-	DocNode	   *node = frame->node;
+	DocNode    *node = frame->node;
 	ListCell   *lc;
 
 	if (node == NULL || !reader->in_resource)
@@ -779,7 +782,7 @@ field_start(void *state, char *name, bool isnull)
 	reader->pending = NULL;
 	if (frame->node)
 	{
-		DocNode	   *node;
+		DocNode    *node;
 
 		node = find_child(frame->node, name);
 		reader->pending = node;
@@ -840,7 +843,7 @@ scalar(void *state, char *token, JsonTokenType type)
 {
 	Reader	   *reader = state;
 	Frame	   *frame;
-	DocNode	   *node;
+	DocNode    *node;
 
 	if (reader->depth == 0)
 		not_a_document(reader, "It is a bare JSON value.");

@@ -66,6 +66,7 @@ plain_words(const TpmAnswer *answer)
 		memchr(answer->body, '\0', len))
 		return NULL;
 	text = pnstrdup(answer->body, len);
+
 	return pg_any_to_server(text, len, PG_UTF8);
 }
 
@@ -141,10 +142,10 @@ static void
 raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
 {
 	char	   *target = answer->location
-		? tpm_url_resolve(session->server->opt.base_url, answer->location) : NULL;
+	? tpm_url_resolve(session->server->opt.base_url, answer->location) : NULL;
 	char	   *origin = target ? tpm_url_origin(target) : NULL;
 	bool		https_twin = origin && strncmp(session->server->opt.base_url, "http://", 7) == 0 &&
-		strncmp(origin, "https://", 8) == 0;
+	strncmp(origin, "https://", 8) == 0;
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),

@@ -33,15 +33,17 @@ typedef enum TpmPrivate
 	TPM_PRIV_RELATION,			/* Integer: OID of the foreign table */
 	TPM_PRIV_CONDITIONS,		/* IntList: attnum, op, verdict of each */
 	TPM_PRIV_VERDICTS,			/* IntList: TpmVerdict of each plan qual */
-	TPM_PRIV_ORDER,				/* IntList: attnum, descending, nulls first of each key */
-	TPM_PRIV_STOP,				/* IntList: plan quals that end an ordered scan */
+	TPM_PRIV_ORDER,				/* IntList: attnum, descending, nulls first of
+								 * each key */
+	TPM_PRIV_STOP,				/* IntList: plan quals that end an ordered
+								 * scan */
 	TPM_PRIV_COLUMNS,			/* IntList: attnums to fetch */
 	TPM_PRIV_CHECKED,			/* IntList: attnums whose member must exist */
 	TPM_PRIV_FLAGS,				/* Integer: TPM_PLAN_* */
 	TPM_PRIV_WANTED,			/* Float: rows that will be wanted, 0 all */
 	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
 	TPM_PRIV_COUNT				/* how many there are */
-} TpmPrivate;
+}			TpmPrivate;
 
 /* the plan reads the list to its end, whatever its rows are */
 #define TPM_PLAN_READS_ALL		0x01
@@ -58,7 +60,8 @@ typedef struct TpmRelation
 	TpmTable   *table;
 	List	   *conditions;		/* of TpmCondition *, of the base restrictions */
 	double		tuples;			/* rows of the whole table */
-	double		sent_rows;		/* rows the API is expected to give for what is sent */
+	double		sent_rows;		/* rows the API is expected to give for what
+								 * is sent */
 	bool		has_placeholder;
 	bool		placeholders_given; /* by the base restrictions */
 	bool		all_exact;		/* every restriction is an exact condition */

@@ -17,8 +17,9 @@ typedef struct TpmList TpmList;
 /* where a list goes on; plain data, so that another backend can take it up */
 typedef struct TpmListCursor
 {
-	char	   *url;			/* of the next page; NULL: the list is complete, or
-								 * not begun if position.page is 0 */
+	char	   *url;			/* of the next page; NULL: the list is
+								 * complete, or not begun if position.page is
+								 * 0 */
 	TpmPosition position;
 	int			first_page_rows;
 	int			page_size;

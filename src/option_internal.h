@@ -21,8 +21,10 @@
 #define TPM_OPT_NONE	0x02	/* '' is no value */
 #define TPM_OPT_LINES	0x04	/* may hold newlines */
 #define TPM_OPT_FILE	0x08	/* names a file of the server */
-#define TPM_OPT_SECRET	0x10	/* only the server may be able to read the file */
-#define TPM_OPT_QUIET	0x20	/* a secret may have slipped in: not shown in errors */
+#define TPM_OPT_SECRET	0x10	/* only the server may be able to read the
+								 * file */
+#define TPM_OPT_QUIET	0x20	/* a secret may have slipped in: not shown in
+								 * errors */
 
 /* a word and what it stands for; a list ends with a NULL word */
 typedef struct TpmWord

@@ -50,7 +50,8 @@ trimmed(const char *text)
 	int			len;
 
 	while (*text == ' ')
-		text++;
+		text	  ++;
+
 	len = strlen(text);
 	while (len > 0 && text[len - 1] == ' ')
 		len--;
@@ -124,8 +125,8 @@ static const char *
 range_of(const TpmOptionDef *def)
 {
 	const char *unit = def->unit == GUC_UNIT_MS ? " ms" :
-		def->unit == GUC_UNIT_S ? " s" :
-		def->unit == GUC_UNIT_KB ? " kB" : "";
+	def->unit == GUC_UNIT_S ? " s" :
+	def->unit == GUC_UNIT_KB ? " kB" : "";
 	const char *words = def->words ? psprintf("\"%s\", or ", def->words[0].word) : "";
 
 	if (def->unit)
@@ -312,7 +313,7 @@ pointer_token(const char *text)
 	StringInfoData token;
 
 	initStringInfo(&token);
-	for (; *text; text++)
+	for (; *text; text ++)
 	{
 		if (*text == '~')
 			appendStringInfoChar(&token, *++text == '0' ? '~' : '/');

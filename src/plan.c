@@ -63,7 +63,7 @@ is_required(const TpmTable *table, const TpmColumn *column)
 
 	foreach(lc, table->required_filters)
 		if (strcmp(strVal(lfirst(lc)), column->name) == 0)
-			return true;
+		return true;
 	return column->placeholder;
 }
 
@@ -166,7 +166,7 @@ static void
 add_plain_path(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
 	double		requests = is_by_id(relation->table, relation->conditions) ? 1
-		: tpm_estimate_requests(relation->table, relation->conditions, relation->sent_rows);
+	: tpm_estimate_requests(relation->table, relation->conditions, relation->sent_rows);
 	Cost		startup,
 				total;
 
@@ -242,7 +242,7 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 
 	foreach(lc, baserel->joininfo)
 		if (gives_key(relation, baserel, lfirst(lc)))
-			infos = add_param_info(root, baserel, infos, lfirst(lc));
+		infos = add_param_info(root, baserel, infos, lfirst(lc));
 
 	if (!baserel->has_eclass_joins)
 		return infos;
@@ -257,7 +257,7 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 														 baserel->lateral_referencers);
 		foreach(lc, clauses)
 			if (gives_key(relation, baserel, lfirst(lc)))
-				infos = add_param_info(root, baserel, infos, lfirst(lc));
+			infos = add_param_info(root, baserel, infos, lfirst(lc));
 	}
 	/* several columns in a path may come from several relations */
 	if (relation->has_placeholder && list_length(infos) > 1)

@@ -378,7 +378,10 @@ next_row(TpmScan *scan)
 static TupleTableSlot *
 replay(TpmScan *scan, TupleTableSlot *slot)
 {
-	/* the slot frees its tuple at the next row, when the context of this one is gone */
+	/*
+	 * the slot frees its tuple at the next row, when the context of this one
+	 * is gone
+	 */
 	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
 	bool		found = tuplestore_gettupleslot(scan->filling->rows, true, false, scan->kept);
 

@@ -35,9 +35,11 @@ typedef struct TpmPlanCondition
 typedef struct TpmAsk
 {
 	List	   *requests;		/* of TpmRequest *; NIL: no row can match */
-	TpmRequest *everything;		/* the same list without conditions; NULL if none */
+	TpmRequest *everything;		/* the same list without conditions; NULL if
+								 * none */
 	List	   *placeholders;	/* of char **, one for each request, or NIL */
-	bool		all_sent;		/* every condition of the plan is in every request */
+	bool		all_sent;		/* every condition of the plan is in every
+								 * request */
 	char	   *key;			/* the same for the same requests */
 } TpmAsk;
 
@@ -72,14 +74,15 @@ typedef struct TpmScan
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
 	const char *path;			/* that it asks */
-	TpmIdSet   *seen;			/* ids that requests of this path have brought, NULL:
-								 * one request only */
+	TpmIdSet   *seen;			/* ids that requests of this path have
+								 * brought, NULL: one request only */
 	bool		at_end;
 
 	HeapTupleData tuple;		/* the row that the slot holds */
 
 	/* the cache */
-	bool		cacheable;		/* every column's type is the same in all sessions */
+	bool		cacheable;		/* every column's type is the same in all
+								 * sessions */
 	TpmCacheAge age;
 	uint64		resource;
 	TimestampTz hit_fetched;	/* newest cached answer used, 0 none */

@@ -61,8 +61,10 @@ shared_request(void)
 
 	RequestAddinShmemSpace(shared_size());
 
-	/* the one lock of each request is not used: it is how a tranche gets a
-	 * name and an id that every process knows, in all versions */
+	/*
+	 * the one lock of each request is not used: it is how a tranche gets a
+	 * name and an id that every process knows, in all versions
+	 */
 	for (int i = 0; i < (int) lengthof(areas); i++)
 		RequestNamedLWLockTranche(areas[i]->tranche, 1);
 }

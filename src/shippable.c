@@ -478,6 +478,7 @@ mapped(const TpmColumn *column, const char *text)
 
 	if (column->filter_values == NIL)
 		return text;
+
 	foreach(lc, column->filter_values)
 	{
 		TpmFilterValue *pair = lfirst(lc);
@@ -506,8 +507,8 @@ is_unambiguous(const TpmTable *table, const TpmColumn *column, const char *text)
 			size_t		n = strlen(blanks[i]);
 
 			if (strncmp(text, blanks[i], n) == 0 ||
-				(len >= 3 && strncmp(text + len - 3, blanks[i], n) == 0) ||
-				(len >= 2 && strncmp(text + len - 2, blanks[i], n) == 0))
+				(len >= 3 && strncmp(text +len - 3, blanks[i], n) == 0) ||
+				(len >= 2 && strncmp(text +len - 2, blanks[i], n) == 0))
 				return false;
 		}
 	}
@@ -561,12 +562,15 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 		return NULL;
 	if (op == TPM_COND_LIKE)
 		text = literal_of_pattern(text);
+
 	if (op != TPM_COND_EQ && op != TPM_COND_IN)
 		return is_unambiguous(table, column, text) ? text : NULL;
+
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
 		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ)))
 		return text;
+
 	word = mapped(column, text);
 	if (word == NULL || !is_unambiguous(table, column, word))
 		return NULL;
@@ -588,7 +592,7 @@ without_repeats(List *texts)
 	list_sort(texts, compare_texts);
 	foreach(lc, texts)
 		if (result == NIL || strcmp(llast(result), lfirst(lc)) != 0)
-			result = lappend(result, lfirst(lc));
+		result = lappend(result, lfirst(lc));
 	return result;
 }
 
@@ -615,6 +619,7 @@ array_values(const TpmTable *table, const TpmColumn *column, Datum value, bool *
 		if (nulls[i])
 			continue;
 		text = send_text(table, column, TPM_COND_IN, elements[i], type);
+
 		if (text == NULL)
 			return NIL;
 		texts = lappend(texts, text);

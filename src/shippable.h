@@ -16,7 +16,8 @@ typedef enum TpmVerdict
 {
 	TPM_VERDICT_LOCAL,			/* not sent */
 	TPM_VERDICT_RECHECK,		/* sent, and checked again */
-	TPM_VERDICT_EXACT			/* sent; a count or a small page may rely on it */
+	TPM_VERDICT_EXACT			/* sent; a count or a small page may rely on
+								 * it */
 } TpmVerdict;
 
 /* what a condition asks of its column; stored in plans */

@@ -175,8 +175,10 @@ tpm_json_object(const char *body, size_t len)
 	if (body == NULL || !is_sound_json(body, len))
 		return NULL;
 	text = replace_invalid(unconstify(char *, body), &size);
+
 	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
 		text = pg_any_to_server(text, size, PG_UTF8);
+
 	jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	return JB_ROOT_IS_OBJECT(jb) ? jb : NULL;
 }

@@ -21,8 +21,8 @@ extern const TpmSharedArea tpm_token_area;
 
 typedef struct TpmTokenKey
 {
-	uint64		hash;			/* keyed hash of base URL, token URL, client id
-								 * and secret (or secret file's name) */
+	uint64		hash;			/* keyed hash of base URL, token URL, client
+								 * id and secret (or secret file's name) */
 	Oid			serverid;
 	Oid			userid;			/* role whose mapping it is */
 	char		client_id[128]; /* for the view, truncated */
@@ -31,11 +31,13 @@ typedef struct TpmTokenKey
 typedef enum TpmTokenVerdict
 {
 	TPM_TOKEN_READY,			/* *token is filled: use it */
-	TPM_TOKEN_FETCH,			/* this backend has the claim: ask for one, then
-								 * tpm_token_store() or tpm_token_failed() */
+	TPM_TOKEN_FETCH,			/* this backend has the claim: ask for one,
+								 * then tpm_token_store() or
+								 * tpm_token_failed() */
 	TPM_TOKEN_READY_AND_FETCH,	/* use it, and renew it: this backend has the
 								 * claim, the others go on with the old one */
-	TPM_TOKEN_WAIT				/* another backend is asking: wait for the latch */
+	TPM_TOKEN_WAIT				/* another backend is asking: wait for the
+								 * latch */
 } TpmTokenVerdict;
 
 /*

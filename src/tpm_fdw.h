@@ -19,26 +19,26 @@ typedef enum TpmEnabled
 	TPM_ENABLED_OFF,
 	TPM_ENABLED_READ,
 	TPM_ENABLED_ON
-} TpmEnabled;
+}			TpmEnabled;
 
 /* settings; see tpm_fdw.c for their meaning and range */
 extern int	tpm_cache_size_kb;
 extern int	tpm_max_budgets;
 extern int	tpm_max_tokens;
 extern int	tpm_request_log_size;
-extern int	tpm_enabled;			/* TpmEnabled */
+extern int	tpm_enabled;		/* TpmEnabled */
 extern double tpm_rate_limit_share; /* 0..1 */
-extern int	tpm_cache_ttl;			/* seconds; -1 follows the option */
-extern int	tpm_cache_stale;		/* seconds */
-extern int	tpm_max_wait;			/* ms; -1 no limit */
+extern int	tpm_cache_ttl;		/* seconds; -1 follows the option */
+extern int	tpm_cache_stale;	/* seconds */
+extern int	tpm_max_wait;		/* ms; -1 no limit */
 extern int	tpm_max_requests;
-extern double tpm_leave_free;		/* 0..1 */
+extern double tpm_leave_free;	/* 0..1 */
 extern int	tpm_max_writes;
 extern bool tpm_dry_run;
-extern int	tpm_journal_keep;		/* seconds */
+extern int	tpm_journal_keep;	/* seconds */
 extern bool tpm_journal_values;
 extern bool tpm_log_requests;
-extern int	tpm_hour;				/* seconds; the limiter's hour */
+extern int	tpm_hour;			/* seconds; the limiter's hour */
 
 /* the library was loaded by shared_preload_libraries: shared state exists */
 extern bool tpm_preloaded(void);

@@ -48,11 +48,13 @@ typedef struct TpmHttpSpec
 
 typedef enum TpmOutcome
 {
-	TPM_OUTCOME_ANSWERED,		/* status, headers and the whole body are there */
+	TPM_OUTCOME_ANSWERED,		/* status, headers and the whole body are
+								 * there */
 	TPM_OUTCOME_NOT_SENT,		/* failed before a byte of the request left */
 	TPM_OUTCOME_NO_SLOT,		/* departing() said no; nothing left */
-	TPM_OUTCOME_CONNECTION_DIED,	/* a reused connection closed before the first
-									 * byte of an answer: the server may have acted */
+	TPM_OUTCOME_CONNECTION_DIED,	/* a reused connection closed before the
+									 * first byte of an answer: the server may
+									 * have acted */
 	TPM_OUTCOME_LOST,			/* sent, and no whole answer came */
 	TPM_OUTCOME_TOO_LARGE,		/* body or headers over the limit */
 	TPM_OUTCOME_FORBIDDEN		/* address or origin that may not be reached;
@@ -64,7 +66,8 @@ typedef struct TpmTransfer
 	bool		done;
 	TpmOutcome	outcome;
 	int			status;			/* HTTP status, 0 if none came */
-	char	   *body;			/* zero-terminated; valid until tpm_transfer_end */
+	char	   *body;			/* zero-terminated; valid until
+								 * tpm_transfer_end */
 	size_t		body_len;
 	char	   *content_type;
 	char	   *etag;
