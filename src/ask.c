@@ -70,8 +70,10 @@ has_long_value(List *values)
 	ListCell   *lc;
 
 	foreach(lc, values)
+	{
 		if (strlen(lfirst(lc)) * 3 >= TPM_MAX_LIST_BYTES)
-		return true;
+			return true;
+	}
 	return false;
 }
 
@@ -185,8 +187,10 @@ find_term(List *terms, const char *parameter)
 	ListCell   *lc;
 
 	foreach(lc, terms)
+	{
 		if (strcmp(((TpmTerm *) lfirst(lc))->parameter, parameter) == 0)
-		return lfirst(lc);
+			return lfirst(lc);
+	}
 	return NULL;
 }
 
@@ -367,8 +371,10 @@ ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
 	ListCell   *lc;
 
 	foreach(lc, sendable)
+	{
 		if (lfirst(lc) != id)
-		((Sendable *) lfirst(lc))->condition->dropped = true;
+			((Sendable *) lfirst(lc))->condition->dropped = true;
+	}
 	foreach(lc, id->values)
 	{
 		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);

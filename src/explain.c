@@ -30,8 +30,10 @@ show_verdict(ForeignScanState *node, ExplainState *es, List *context, TpmVerdict
 			   *lc2;
 
 	forboth(lc, plan->scan.plan.qual, lc2, verdicts)
+	{
 		if (lfirst_int(lc2) == (int) verdict)
-		shown = lappend(shown, lfirst(lc));
+			shown = lappend(shown, lfirst(lc));
+	}
 	if (shown == NIL)
 		return;
 	ExplainPropertyText(label, deparse_expression((Node *) make_ands_explicit(shown), context,

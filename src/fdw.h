@@ -43,7 +43,7 @@ typedef enum TpmPrivate
 	TPM_PRIV_WANTED,			/* Float: rows that will be wanted, 0 all */
 	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
 	TPM_PRIV_COUNT				/* how many there are */
-}			TpmPrivate;
+} TpmPrivate;
 
 /* the plan reads the list to its end, whatever its rows are */
 #define TPM_PLAN_READS_ALL		0x01

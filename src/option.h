@@ -19,13 +19,13 @@ typedef enum TpmAuth
 	TPM_AUTH_OAUTH2,
 	TPM_AUTH_BEARER,
 	TPM_AUTH_NONE
-}			TpmAuth;
+} TpmAuth;
 
 typedef enum TpmTokenAuth
 {
 	TPM_TOKEN_AUTH_BASIC,
 	TPM_TOKEN_AUTH_POST
-}			TpmTokenAuth;
+} TpmTokenAuth;
 
 typedef enum TpmPagination
 {
@@ -33,63 +33,63 @@ typedef enum TpmPagination
 	TPM_PAGE_NUMBER,
 	TPM_PAGE_NUMBER_BASE64,
 	TPM_PAGE_OFFSET
-}			TpmPagination;
+} TpmPagination;
 
 typedef enum TpmListFormat
 {
 	TPM_LIST_COMMA,
 	TPM_LIST_REPEAT
-}			TpmListFormat;
+} TpmListFormat;
 
 typedef enum TpmLinksOrigin
 {
 	TPM_LINKS_STRICT,
 	TPM_LINKS_REBASE
-}			TpmLinksOrigin;
+} TpmLinksOrigin;
 
 typedef enum TpmMissing
 {
 	TPM_MISSING_NULL,
 	TPM_MISSING_WARN,
 	TPM_MISSING_ERROR
-}			TpmMissing;
+} TpmMissing;
 
 typedef enum TpmInvalidCharacters
 {
 	TPM_INVALID_ERROR,
 	TPM_INVALID_REPLACE
-}			TpmInvalidCharacters;
+} TpmInvalidCharacters;
 
 typedef enum TpmIpFamily
 {
 	TPM_IPV4,
 	TPM_IPV6,
 	TPM_IP_ANY
-}			TpmIpFamily;
+} TpmIpFamily;
 
 typedef enum TpmUpdateMethod
 {
 	TPM_UPDATE_PUT,
 	TPM_UPDATE_PATCH
-}			TpmUpdateMethod;
+} TpmUpdateMethod;
 
 typedef enum TpmUpdateBody
 {
 	TPM_BODY_FULL,
 	TPM_BODY_CHANGED
-}			TpmUpdateBody;
+} TpmUpdateBody;
 
 typedef enum TpmUpdateCheck
 {
 	TPM_CHECK_REREAD,
 	TPM_CHECK_NONE
-}			TpmUpdateCheck;
+} TpmUpdateCheck;
 
 typedef enum TpmCacheScope
 {
 	TPM_SCOPE_QUERY,
 	TPM_SCOPE_TABLE
-}			TpmCacheScope;
+} TpmCacheScope;
 
 /* cache_ttl 'auto': the age follows what the answer cost */
 #define TPM_TTL_AUTO	(-1)
@@ -231,7 +231,7 @@ typedef enum TpmSortNulls
 	TPM_NULLS_LAST,
 	TPM_NULLS_ALWAYS_FIRST,
 	TPM_NULLS_ALWAYS_LAST
-}			TpmSortNulls;
+} TpmSortNulls;
 
 typedef struct TpmFilterValue
 {

@@ -154,7 +154,7 @@ tpm_check_media_type(const TpmOptionDef *def, const char *value)
 static bool
 is_form_text(const char *text)
 {
-	for (; *text; text ++)
+	for (; *text; text++)
 	{
 		unsigned char c = (unsigned char) *text;
 
@@ -214,7 +214,7 @@ is_dot_segment(const char *text, int len)
 	{
 		if (text[i] == '.')
 			i++;
-		else if (len - i >= 3 && pg_strncasecmp(text +i, "%2e", 3) == 0)
+		else if (len - i >= 3 && pg_strncasecmp(text + i, "%2e", 3) == 0)
 			i += 3;
 		else
 			return false;

@@ -50,7 +50,7 @@ trimmed(const char *text)
 	int			len;
 
 	while (*text == ' ')
-		text	  ++;
+		text++;
 
 	len = strlen(text);
 	while (len > 0 && text[len - 1] == ' ')
@@ -313,7 +313,7 @@ pointer_token(const char *text)
 	StringInfoData token;
 
 	initStringInfo(&token);
-	for (; *text; text ++)
+	for (; *text; text++)
 	{
 		if (*text == '~')
 			appendStringInfoChar(&token, *++text == '0' ? '~' : '/');

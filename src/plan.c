@@ -62,8 +62,10 @@ is_required(const TpmTable *table, const TpmColumn *column)
 	ListCell   *lc;
 
 	foreach(lc, table->required_filters)
+	{
 		if (strcmp(strVal(lfirst(lc)), column->name) == 0)
-		return true;
+			return true;
+	}
 	return column->placeholder;
 }
 
@@ -241,8 +243,10 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	ListCell   *lc;
 
 	foreach(lc, baserel->joininfo)
+	{
 		if (gives_key(relation, baserel, lfirst(lc)))
-		infos = add_param_info(root, baserel, infos, lfirst(lc));
+			infos = add_param_info(root, baserel, infos, lfirst(lc));
+	}
 
 	if (!baserel->has_eclass_joins)
 		return infos;
@@ -256,8 +260,10 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		clauses = generate_implied_equalities_for_column(root, baserel, is_key_member, &search,
 														 baserel->lateral_referencers);
 		foreach(lc, clauses)
+		{
 			if (gives_key(relation, baserel, lfirst(lc)))
-			infos = add_param_info(root, baserel, infos, lfirst(lc));
+				infos = add_param_info(root, baserel, infos, lfirst(lc));
+		}
 	}
 	/* several columns in a path may come from several relations */
 	if (relation->has_placeholder && list_length(infos) > 1)

@@ -507,8 +507,8 @@ is_unambiguous(const TpmTable *table, const TpmColumn *column, const char *text)
 			size_t		n = strlen(blanks[i]);
 
 			if (strncmp(text, blanks[i], n) == 0 ||
-				(len >= 3 && strncmp(text +len - 3, blanks[i], n) == 0) ||
-				(len >= 2 && strncmp(text +len - 2, blanks[i], n) == 0))
+				(len >= 3 && strncmp(text + len - 3, blanks[i], n) == 0) ||
+				(len >= 2 && strncmp(text + len - 2, blanks[i], n) == 0))
 				return false;
 		}
 	}
@@ -591,8 +591,10 @@ without_repeats(List *texts)
 
 	list_sort(texts, compare_texts);
 	foreach(lc, texts)
+	{
 		if (result == NIL || strcmp(llast(result), lfirst(lc)) != 0)
-		result = lappend(result, lfirst(lc));
+			result = lappend(result, lfirst(lc));
+	}
 	return result;
 }
 

@@ -55,7 +55,7 @@ typedef struct Token
 	TimestampTz expires;		/* 0: unknown */
 	int64		stored_us;
 	int			stored_by;		/* procno that has not used it yet; -1 none */
-	char text[	TPM_TOKEN_MAX + 1];
+	char		text[TPM_TOKEN_MAX + 1];
 } Token;
 
 typedef struct Entry

@@ -19,7 +19,7 @@ typedef enum TpmEnabled
 	TPM_ENABLED_OFF,
 	TPM_ENABLED_READ,
 	TPM_ENABLED_ON
-}			TpmEnabled;
+} TpmEnabled;
 
 /* settings; see tpm_fdw.c for their meaning and range */
 extern int	tpm_cache_size_kb;

@@ -102,7 +102,7 @@ url_split(const char *url)
 static bool
 part_is(UrlPart part, const char *word)
 {
-	return part.text !=NULL && part.len == (int) strlen(word) &&
+	return part.text != NULL && part.len == (int) strlen(word) &&
 		pg_strncasecmp(part.text, word, part.len) == 0;
 }
 
@@ -115,7 +115,7 @@ is_http_scheme(UrlPart scheme)
 static bool
 has_forbidden_character(const char *text)
 {
-	for (; *text; text ++)
+	for (; *text; text++)
 	{
 		unsigned char c = (unsigned char) *text;
 
@@ -169,7 +169,7 @@ static bool
 parse_authority(UrlPart authority, int default_port, UrlHost *result)
 {
 	const char *text = authority.text;
-	const char *end = text +authority.len;
+	const char *end = text + authority.len;
 	const char *colon;
 
 	result->port = default_port;
@@ -180,8 +180,8 @@ parse_authority(UrlPart authority, int default_port, UrlHost *result)
 
 		if (close == NULL)
 			return false;
-		result->host.text = text +1;
-		result->host.len = close - text -1;
+		result->host.text = text + 1;
+		result->host.len = close - text - 1;
 
 		colon = close + 1;
 		if (!is_ipv6_literal(result->host))
@@ -307,7 +307,7 @@ resolve_path(const UrlParts *base, const UrlParts *ref, UrlPart *query)
 	}
 	if (ref->path.len == 0)
 		return pstrdup("");
-	if (ref->authority.text !=NULL || ref->path.text[0] == '/')
+	if (ref->authority.text != NULL || ref->path.text[0] == '/')
 		return remove_dot_segments(pnstrdup(ref->path.text, ref->path.len));
 	return remove_dot_segments(merge_paths(base->path, ref->path));
 }
@@ -329,7 +329,7 @@ tpm_url_resolve(const char *base_url, const char *reference)
 	if (!url_parse(base_url, &base, &host) || has_forbidden_character(reference))
 		return NULL;
 	ref = url_split(reference);
-	if (ref.scheme.text !=NULL && (!is_http_scheme(ref.scheme) || ref.authority.text == NULL))
+	if (ref.scheme.text != NULL && (!is_http_scheme(ref.scheme) || ref.authority.text == NULL))
 		return NULL;
 	path = resolve_path(&base, &ref, &query);
 
@@ -338,7 +338,7 @@ tpm_url_resolve(const char *base_url, const char *reference)
 	appendStringInfoString(&buf, "://");
 	append_part(&buf, ref.authority.text ? ref.authority : base.authority);
 	appendStringInfoString(&buf, path);
-	if (query.text !=NULL)
+	if (query.text != NULL)
 	{
 		appendStringInfoChar(&buf, '?');
 		append_part(&buf, query);
@@ -359,9 +359,9 @@ tpm_url_problem(const char *url)
 		return "It does not begin with \"https://\" or \"http://\".";
 	if (memchr(parts.authority.text, '@', parts.authority.len) != NULL)
 		return "It holds a user name or a password.";
-	if (parts.query.text !=NULL)
+	if (parts.query.text != NULL)
 		return "It holds a query.";
-	if (parts.fragment.text !=NULL)
+	if (parts.fragment.text != NULL)
 		return "It holds a fragment.";
 	if (!url_parse(url, &parts, &host))
 		return "Its host or its port is not valid.";
@@ -409,7 +409,7 @@ encode(const char *text, bool space_is_plus)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	for (; *text; text ++)
+	for (; *text; text++)
 	{
 		unsigned char c = (unsigned char) *text;
 
