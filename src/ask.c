@@ -486,7 +486,19 @@ shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, 
 }
 
 char *
-tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, List *context)
+tpm_ask_stable_sort(const TpmTable *table)
+{
+	const TpmColumn *id;
+
+	if (table->id_attnum == 0)
+		return NULL;
+	id = &table->columns[table->id_attnum - 1];
+	return id->sortable ? tpm_request_sort_name(id) : NULL;
+}
+
+char *
+tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
+			 List *context)
 {
 	List	   *sendable = NIL;
 	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
@@ -516,6 +528,7 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, List *c
 		request->shown_path = tpm_request_path(table, placeholders, true);
 		if (request->shown_path == NULL)
 			request->shown_path = pstrdup(table->resource);
+		request->sort = sort ? pstrdup(sort) : NULL;
 	}
 	return tpm_request_show(table, request);
 }

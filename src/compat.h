@@ -8,7 +8,7 @@
 #ifndef TPM_COMPAT_H
 #define TPM_COMPAT_H
 
-#include "catalog/pg_foreign_server.h"
+#include "access/stratnum.h"
 #include "catalog/pg_foreign_server.h"
 #include "common/jsonapi.h"
 #include "executor/executor.h"
@@ -17,13 +17,13 @@
 #include "miscadmin.h"
 #include "nodes/pathnodes.h"
 #include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
 #include "storage/latch.h"
 #include "parser/parsetree.h"
 #include "storage/proc.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/acl.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 180000
@@ -123,6 +123,26 @@ tpm_create_foreign_upper_path(PlannerInfo *root, RelOptInfo *rel, PathTarget *ta
 #endif
 }
 
+/* orders are strategies of a btree up to 17, then comparisons of any index */
+static inline bool
+tpm_pathkey_is_descending(const PathKey *pathkey)
+{
+#if PG_VERSION_NUM >= 180000
+	return pathkey->pk_cmptype == COMPARE_GT;
+#else
+	return pathkey->pk_strategy == BTGreaterStrategyNumber;
+#endif
+}
+
+static inline PathKey *
+tpm_ascending_pathkey(PlannerInfo *root, EquivalenceClass *ec, Oid opfamily)
+{
+#if PG_VERSION_NUM >= 180000
+	return make_canonical_pathkey(root, ec, opfamily, COMPARE_LT, false);
+#else
+	return make_canonical_pathkey(root, ec, opfamily, BTLessStrategyNumber, false);
+#endif
+}
 
 /* this backend's number among the PGPROC entries */
 static inline int

@@ -29,7 +29,7 @@ show_verdict(ForeignScanState *node, ExplainState *es, List *context, TpmVerdict
 	ListCell   *lc,
 			   *lc2;
 
-	forboth(lc, plan->scan.plan.qual, lc2, verdicts)
+	forboth(lc, tpm_plan_quals(plan), lc2, verdicts)
 	{
 		if (lfirst_int(lc2) == (int) verdict)
 			shown = lappend(shown, lfirst(lc));
@@ -40,6 +40,21 @@ show_verdict(ForeignScanState *node, ExplainState *es, List *context, TpmVerdict
 												  list_length(es->rtable) > 1 || es->verbose, false), es);
 }
 
+/* where a list in this order ends */
+static void
+show_stop(TpmScan *scan, ForeignScan *plan, ExplainState *es, List *context)
+{
+	List	   *shown = NIL;
+	ListCell   *lc;
+
+	foreach(lc, list_nth(plan->fdw_private, TPM_PRIV_STOP))
+		shown = lappend(shown, list_nth(tpm_plan_quals(plan), lfirst_int(lc)));
+	if (shown != NIL)
+		ExplainPropertyText("Stops Beyond",
+							deparse_expression((Node *) make_ands_explicit(shown), context,
+											   list_length(es->rtable) > 1 || es->verbose, false), es);
+}
+
 static void
 show_members(TpmScan *scan, ExplainState *es)
 {
@@ -48,7 +63,7 @@ show_members(TpmScan *scan, ExplainState *es)
 
 	foreach(lc, scan->columns)
 	{
-		char	   *member = tpm_request_member(&scan->table->columns[lfirst_int(lc) - 1]);
+		char	   *member = tpm_request_member(scan->table, &scan->table->columns[lfirst_int(lc) - 1]);
 
 		if (member)
 			names = lappend(names, member);
@@ -60,7 +75,7 @@ show_members(TpmScan *scan, ExplainState *es)
 static char *
 cache_words(TpmScan *scan, ExplainState *es)
 {
-	if (!scan->cacheable || scan->age.ttl == 0)
+	if (!tpm_scan_uses_cache(scan))
 		return "off";
 	if (scan->hit_fetched != 0)
 		return es->timing ? psprintf("hit, age %lds", (long) ((GetCurrentTimestamp() - scan->hit_fetched) / USECS_PER_SEC))
@@ -91,8 +106,12 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	TpmScan    *scan = node->fdw_state;
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL);
-	char	   *request = tpm_ask_show(scan->table, scan->conditions, scan->nconditions, context);
+	const char *sort = scan->sort_parameter ? scan->sort_parameter : tpm_ask_stable_sort(scan->table);
+	char	   *request = tpm_ask_show(scan->table, scan->conditions, scan->nconditions,
+									   scan->flags & TPM_PLAN_COUNTS ? NULL : sort, context);
 
+	if (scan->flags & TPM_PLAN_COUNTS)
+		ExplainPropertyText("Relations", psprintf("Aggregate on (%s)", scan->table->name), es);
 	ExplainPropertyText("Remote", psprintf("GET %s", request), es);
 	if (es->costs)
 	{
@@ -106,6 +125,7 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 	show_verdict(node, es, context, TPM_VERDICT_EXACT, "Exact");
 	show_verdict(node, es, context, TPM_VERDICT_RECHECK, "Recheck");
 	show_verdict(node, es, context, TPM_VERDICT_LOCAL, "Local");
+	show_stop(scan, plan, es, context);
 	if (es->verbose)
 		show_members(scan, es);
 	if (es->analyze)

@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * plan.c
- *		Paths and plans over one foreign table.
+ *		What is known of a relation, and the plan of a path.
  *
- * Owns which paths are offered: the plain scan, one per useful order, one per
- * key that a join can supply.  What a plan holds is described in fdw.h.  Every
- * condition stays in the plan's quals, sent or not, so that nothing depends
- * on where a row came from.
+ * What a plan holds is described in fdw.h.  Every condition stays in the
+ * plan's quals, sent or not, so that nothing depends on where a row came
+ * from.  Which paths are offered is path.c's.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,20 +19,19 @@
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
 #include "optimizer/tlist.h"
+#include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
 #include "compat.h"
 #include "fdw.h"
+#include "order.h"
 #include "tpm_fdw.h"
-
-/* the cost of a plan that cannot be run: chosen only when there is no other */
-#define TPM_IMPOSSIBLE_COST 1e30
 
 /* ----- the relation ----- */
 
-static List *
-read_conditions(const TpmTable *table, RelOptInfo *rel, List *rinfos, bool *all_exact)
+List *
+tpm_read_conditions(const TpmTable *table, RelOptInfo *rel, List *rinfos, bool *all_exact)
 {
 	List	   *result = NIL;
 	ListCell   *lc;
@@ -95,8 +93,8 @@ column_without_value(const TpmTable *table, const List *conditions)
 	return NULL;
 }
 
-static bool
-placeholders_given(const TpmTable *table, const List *conditions)
+bool
+tpm_placeholders_given(const TpmTable *table, const List *conditions)
 {
 	return column_without_value(table, conditions) == NULL;
 }
@@ -134,194 +132,15 @@ tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 
 	relation->table = tpm_get_table(foreigntableid);
 	relation->all_exact = true;
-	relation->conditions = read_conditions(relation->table, baserel, baserel->baserestrictinfo,
-										   &relation->all_exact);
+	relation->conditions = tpm_read_conditions(relation->table, baserel, baserel->baserestrictinfo,
+											   &relation->all_exact);
 	for (int i = 0; i < relation->table->natts; i++)
 		if (relation->table->columns[i].placeholder)
 			relation->has_placeholder = true;
-	relation->placeholders_given = placeholders_given(relation->table, relation->conditions);
+	relation->placeholders_given = tpm_placeholders_given(relation->table, relation->conditions);
 	relation->columns = columns_used(root, baserel, relation->table);
 	baserel->fdw_private = relation;
 	tpm_estimate_size(root, baserel, relation);
-}
-
-/* ----- paths ----- */
-
-/* one value of a unique key: at most one row */
-static bool
-is_by_id(const TpmTable *table, const List *conditions)
-{
-	ListCell   *lc;
-
-	foreach(lc, conditions)
-	{
-		const TpmCondition *condition = lfirst(lc);
-
-		if (table->columns[condition->attnum - 1].kind == TPM_COL_ID &&
-			condition->op == TPM_COND_EQ && condition->verdict != TPM_VERDICT_LOCAL)
-			return true;
-	}
-	return false;
-}
-
-static void
-add_plain_path(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
-{
-	double		requests = is_by_id(relation->table, relation->conditions) ? 1
-	: tpm_estimate_requests(relation->table, relation->conditions, relation->sent_rows);
-	Cost		startup,
-				total;
-
-	tpm_estimate_cost(relation->table, requests, relation->sent_rows, &startup, &total);
-	if (!relation->placeholders_given)
-		startup = total = TPM_IMPOSSIBLE_COST;
-	add_path(baserel, (Path *)
-			 tpm_create_foreignscan_path(root, baserel, baserel->rows, startup, total, NIL,
-										 baserel->lateral_relids,
-										 list_make1(makeFloat(psprintf("%.0f", requests)))));
-}
-
-/* ----- parameterised paths ----- */
-
-typedef struct KeySearch
-{
-	const TpmTable *table;
-	AttrNumber	attnum;
-} KeySearch;
-
-/* a column for which one request gives the rows of one value */
-static bool
-is_key_column(const TpmTable *table, const TpmColumn *column)
-{
-	if (column->kind == TPM_COL_NONE)
-		return false;
-	return column->kind == TPM_COL_ID || column->placeholder ||
-		(column->filter && (column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)));
-}
-
-static bool
-is_key_member(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
-			  void *arg)
-{
-	KeySearch  *search = arg;
-	Node	   *expr = (Node *) em->em_expr;
-
-	while (expr && IsA(expr, RelabelType))
-		expr = (Node *) ((RelabelType *) expr)->arg;
-	return expr && IsA(expr, Var) && ((Var *) expr)->varno == (int) rel->relid &&
-		((Var *) expr)->varattno == search->attnum;
-}
-
-/* does this join clause give the relation a key? */
-static bool
-gives_key(TpmRelation *relation, RelOptInfo *baserel, RestrictInfo *rinfo)
-{
-	TpmCondition condition;
-
-	return join_clause_is_movable_to(rinfo, baserel) &&
-		tpm_read_condition(relation->table, baserel, rinfo->clause, &condition) &&
-		(condition.op == TPM_COND_EQ || condition.op == TPM_COND_IN) &&
-		condition.verdict != TPM_VERDICT_LOCAL &&
-		is_key_column(relation->table, &relation->table->columns[condition.attnum - 1]);
-}
-
-static List *
-add_param_info(PlannerInfo *root, RelOptInfo *baserel, List *infos, RestrictInfo *rinfo)
-{
-	Relids		outer = bms_union(rinfo->clause_relids, baserel->lateral_relids);
-
-	outer = bms_del_member(outer, baserel->relid);
-	if (bms_is_empty(outer))
-		return infos;
-	return list_append_unique_ptr(infos, get_baserel_parampathinfo(root, baserel, outer));
-}
-
-static List *
-find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
-{
-	List	   *infos = NIL;
-	ListCell   *lc;
-
-	foreach(lc, baserel->joininfo)
-	{
-		if (gives_key(relation, baserel, lfirst(lc)))
-			infos = add_param_info(root, baserel, infos, lfirst(lc));
-	}
-
-	if (!baserel->has_eclass_joins)
-		return infos;
-	for (int i = 0; i < relation->table->natts; i++)
-	{
-		KeySearch	search = {relation->table, i + 1};
-		List	   *clauses;
-
-		if (!is_key_column(relation->table, &relation->table->columns[i]))
-			continue;
-		clauses = generate_implied_equalities_for_column(root, baserel, is_key_member, &search,
-														 baserel->lateral_referencers);
-		foreach(lc, clauses)
-		{
-			if (gives_key(relation, baserel, lfirst(lc)))
-				infos = add_param_info(root, baserel, infos, lfirst(lc));
-		}
-	}
-	/* several columns in a path may come from several relations */
-	if (relation->has_placeholder && list_length(infos) > 1)
-	{
-		Relids		all = bms_copy(baserel->lateral_relids);
-
-		foreach(lc, infos)
-			all = bms_union(all, ((ParamPathInfo *) lfirst(lc))->ppi_req_outer);
-		infos = list_append_unique_ptr(infos, get_baserel_parampathinfo(root, baserel, all));
-	}
-	return infos;
-}
-
-/* rows for one value of the key, of the conditions that are sent */
-static double
-rows_per_key(TpmRelation *relation, RelOptInfo *baserel, ParamPathInfo *info, List *conditions)
-{
-	if (is_by_id(relation->table, conditions))
-		return 1;
-	if (relation->has_placeholder)
-		return Max(info->ppi_rows, 1);
-	return Min(Max(info->ppi_rows, 1), relation->sent_rows);
-}
-
-static void
-add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
-{
-	ListCell   *lc;
-
-	foreach(lc, find_param_infos(root, baserel, relation))
-	{
-		ParamPathInfo *info = lfirst(lc);
-		bool		exact = true;
-		List	   *conditions = list_concat(list_copy(relation->conditions),
-											 read_conditions(relation->table, baserel,
-															 info->ppi_clauses, &exact));
-		double		sent_rows = rows_per_key(relation, baserel, info, conditions);
-		double		requests = tpm_estimate_requests(relation->table, conditions, sent_rows);
-		Cost		startup,
-					total;
-
-		if (!placeholders_given(relation->table, conditions))
-			continue;
-		tpm_estimate_cost(relation->table, requests, sent_rows, &startup, &total);
-		add_path(baserel, (Path *)
-				 tpm_create_foreignscan_path(root, baserel, info->ppi_rows, startup, total, NIL,
-											 info->ppi_req_outer,
-											 list_make1(makeFloat(psprintf("%.0f", requests)))));
-	}
-}
-
-void
-tpm_get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
-{
-	TpmRelation *relation = baserel->fdw_private;
-
-	add_plain_path(root, baserel, relation);
-	add_param_paths(root, baserel, relation);
 }
 
 /* ----- the plan ----- */
@@ -400,14 +219,50 @@ checked_columns(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
 	return int_list_of(result);
 }
 
+/* does the statement change a table of an API, perhaps this one? */
+bool
+tpm_plan_feeds_write(PlannerInfo *root)
+{
+	Query	   *parse;
+	char		relkind;
+
+	while (root->parent_root)
+		root = root->parent_root;
+	parse = root->parse;
+	if (parse->hasModifyingCTE)
+		return true;
+	if (parse->commandType == CMD_SELECT || parse->resultRelation == 0)
+		return false;
+	relkind = rt_fetch(parse->resultRelation, parse->rtable)->relkind;
+	return relkind == RELKIND_FOREIGN_TABLE || relkind == RELKIND_PARTITIONED_TABLE;
+}
+
+/*
+ * Are the first rows of this list all that the query can want?  Only where
+ * nothing between it and the LIMIT drops or reorders rows.
+ */
+static bool
+small_page_is_enough(PlannerInfo *root, RelOptInfo *rel, const TpmRelation *relation,
+					 const List *pathkeys)
+{
+	return root->limit_tuples > 0 && relation->all_exact &&
+		bms_equal(root->all_baserels, rel->relids) &&
+		pathkeys_contained_in(root->query_pathkeys, (List *) pathkeys);
+}
+
 static int
-plan_flags(PlannerInfo *root, RelOptInfo *rel)
+plan_flags(PlannerInfo *root, RelOptInfo *rel, const TpmRelation *relation, const Path *path,
+		   const List *stops)
 {
 	int			flags = 0;
 
 	/* a single relation under no limit, or one that is read whole for sure */
-	if (root->limit_tuples < 0 && root->tuple_fraction <= 0)
+	if (root->limit_tuples < 0 && root->tuple_fraction <= 0 && stops == NIL)
 		flags |= TPM_PLAN_READS_ALL;
+	if (small_page_is_enough(root, rel, relation, path->pathkeys))
+		flags |= TPM_PLAN_SMALL_PAGE;
+	if (tpm_plan_feeds_write(root))
+		flags |= TPM_PLAN_NO_CACHE;
 	return flags;
 }
 
@@ -418,48 +273,68 @@ value_or_null(const TpmCondition *condition)
 	return condition->value ? condition->value : (Expr *) makeNullConst(TEXTOID, -1, InvalidOid);
 }
 
+void
+tpm_plan_add_clause(const TpmTable *table, RelOptInfo *rel, const List *order, Expr *clause,
+					TpmPlanClauses *parts)
+{
+	TpmCondition *condition = palloc(sizeof(TpmCondition));
+
+	parts->quals = lappend(parts->quals, clause);
+	if (!tpm_read_condition(table, rel, clause, condition))
+	{
+		parts->verdicts = lappend_int(parts->verdicts, TPM_VERDICT_LOCAL);
+		return;
+	}
+	parts->verdicts = lappend_int(parts->verdicts, condition->verdict);
+	parts->conditions = lappend(parts->conditions, condition);
+	if (tpm_order_ends_at(order, condition))
+		parts->stops = lappend_int(parts->stops, list_length(parts->quals) - 1);
+	if (condition->verdict == TPM_VERDICT_LOCAL)
+		return;
+	parts->triples = lappend_int(parts->triples, condition->attnum);
+	parts->triples = lappend_int(parts->triples, condition->op);
+	parts->triples = lappend_int(parts->triples, condition->verdict);
+	parts->values = lappend(parts->values, value_or_null(condition));
+}
+
+/* what the query reads, and what its order is verified by */
+List *
+tpm_plan_columns(const TpmRelation *relation, const List *order)
+{
+	Bitmapset  *columns = bms_copy(relation->columns);
+
+	for (int i = 0; i < list_length(order); i += TPM_ORDER_WIDTH)
+		columns = bms_add_member(columns, list_nth_int(order, i));
+	return int_list_of(columns);
+}
+
 ForeignScan *
 tpm_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreigntableid, ForeignPath *best_path,
 			 List *tlist, List *scan_clauses, Plan *outer_plan)
 {
 	TpmRelation *relation = rel->fdw_private;
-	TpmTable   *table = relation->table;
-	List	   *quals = bare_clauses(scan_clauses);
-	List	   *conditions = NIL;	/* of TpmCondition * */
-	List	   *triples = NIL;
-	List	   *values = NIL;
-	List	   *verdicts = NIL;
+	List	   *order = list_nth(best_path->fdw_private, TPM_PATH_ORDER);
+	TpmPlanClauses parts = {NIL};
 	List	   *private;
 	ListCell   *lc;
 
-	foreach(lc, quals)
-	{
-		TpmCondition *condition = palloc(sizeof(TpmCondition));
+	if (IS_UPPER_REL(rel))
+		return tpm_get_count_plan(root, rel, best_path, tlist);
+	foreach(lc, bare_clauses(scan_clauses))
+		tpm_plan_add_clause(relation->table, rel, order, lfirst(lc), &parts);
+	if (!tpm_placeholders_given(relation->table, parts.conditions))
+		raise_impossible(relation->table, parts.conditions);
 
-		if (!tpm_read_condition(table, rel, lfirst(lc), condition))
-		{
-			verdicts = lappend_int(verdicts, TPM_VERDICT_LOCAL);
-			continue;
-		}
-		verdicts = lappend_int(verdicts, condition->verdict);
-		conditions = lappend(conditions, condition);
-		if (condition->verdict == TPM_VERDICT_LOCAL)
-			continue;
-		triples = lappend_int(triples, condition->attnum);
-		triples = lappend_int(triples, condition->op);
-		triples = lappend_int(triples, condition->verdict);
-		values = lappend(values, value_or_null(condition));
-	}
-	if (!placeholders_given(table, conditions))
-		raise_impossible(table, conditions);
-
-	private = list_make5(makeInteger(foreigntableid), triples, verdicts, NIL, NIL);
-	private = lappend(private, int_list_of(relation->columns));
+	private = list_make5(makeInteger(foreigntableid), parts.triples, parts.verdicts, order,
+						 parts.stops);
+	private = lappend(private, tpm_plan_columns(relation, order));
 	private = lappend(private, checked_columns(root, rel, relation));
-	private = lappend(private, makeInteger(plan_flags(root, rel)));
+	private = lappend(private, makeInteger(plan_flags(root, rel, relation, &best_path->path,
+													  parts.stops)));
 	private = lappend(private, makeFloat(psprintf("%.0f", Max(root->limit_tuples, 0))));
-	private = lappend(private, linitial(best_path->fdw_private));
+	private = lappend(private, list_nth(best_path->fdw_private, TPM_PATH_REQUESTS));
 	Assert(list_length(private) == TPM_PRIV_COUNT);
 
-	return make_foreignscan(tlist, quals, rel->relid, values, private, NIL, NIL, outer_plan);
+	return make_foreignscan(tlist, parts.quals, rel->relid, parts.values, private, NIL, NIL,
+							outer_plan);
 }

@@ -104,7 +104,7 @@ tpm_request_sort_name(const TpmColumn *column)
 }
 
 char *
-tpm_request_member(const TpmColumn *column)
+tpm_request_member(const TpmTable *table, const TpmColumn *column)
 {
 	switch (column->kind)
 	{
@@ -112,9 +112,31 @@ tpm_request_member(const TpmColumn *column)
 		case TPM_COL_RELATIONSHIP:
 		case TPM_COL_INCLUDED:
 			return strVal(linitial(column->path));
+		case TPM_COL_CUSTOM_FIELD:
+			return table->opt.custom_fields_attribute;
+		case TPM_COL_POINTER:
+			/* /attributes/name, but not /attributes as a whole */
+			if (list_length(column->path) >= 2 &&
+				(strcmp(strVal(linitial(column->path)), "attributes") == 0 ||
+				 strcmp(strVal(linitial(column->path)), "relationships") == 0))
+				return strVal(lsecond(column->path));
+			return NULL;
 		default:
 			return NULL;
 	}
+}
+
+bool
+tpm_request_is_memberless(const TpmColumn *column)
+{
+	const char *first;
+
+	if (column->kind != TPM_COL_POINTER)
+		return column->kind == TPM_COL_ID || column->kind == TPM_COL_FETCHED_AT ||
+			column->kind == TPM_COL_PLACEHOLDER;
+	first = column->path == NIL ? "" : strVal(linitial(column->path));
+	return strcmp(first, "id") == 0 || strcmp(first, "type") == 0 || strcmp(first, "links") == 0 ||
+		strcmp(first, "meta") == 0;
 }
 
 static char *

@@ -75,7 +75,10 @@ extern char *tpm_request_show(const TpmTable *table, const TpmRequest *request);
 /* the name under which the API sorts by a column */
 extern char *tpm_request_sort_name(const TpmColumn *column);
 
-/* the member to ask for in a sparse fieldset; NULL for id and its like */
-extern char *tpm_request_member(const TpmColumn *column);
+/* the member to ask for in a sparse fieldset, NULL where it is none or all */
+extern char *tpm_request_member(const TpmTable *table, const TpmColumn *column);
+
+/* is the column read from outside attributes and relationships? */
+extern bool tpm_request_is_memberless(const TpmColumn *column);
 
 #endif							/* TPM_REQUEST_H */

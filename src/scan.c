@@ -29,39 +29,103 @@
 /* results of different values that a scan keeps for a rescan */
 #define TPM_MAX_RESULTS 256
 
-/* a page this long shows every member that there is */
-#define TPM_TELLING_PAGE 20
+/* ----- starting ----- */
+
+/* what EXPLAIN shows as well */
+static TpmScan *
+create_scan(ForeignScanState *node)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	TpmScan    *scan = palloc0(sizeof(TpmScan));
+
+	scan->node = node;
+	scan->table = tpm_get_table(intVal(list_nth(plan->fdw_private, TPM_PRIV_RELATION)));
+	scan->flags = intVal(list_nth(plan->fdw_private, TPM_PRIV_FLAGS));
+	scan->columns = list_nth(plan->fdw_private, TPM_PRIV_COLUMNS);
+	scan->checked = list_nth(plan->fdw_private, TPM_PRIV_CHECKED);
+	scan->wanted = floatVal(list_nth(plan->fdw_private, TPM_PRIV_WANTED));
+	scan->sort_parameter = tpm_order_parameter(scan->table, list_nth(plan->fdw_private, TPM_PRIV_ORDER));
+	scan->conditions = tpm_plan_conditions(plan, &scan->nconditions);
+	scan->userid = tpm_scan_user(&node->ss);
+	return scan;
+}
+
+/* bounds that end the list, and conditions on whose filter something rests */
+static void
+prepare_tests(TpmScan *scan, ForeignScan *plan)
+{
+	List	   *quals = tpm_plan_quals(plan);
+	List	   *verdicts = list_nth(plan->fdw_private, TPM_PRIV_VERDICTS);
+	int			condition = 0;
+	ListCell   *lc,
+			   *lc2;
+
+	foreach(lc, list_nth(plan->fdw_private, TPM_PRIV_STOP))
+		scan->stops = lappend(scan->stops, ExecInitExpr(list_nth(quals, lfirst_int(lc)),
+														&scan->node->ss.ps));
+	forboth(lc, quals, lc2, verdicts)
+	{
+		if (lfirst_int(lc2) == TPM_VERDICT_LOCAL)
+			continue;
+		if (lfirst_int(lc2) == TPM_VERDICT_EXACT)
+		{
+			scan->conditions[condition].test = ExecInitExpr(lfirst(lc), &scan->node->ss.ps);
+			scan->tests_rows = true;
+		}
+		condition++;
+	}
+	scan->tests_rows = scan->tests_rows || scan->stops != NIL;
+}
+
+/* the row type of the table, of which a count has no slot */
+static void
+prepare_slots(TpmScan *scan, ForeignScan *plan)
+{
+	EState	   *estate = scan->node->ss.ps.state;
+
+	if (scan->flags & TPM_PLAN_COUNTS)
+	{
+		Relation	rel = table_open(scan->table->relid, AccessShareLock);
+
+		scan->tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+		table_close(rel, NoLock);
+		scan->map = tpm_plan_map(plan);
+		scan->in_hand = ExecInitExtraTupleSlot(estate, scan->node->ss.ss_ScanTupleSlot->tts_tupleDescriptor,
+											   &TTSOpsVirtual);
+	}
+	else
+	{
+		scan->tupdesc = RelationGetDescr(scan->node->ss.ss_currentRelation);
+		scan->in_hand = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
+	}
+	scan->kept = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsMinimalTuple);
+}
 
 void
 tpm_begin_scan(ForeignScanState *node, int eflags)
 {
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	EState	   *estate = node->ss.ps.state;
-	TpmScan    *scan = palloc0(sizeof(TpmScan));
+	List	   *order = list_nth(plan->fdw_private, TPM_PRIV_ORDER);
+	TpmScan    *scan = create_scan(node);
 
 	node->fdw_state = scan;
-	scan->table = tpm_get_table(intVal(list_nth(plan->fdw_private, TPM_PRIV_RELATION)));
-	scan->flags = intVal(list_nth(plan->fdw_private, TPM_PRIV_FLAGS));
-	scan->columns = list_nth(plan->fdw_private, TPM_PRIV_COLUMNS);
-	scan->checked = list_nth(plan->fdw_private, TPM_PRIV_CHECKED);
-	scan->conditions = tpm_plan_conditions(plan, &scan->nconditions);
-	scan->userid = tpm_scan_user(&node->ss);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
 	for (int i = 0; i < scan->nconditions; i++)
 		scan->conditions[i].state = ExecInitExpr(scan->conditions[i].expr, &node->ss.ps);
-	scan->tupdesc = RelationGetDescr(node->ss.ss_currentRelation);
+	prepare_tests(scan, plan);
+	prepare_slots(scan, plan);
+	if (order != NIL)
+		scan->order = tpm_order_create(scan->table, order, scan->tupdesc);
 	scan->ask_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw scan",
 											  ALLOCSET_DEFAULT_SIZES);
 	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);
 	scan->owner = CurrentResourceOwner;
-	scan->kept = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsMinimalTuple);
 	scan->result_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw results",
 												 ALLOCSET_SMALL_SIZES);
 }
-
-/* ----- starting ----- */
 
 /* may its rows be read by another session, under other settings? */
 static bool
@@ -90,7 +154,7 @@ needed_columns(TpmScan *scan)
 	ListCell   *lc;
 
 	/* what is kept for others must hold what they may ask for */
-	if (scan->cacheable && scan->age.ttl != 0)
+	if (tpm_scan_uses_cache(scan))
 		return NULL;
 
 	/* member 0 keeps "none" apart from "all", which is NULL */
@@ -99,12 +163,15 @@ needed_columns(TpmScan *scan)
 	return needed;
 }
 
-static void
-connect_scan(ForeignScanState *node, TpmScan *scan)
+void
+tpm_scan_connect(TpmScan *scan)
 {
-	EState	   *estate = node->ss.ps.state;
-	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	EState	   *estate = scan->node->ss.ps.state;
+	MemoryContext old;
 
+	if (scan->session)
+		return;
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	scan->session = tpm_session_create(scan->table->server, scan->table, scan->userid,
 									   tpm_statement_of(estate));
 	scan->session->progress = tpm_progress_start(scan->table->relid, "scan");
@@ -113,19 +180,7 @@ connect_scan(ForeignScanState *node, TpmScan *scan)
 	MemoryContextSwitchTo(old);
 }
 
-static void
-evaluate(ForeignScanState *node, TpmScan *scan)
-{
-	ExprContext *econtext = node->ss.ps.ps_ExprContext;
-	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
-
-	for (int i = 0; i < scan->nconditions; i++)
-		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
-	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
-							  scan->cacheable && scan->age.ttl != 0 &&
-							  scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
-}
+/* ----- results that are kept ----- */
 
 static TpmResult *
 find_result(TpmScan *scan, const char *key)
@@ -185,21 +240,12 @@ begin_result(TpmScan *scan)
 }
 
 static void
-start(ForeignScanState *node, TpmScan *scan)
+start(TpmScan *scan)
 {
-	MemoryContext old;
 	TpmResult  *known;
 
-	if (scan->session == NULL)
-		connect_scan(node, scan);
-	MemoryContextReset(scan->ask_context);
-	old = MemoryContextSwitchTo(scan->ask_context);
-	evaluate(node, scan);
-	MemoryContextSwitchTo(old);
-	scan->next_request = 0;
-	scan->source = NULL;
-	scan->seen = NULL;
-	scan->at_end = false;
+	tpm_scan_connect(scan);
+	tpm_rows_begin(scan);
 	scan->filling = NULL;
 	scan->replaying = false;
 	known = find_result(scan, scan->ask->key);
@@ -214,166 +260,6 @@ start(ForeignScanState *node, TpmScan *scan)
 }
 
 /* ----- rows ----- */
-
-static void
-set_placeholders(TpmScan *scan, char **texts)
-{
-	for (int i = 0; i < scan->table->natts; i++)
-	{
-		const TpmColumn *column = &scan->table->columns[i];
-		Oid			function,
-					ioparam;
-
-		if (column->kind != TPM_COL_PLACEHOLDER || texts[i] == NULL)
-			continue;
-		getTypeInputInfo(column->type, &function, &ioparam);
-		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
-									OidInputFunctionCall(function, texts[i], ioparam, column->typmod));
-	}
-}
-
-/*
- * Several requests of one path ask for parts of one list, and a filter that
- * matches more than it should brings a row in more than one of them.
- */
-static void
-separate_requests(TpmScan *scan, const TpmRequest *request)
-{
-	if (list_length(scan->ask->requests) == 1)
-		return;
-	if (scan->seen == NULL || strcmp(scan->path, request->path) != 0)
-		scan->seen = tpm_idset_create(128);
-	scan->path = request->path;
-}
-
-static bool
-next_source(TpmScan *scan)
-{
-	int			n = list_length(scan->ask->requests);
-	TpmRequest *request;
-	MemoryContext old;
-
-	if (scan->next_request >= n)
-		return false;
-	old = MemoryContextSwitchTo(scan->ask_context);
-	if (scan->next_request == 0 && n > 1)
-	{
-		scan->source = tpm_source_open_everything(scan);
-		if (scan->source)
-			scan->next_request = n;
-	}
-	if (scan->source == NULL)
-	{
-		request = list_nth(scan->ask->requests, scan->next_request);
-		separate_requests(scan, request);
-		set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
-		scan->source = tpm_source_open(scan, request);
-		scan->next_request++;
-	}
-	MemoryContextSwitchTo(old);
-	return true;
-}
-
-static bool
-was_seen(TpmScan *scan, AttrNumber attnum)
-{
-	TpmLearnt	learnt;
-
-	return tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt) &&
-		attnum < 256 && (learnt.seen_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64)));
-}
-
-static void
-missing_member(TpmScan *scan, const TpmPage *page, const TpmColumn *column)
-{
-	int			mode = scan->table->opt.missing_attribute;
-	int			level = ERROR;
-
-	if (mode == TPM_MISSING_NULL)
-		return;
-	if (mode == TPM_MISSING_WARN && !list_member_int(scan->checked, column->attnum))
-	{
-		if (scan->warned_missing)
-			return;
-		scan->warned_missing = true;
-		level = WARNING;
-	}
-	ereport(level,
-			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-			 errmsg("no resource of %s has the member that column \"%s\" is mapped to",
-					scan->table->name, column->name),
-			 errdetail("Member \"%s\" is on none of %d resources.", tpm_request_member(column)
-					   ? tpm_request_sort_name(column) : column->name, page->nrows),
-			 errhint("Correct the column's option attribute, relationship or pointer, or set missing_attribute to \"null\".")));
-}
-
-static bool
-has_member(const TpmColumn *column)
-{
-	return column->kind == TPM_COL_ATTRIBUTE || column->kind == TPM_COL_RELATIONSHIP ||
-		column->kind == TPM_COL_POINTER;
-}
-
-/* a wrong name must not look like an empty column */
-static void
-check_members(TpmScan *scan, const TpmPage *page)
-{
-	uint64		seen[4] = {0};
-	bool		anything_new = false;
-	int			bit = -1;
-	ListCell   *lc;
-
-	while ((bit = bms_next_member(page->seen, bit)) >= 0)
-	{
-		if (bit < 256)
-			seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
-		if (!was_seen(scan, bit))
-			anything_new = true;
-	}
-	if (anything_new)
-		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
-	if (page->nrows < TPM_TELLING_PAGE)
-		return;
-	foreach(lc, scan->columns)
-	{
-		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
-
-		if (has_member(column) && !bms_is_member(column->attnum, page->seen) &&
-			!was_seen(scan, column->attnum))
-			missing_member(scan, page, column);
-	}
-}
-
-void
-tpm_scan_received(TpmScan *scan, const TpmPage *page)
-{
-	check_members(scan, page);
-	if (scan->nconditions == 0 && page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
-	scan->pages++;
-	tpm_progress_update(scan->session->progress, scan->session->requests,
-						scan->session->statement->expected, scan->rows, 0);
-}
-
-static bool
-next_row(TpmScan *scan)
-{
-	uint64		idhash;
-
-	for (;;)
-	{
-		if (scan->source == NULL && !next_source(scan))
-			return false;
-		if (tpm_source_next(scan->source, &scan->tuple, &idhash))
-		{
-			if (scan->seen && idhash != 0 && !tpm_idset_add(scan->seen, idhash))
-				continue;
-			scan->rows++;
-			return true;
-		}
-		scan->source = NULL;
-	}
-}
 
 static TupleTableSlot *
 replay(TpmScan *scan, TupleTableSlot *slot)
@@ -412,18 +298,19 @@ tpm_iterate_scan(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 
 	ExecClearTuple(slot);
+	if (scan->flags & TPM_PLAN_COUNTS)
+		return tpm_iterate_count(node);
 	if (scan->ask == NULL)
-		start(node, scan);
+		start(scan);
 	if (scan->replaying)
 		return replay(scan, slot);
 	if (scan->at_end)
 		return slot;
-	if (!next_row(scan))
+	if (!tpm_rows_next(scan, slot))
 	{
 		end_of_rows(scan);
 		return slot;
 	}
-	ExecStoreHeapTuple(&scan->tuple, slot, false);
 	if (scan->filling)
 		tuplestore_puttupleslot(scan->filling->rows, slot);
 	return slot;
@@ -441,8 +328,7 @@ tpm_rescan_scan(ForeignScanState *node)
 	if (scan->filling && !scan->filling->complete)
 		drop_result(scan, scan->filling);
 	scan->filling = NULL;
-	scan->ask = NULL;
-	scan->source = NULL;
+	tpm_rows_end(scan);
 }
 
 void
@@ -456,6 +342,7 @@ tpm_end_scan(ForeignScanState *node)
 		tpm_progress_end(scan->session->progress);
 	while (scan->results)
 		drop_result(scan, scan->results);
+	tpm_rows_end(scan);
 	if (scan->ask_context)
 		MemoryContextDelete(scan->ask_context);
 }

@@ -18,6 +18,7 @@
 #include "fdw.h"
 #include "list.h"
 #include "idset.h"
+#include "order.h"
 #include "request.h"
 
 /* a pushed condition, as the plan holds it */
@@ -28,6 +29,8 @@ typedef struct TpmPlanCondition
 	TpmVerdict	verdict;
 	Expr	   *expr;
 	ExprState  *state;
+	ExprState  *test;			/* of the whole clause, where the API is
+								 * believed, else NULL */
 	bool		dropped;		/* its value could not be sent this time */
 } TpmPlanCondition;
 
@@ -57,6 +60,7 @@ typedef struct TpmSource TpmSource;
 
 typedef struct TpmScan
 {
+	ForeignScanState *node;
 	TpmTable   *table;
 	Oid			userid;
 	int			flags;			/* TPM_PLAN_* */
@@ -79,6 +83,16 @@ typedef struct TpmScan
 	bool		at_end;
 
 	HeapTupleData tuple;		/* the row that the slot holds */
+	TupleTableSlot *in_hand;	/* a row that is tested or sorted */
+	List	   *map;			/* IntList: attnum of each of its columns, NIL: a
+								 * row of the table as it is */
+
+	/* order */
+	TpmOrder   *order;			/* NULL: none */
+	char	   *sort_parameter;
+	List	   *stops;			/* of ExprState *: bounds that end an ordered list */
+	bool		order_settled;	/* known whether rows must be sorted here */
+	Tuplesortstate *sort;		/* NULL: they come in order */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
@@ -96,6 +110,10 @@ typedef struct TpmScan
 	ResourceOwner owner;		/* of the portal */
 	TupleTableSlot *kept;		/* for rows of a tuplestore */
 
+	double		wanted;			/* rows that a limit lets through, 0: no limit */
+	bool		tests_rows;		/* rows from the API are tested as they come */
+	bool		demoted;		/* a filter was caught lying */
+
 	/* for EXPLAIN ANALYZE */
 	int64		cache_hits;		/* requests answered from the cache */
 	int64		pages;
@@ -104,6 +122,34 @@ typedef struct TpmScan
 	int64		counted_hits;
 	bool		warned_missing;
 } TpmScan;
+
+/* is a list looked up in the cache, and left there? */
+static inline bool
+tpm_scan_uses_cache(const TpmScan *scan)
+{
+	return scan->cacheable && scan->age.ttl != 0 && !(scan->flags & TPM_PLAN_NO_CACHE);
+}
+
+/* may the rows that the plan wants be the first of a list in its order? */
+static inline bool
+tpm_scan_may_stop(const TpmScan *scan)
+{
+	return scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL);
+}
+
+/* scan_rows.c */
+
+/* evaluates the values of the conditions; sends nothing yet */
+extern void tpm_rows_begin(TpmScan *scan);
+
+/* the next row, in the plan's order; valid in the slot until the next call */
+extern bool tpm_rows_next(TpmScan *scan, TupleTableSlot *slot);
+
+/* forgets values and rows */
+extern void tpm_rows_end(TpmScan *scan);
+
+/* scan.c: session and decoder, once they are needed */
+extern void tpm_scan_connect(TpmScan *scan);
 
 /* source.c */
 
@@ -114,14 +160,28 @@ typedef struct TpmScan
  */
 extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 
-/* the list without conditions, if the cache has it in full, else NULL */
-extern TpmSource *tpm_source_open_everything(TpmScan *scan);
+/* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
+extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
+
+/* do its rows come in the order of the plan? */
+extern bool tpm_source_is_ordered(const TpmSource *source);
 
 /* the next row; the tuple is valid until the next call.  idhash 0: no id */
 extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
 
+/* scan_check.c */
+
 /* a page that came from the API is shown to the scan: members, size, progress */
 extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
+
+/* makes the row the one that tests look at */
+extern void tpm_scan_hold(TpmScan *scan, HeapTuple tuple);
+
+/* the row in hand came by filters that are believed: does it match them? */
+extern void tpm_scan_check_filters(TpmScan *scan);
+
+/* does the row in hand lie beyond the bounds that end an ordered list? */
+extern bool tpm_scan_is_beyond(TpmScan *scan);
 
 /* ask.c: conditions with their values to requests */
 extern TpmPlanCondition *tpm_plan_conditions(ForeignScan *plan, int *n);
@@ -129,6 +189,13 @@ extern TpmAsk *tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions
 							 Datum *values, bool *nulls, bool everything);
 
 /* the request of a plan for people; run-time values as their expressions */
-extern char *tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, List *context);
+extern char *tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
+						  const char *sort, List *context);
+
+/* the sort parameter of a list that needs no order: one that edits do not change, or NULL */
+extern char *tpm_ask_stable_sort(const TpmTable *table);
+
+/* count.c: a plan that wants the number of rows only */
+extern TupleTableSlot *tpm_iterate_count(ForeignScanState *node);
 
 #endif							/* TPM_SCAN_H */

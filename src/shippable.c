@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "counters.h"
 #include "shippable.h"
 
 /* ----- types and operators ----- */
@@ -182,6 +183,9 @@ read_comparison(const TpmTable *table, RelOptInfo *rel, OpExpr *op, TpmCondition
 	if (strategy == InvalidStrategy)
 		return false;
 	if (!collation_is_bytewise(op->inputcollid))
+		return false;
+	/* other collations order, though not equate, differently */
+	if (strategy != BTEqualStrategyNumber && op->inputcollid != column->collation)
 		return false;
 	condition->op = op_of_strategy(strategy);
 	return true;
@@ -391,6 +395,15 @@ coerce_value(const TpmColumn *column, TpmCondition *condition)
 }
 
 bool
+tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum)
+{
+	TpmLearnt	learnt;
+
+	return attnum < 256 && tpm_learnt_get(table->relid, table->options_hash, &learnt) &&
+		(learnt.lying_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
+}
+
+bool
 tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCondition *condition)
 {
 	const TpmColumn *column;
@@ -404,6 +417,8 @@ tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCond
 	if (condition->value && condition->verdict != TPM_VERDICT_LOCAL &&
 		!coerce_value(column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;
+	if (condition->verdict == TPM_VERDICT_EXACT && tpm_filter_is_lying(table, column->attnum))
+		condition->verdict = TPM_VERDICT_RECHECK;
 	return true;
 }
 

@@ -51,6 +51,9 @@ typedef struct TpmCondition
 extern bool tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause,
 							   TpmCondition *condition);
 
+/* was an exact filter on this column seen to give a row that does not match? */
+extern bool tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum);
+
 /* a comparison that an order by its column can end: <, <=, >, >= */
 extern bool tpm_condition_is_bound(const TpmCondition *condition);
 

@@ -23,6 +23,7 @@ struct TpmSource
 	TpmScan    *scan;
 	TpmRequest *request;
 	TpmCached  *cached;			/* NULL: read alone */
+	bool		ordered;		/* asked for in the order of the plan */
 	bool		complete;		/* the cached list needed no request */
 	TpmList    *list;			/* NULL until a page must be fetched */
 	TpmPage    *page;			/* of the list, being returned */
@@ -30,12 +31,6 @@ struct TpmSource
 	TpmCachedPage shared;		/* page of the cache, being returned */
 	bool		at_end;
 };
-
-static bool
-uses_cache(const TpmScan *scan)
-{
-	return scan->cacheable && scan->age.ttl != 0;
-}
 
 static TpmCacheKey
 key_of(const TpmScan *scan, const TpmRequest *request)
@@ -53,72 +48,120 @@ key_of(const TpmScan *scan, const TpmRequest *request)
 	return key;
 }
 
-/* a list that is there in full: of these conditions, or of none */
 static TpmCached *
-find_complete(TpmScan *scan, const TpmRequest *request)
+find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 {
 	TpmCacheKey key = key_of(scan, request);
-	TpmCached  *cached = tpm_cache_open(&key, &scan->age, true);
 
-	if (cached || scan->ask->everything == NULL)
-		return cached;
-	key = key_of(scan, scan->ask->everything);
-	return tpm_cache_open(&key, &scan->age, true);
+	return tpm_cache_open(&key, &scan->age, complete);
 }
 
+static bool
+list_has_member(const char *members, const char *member)
+{
+	size_t		len = strlen(member);
+
+	for (const char *at = strstr(members, member); at; at = strstr(at + 1, member))
+		if ((at == members || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+/* the members that the query reads, NULL where only all of them will do */
+static char *
+wanted_members(const TpmScan *scan)
+{
+	StringInfoData members;
+	ListCell   *lc;
+
+	initStringInfo(&members);
+	foreach(lc, scan->columns)
+	{
+		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
+		char	   *member = tpm_request_member(scan->table, column);
+
+		if (member == NULL)
+		{
+			if (tpm_request_is_memberless(column))
+				continue;
+			return NULL;
+		}
+		if (!list_has_member(members.data, member))
+			appendStringInfo(&members, "%s%s", members.len ? "," : "", member);
+	}
+	return members.len > 0 ? members.data : NULL;
+}
+
+/* order, members and page of a list that is read for this scan alone, or for all */
 static void
-take_complete(TpmSource *source, TpmCached *cached)
+spell(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
+	TpmRequest *request = source->request;
 
-	source->cached = cached;
-	source->complete = true;
-	scan->cache_hits++;
-	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+	if (source->cached == NULL)
+		request->fields = wanted_members(scan);
+	if (request->by_id)
+		return;
+	request->sort = source->ordered ? scan->sort_parameter : tpm_ask_stable_sort(scan->table);
+	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->ask->all_sent)
+		request->page_size = Min(request->page_size,
+								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
 
 TpmSource *
-tpm_source_open(TpmScan *scan, TpmRequest *request)
+tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
-	TpmSource  *source = palloc0(sizeof(TpmSource));
-	TpmCached  *cached;
-
-	source->scan = scan;
-	source->request = request;
-	if (!uses_cache(scan))
-		return source;
-	cached = find_complete(scan, request);
-	if (cached)
-		take_complete(source, cached);
-	else
-	{
-		TpmCacheKey key = key_of(scan, request);
-
-		source->cached = tpm_cache_open(&key, &scan->age, false);
-		if (source->cached == NULL)
-			scan->not_kept = true;
-	}
-	return source;
-}
-
-TpmSource *
-tpm_source_open_everything(TpmScan *scan)
-{
+	TpmCached  *cached = NULL;
 	TpmSource  *source;
-	TpmCacheKey key;
-	TpmCached  *cached;
 
-	if (!uses_cache(scan) || scan->ask->everything == NULL)
+	if (!tpm_scan_uses_cache(scan))
 		return NULL;
-	key = key_of(scan, scan->ask->everything);
-	cached = tpm_cache_open(&key, &scan->age, true);
+	if (request)
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && scan->ask->everything)
+		cached = find_cached(scan, scan->ask->everything, true);
 	if (cached == NULL)
 		return NULL;
 	source = palloc0(sizeof(TpmSource));
 	source->scan = scan;
-	source->request = scan->ask->everything;
-	take_complete(source, cached);
+	source->request = request;
+	source->cached = cached;
+	source->complete = true;
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
 	return source;
+}
+
+/*
+ * A list in an order of which not all may be wanted is read alone: those who
+ * share a list read it to its end.
+ */
+TpmSource *
+tpm_source_open(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = tpm_source_open_complete(scan, request);
+	bool		shares;
+
+	if (source)
+		return source;
+	source = palloc0(sizeof(TpmSource));
+	source->scan = scan;
+	source->request = request;
+	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+	if (shares)
+		source->cached = find_cached(scan, request, false);
+	if (shares && source->cached == NULL)
+		scan->not_kept = true;
+	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id;
+	spell(source);
+	return source;
+}
+
+bool
+tpm_source_is_ordered(const TpmSource *source)
+{
+	return source->ordered;
 }
 
 /* ----- from the API ----- */
@@ -130,8 +173,12 @@ open_list(TpmSource *source)
 	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
 
 	if (source->list == NULL)
+	{
 		source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-									 (scan->flags & TPM_PLAN_READS_ALL) != 0);
+									 !tpm_scan_may_stop(scan));
+		if (source->ordered)
+			tpm_order_begin(scan->order);
+	}
 	MemoryContextSwitchTo(old);
 }
 
@@ -140,9 +187,13 @@ fetch(TpmSource *source)
 {
 	source->page = tpm_list_next(source->list);
 	source->row = 0;
-	if (source->page)
-		tpm_scan_received(source->scan, source->page);
-	return source->page != NULL;
+	if (source->page == NULL)
+		return false;
+	tpm_scan_received(source->scan, source->page);
+	/* to its end, before its first row is returned */
+	if (source->ordered)
+		tpm_order_verify(source->scan->order, source->page);
+	return true;
 }
 
 /* this reader has claimed the next page of a shared list */
@@ -215,6 +266,23 @@ next_page(TpmSource *source)
 	return fetch(source);
 }
 
+/* false: no row of the list from this one on can be wanted */
+static bool
+is_wanted(TpmSource *source, HeapTuple tuple)
+{
+	TpmScan    *scan = source->scan;
+
+	if (!scan->tests_rows)
+		return true;
+	tpm_scan_hold(scan, tuple);
+	tpm_scan_check_filters(scan);
+	if (!source->ordered || !tpm_scan_is_beyond(scan))
+		return true;
+	source->at_end = true;
+	source->page = NULL;
+	return false;
+}
+
 bool
 tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 {
@@ -224,7 +292,7 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 		{
 			*tuple = *source->page->rows[source->row].tuple;
 			*idhash = source->page->rows[source->row++].idhash;
-			return true;
+			return is_wanted(source, tuple);
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
 		{

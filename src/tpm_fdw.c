@@ -202,6 +202,7 @@ tpm_fdw_handler(PG_FUNCTION_ARGS)
 	routine->GetForeignRelSize = tpm_get_rel_size;
 	routine->GetForeignPaths = tpm_get_paths;
 	routine->GetForeignPlan = tpm_get_plan;
+	routine->GetForeignUpperPaths = tpm_get_upper_paths;
 	routine->BeginForeignScan = tpm_begin_scan;
 	routine->IterateForeignScan = tpm_iterate_scan;
 	routine->ReScanForeignScan = tpm_rescan_scan;

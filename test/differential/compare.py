@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import psycopg2
 import psycopg2.extensions
 
-from query import GATHER, MULTISET, ORDERED, RANKED, STATUS, SUBSET, render
+from query import GATHER, MULTISET, ORDERED, RANKED, STATUS, render
 
 # What a foreign side may answer instead of rows, anywhere: the documented refusals.
 REFUSALS = {"53400"}

@@ -125,10 +125,11 @@ class Environment:
         tpmtest.setup_server(self.connection, sandbox, server, options, schema, trust)
         if flavour == "recheck":
             self._believe_no_filter(schema)
-        local = self._copy(sandbox, records, schema)
+        copy = (records, flavour == "plain")
+        local = self._copy(sandbox, copy, schema)
         self._create_partitioned(schema, server)
         about = f"flavour {flavour}, sandbox {' '.join(sandbox.arguments)}, server {options}"
-        return Target(schema, local, self.copies[records][1], sandbox, about)
+        return Target(schema, local, self.copies[copy][1], sandbox, about)
 
     def _believe_no_filter(self, schema):
         """Drop every filter_match, so that all filters are rechecked."""
@@ -141,10 +142,13 @@ class Environment:
             self.execute(f'ALTER FOREIGN TABLE {schema}.{table} ALTER COLUMN "{column}"'
                          " OPTIONS (DROP filter_match)")
 
-    def _copy(self, sandbox, records, foreign_schema):
-        """The local copy for data of this size, its model, and the tables beside it."""
-        if records not in self.copies:
-            schema = f"local_{records}"
+    def _copy(self, sandbox, copy, foreign_schema):
+        """The local copy for data of this size, its model, and the tables beside it.
+
+        A trusting import gives ids the collation "C", so its copy is another one.
+        """
+        if copy not in self.copies:
+            schema = f"local_{copy[0]}" + ("_plain" if copy[1] else "")
             with self.connection.cursor() as cursor:
                 cursor.execute("BEGIN")
                 names = localcopy.create_local(cursor, sandbox.url, foreign_schema, schema)
@@ -157,8 +161,8 @@ class Environment:
                 self._create_common(cursor, schema)
                 cursor.execute("SET timezone = 'UTC'")
                 cursor.execute("SET datestyle = 'ISO'")
-                self.copies[records] = (schema, models.read_model(cursor, schema, names + ["parties"]))
-        return self.copies[records][0]
+                self.copies[copy] = (schema, models.read_model(cursor, schema, names + ["parties"]))
+        return self.copies[copy][0]
 
     def _create_common(self, cursor, local):
         """Ordinary tables that both sides share: keys to join with, times to ask from."""

@@ -1,11 +1,12 @@
 """Requests to the API: who may ask, what is asked, and what goes wrong on purpose.
 
-Owns the order of the checks: a token, the limits counted on arrival, strictness, faults.
-Documents are render.py's, lists query.py's, tokens oauth.py's.
+Owns the order of the checks: a token, the limits counted on arrival, faults, strictness.
+Documents are render.py's, lists query.py's, writes writes.py's, tokens oauth.py's.
 """
 
 import asyncio
 import gzip
+import itertools
 import json
 import random
 import socket
@@ -20,26 +21,17 @@ import limits
 import oauth
 import query
 import render
+import writes
+from answers import MEDIA_TYPE, Answer, refusal
 from catalogue import RESOURCES
 
-MEDIA_TYPE = "application/vnd.api+json"
+class Connection:
+    """What the sandbox knows of a connection: its number, requests served, whether it is gone."""
 
-
-class Answer(Exception):
-    """An answer that ends the handling of a request at once."""
-
-    def __init__(self, status, body=b"", headers=None, media_type=MEDIA_TYPE):
-        super().__init__(status)
-        self.status = status
-        self.body = body
-        self.headers = headers or {}
-        self.media_type = media_type
-
-
-def refusal(status, title, detail=None, headers=None, **where):
-    """An Answer with one error object."""
-    body = render.encode({"errors": [render.error(status, title, detail, **where)]})
-    return Answer(status, body, headers)
+    def __init__(self, number):
+        self.number = number
+        self.served = 0
+        self.gone = asyncio.Event()
 
 
 class Api:
@@ -54,6 +46,9 @@ class Api:
         self.tokens = oauth.Tokens(settings.clients, settings.token_lifetime)
         self.faults = fault_kinds.Faults()
         self.log = []
+        self.writes = writes.Writes(self)
+        self.connections = {}
+        self.numbers = itertools.count(1)
         self.links = set()
         self.released = asyncio.Event()
         self.held = 0
@@ -62,26 +57,48 @@ class Api:
     async def handle(self, request):
         """Answer a request; its line in the log is there from its arrival on."""
         path, _, asked = request.raw_path.partition("?")
+        connection = self._connection(request)
         entry = {"time": time.time(), "method": request.method, "path": path, "query": asked,
-                 "status": None, "bytes": None, "client": None,
-                 "connection": id(request.transport), "request_id": request.headers.get("X-Request-Id")}
+                 "status": None, "bytes": None, "client": None, "connection": connection.number,
+                 "request_id": request.headers.get("X-Request-Id")}
         self.log.append(entry)
-        striking = self.faults.striking(request.method, request.raw_path)
+        striking = self.faults.striking(request.method, request.raw_path, connection.served > 0)
+        connection.served += 1
         try:
             answer = await self._answer(request, path, asked, entry, striking)
         except Answer as early:
             answer = early
+        except web.HTTPRequestEntityTooLarge:
+            answer = refusal(413, "Payload Too Large")
         entry["status"], entry["bytes"] = answer.status, len(answer.body)
+        self.write_log(entry)
+        return await self._send(request, answer, striking)
+
+    def write_log(self, entry):
+        """What is known of a request goes to the file."""
         if self.logfile:
             self.logfile.write(json.dumps(entry) + "\n")
             self.logfile.flush()
-        return await self._send(request, answer, striking)
+
+    def _connection(self, request):
+        if request.protocol not in self.connections:
+            self.connections[request.protocol] = Connection(next(self.numbers))
+        return self.connections[request.protocol]
+
+    def gone(self, protocol):
+        """A connection is lost or closed."""
+        connection = self.connections.pop(protocol, None)
+        if connection:
+            connection.gone.set()
 
     async def _answer(self, request, path, asked, entry, striking):
         arrived = time.monotonic()
+        writing = request.method in fault_kinds.WRITES and path.startswith("/v1/")
         body = await request.read()
+        if writing:
+            entry["body"], entry["acted"] = body.decode("utf-8", "replace"), False
         if path == "/oauth/token":
-            await self._strike(request, striking)
+            await self._strike(request, striking, fault_kinds.REFUSING + fault_kinds.SPOILING)
             return self._token(request, body, entry)
         if not path.startswith("/v1/"):
             raise refusal(404, "Not Found", f"there is nothing at {path}")
@@ -98,9 +115,13 @@ class Api:
             raise refusal(429, "Too many requests", None, headers)
         if self.settings.latency_ms:
             await asyncio.sleep(self.settings.latency_ms / 1000)
-        await self._strike(request, striking)
+        await self._strike(request, striking, fault_kinds.REFUSING + (() if writing else fault_kinds.SPOILING))
         self._check_form(request, path, asked)
-        return self._read(request, path, asked, striking)
+        resource, parts = self._place(request.method, path)
+        if writing:
+            write = writes.Write(request, resource, parts[-1] if len(parts) == 2 else None, asked, body, entry)
+            return await self._write(write, striking)
+        return self._read(request, resource, parts, path, asked, striking)
 
     def _token(self, request, body, entry):
         if request.method != "POST":
@@ -119,8 +140,8 @@ class Api:
         entry["client"] = self.tokens.given[granted["access_token"]][0]
         return Answer(200, render.encode(granted), headers, "application/json")
 
-    async def _strike(self, request, striking):
-        """The faults that come before or instead of an answer."""
+    async def _strike(self, request, striking, instead):
+        """The faults that come before an answer, or instead of it."""
         if "latency" in striking:
             await asyncio.sleep(striking["latency"].get("ms", 500) / 1000)
         if "hold" in striking:
@@ -131,11 +152,31 @@ class Api:
             await asyncio.sleep(3600)
         if "reset" in striking:
             reset(request.transport)
-            await asyncio.sleep(3600)
-        for name in ("status", "retry_after", "empty_401", "empty", "redirect", "garbage", "html_200",
-                     "html_502", "no_data", "gzip_bomb"):
+            raise asyncio.CancelledError
+        self._replace(striking, instead)
+
+    def _replace(self, striking, instead):
+        """The first of these faults that strikes is the answer."""
+        for name in instead:
             if name in striking:
                 raise getattr(self, "_fault_" + name)(striking[name])
+
+    async def _write(self, write, striking):
+        """A write, and what may go wrong between the deed and the answer."""
+        if "late_write" in striking:
+            await self.writes.late(write, striking, self.connections.get(write.request.protocol))
+        try:
+            answer = self.writes.answer(write, striking)
+        except Answer as refused:
+            answer = refused
+        if "drop_after_write" in striking:
+            self.write_log(write.entry)
+            hang_up(write.request)
+        self._replace(striking, ("write_status",) + fault_kinds.SPOILING)
+        return answer
+
+    def _fault_write_status(self, fault):
+        return self._fault_status(fault) if int(fault.argument) >= 400 else Answer(int(fault.argument))
 
     def _fault_status(self, fault):
         status = int(fault.argument)
@@ -183,13 +224,22 @@ class Api:
         if any(len(value) > 8000 for value in (path, asked)):
             raise refusal(414, "URI Too Long")
 
-    def _read(self, request, path, asked, striking):
+    def _place(self, method, path):
+        """The resource and the parts of a path; raises where there is nothing of that method."""
         parts = [unquote(part) for part in path[len("/v1/"):].split("/")]
         resource = RESOURCES.get(parts[0])
         if resource is None or len(parts) > 3 or "" in parts or "." in parts or ".." in parts:
             raise refusal(404, "Not Found", f"there is nothing at {path}")
-        if request.method != "GET":
-            raise refusal(405, "Method Not Allowed", headers={"Allow": "GET"})
+        allowed = ["GET"]
+        if len(parts) == 1 and "C" in resource.ops:
+            allowed += ["POST"]
+        if len(parts) == 2 and "U" in resource.ops:
+            allowed += ["PUT", "PATCH"]
+        if method not in allowed:
+            raise refusal(405, "Method Not Allowed", headers={"Allow": ", ".join(allowed)})
+        return resource, parts
+
+    def _read(self, request, resource, parts, path, asked, striking):
         try:
             if len(parts) == 1:
                 return self._list(resource, request, path, asked, striking)
@@ -200,22 +250,37 @@ class Api:
             raise refusal(bad.status, "Bad Request", bad.detail, parameter=bad.parameter) from bad
 
     def _one(self, resource, number, path, asked, striking):
-        item = self.store.by_id(resource.type, number)
+        wanted = self.shown(resource, asked)
+        return self.one(self.found(resource, number), wanted, path, striking)
+
+    def shown(self, resource, asked):
+        """What an answer with one resource shall show: all that such a request can say."""
         wanted = query.ListQuery(resource, asked, self.settings)
-        if wanted.filters or wanted.sort or wanted.page:
+        if wanted.filters or wanted.ranges or wanted.sort or wanted.page:
             raise query.BadRequest("a single resource takes fields and include only")
+        return wanted
+
+    def found(self, resource, number):
+        """The resource of that id."""
+        item = self.store.by_id(resource.type, number)
         if item is None:
             raise refusal(404, "Not Found", f"there is no {resource.type} with id {number}")
+        return item
+
+    def one(self, item, wanted, path, striking, status=200, headers=None):
+        """An answer with one resource."""
+        headers = dict(headers or {})
+        if self.settings.etags:
+            headers["ETag"] = self.renderer.etag(item)
         row = self.renderer.resource(item, wanted.fields, striking)
-        return Answer(200, self.renderer.one(row, path, self._included([item], wanted, striking)))
+        body = self.renderer.one(row, path, self._included([item], wanted, striking))
+        return Answer(status, body, headers)
 
     def _children(self, parent, parts, request, path, asked, striking):
         child = RESOURCES.get(parts[2])
         if child is None or parts[2] not in parent.lists:
             raise refusal(404, "Not Found", f"there is nothing at {path}")
-        above = self.store.by_id(parent.type, parts[1])
-        if above is None:
-            raise refusal(404, "Not Found", f"there is no {parent.type} with id {parts[1]}")
+        above = self.found(parent, parts[1])
         if "third_party" in child.to_one:
             def belongs(item):
                 return (item["relationships"]["third_party"]["data"] or {}).get("id") == parts[1]
@@ -234,7 +299,7 @@ class Api:
         items = self.store.select(wanted, "ignore_filter" in striking, "partial_filter" in striking)
         if belongs:
             items = [item for item in items if belongs(item)]
-        items = hide(items, resource, wanted, striking)
+        items = hide(self.writes.listed(items), resource, wanted, striking)
         if "unsorted" in striking:
             items = random.Random(resource.type).sample(items, len(items))
         rows = items[wanted.start:wanted.start + wanted.size]
@@ -288,9 +353,11 @@ class Api:
         """Brackets stay raw in links, as the sibling API writes them."""
         target = self._target(path, wanted, start)
         self.links.add(target)
-        if self.settings.pagination == "links_absolute":
-            return f"{request.scheme}://{request.host}{target}"
-        return target
+        return self.reference(request, target)
+
+    def reference(self, request, target):
+        """A link, absolute or relative as the links of pages are."""
+        return f"{request.scheme}://{request.host}{target}" if self.settings.pagination == "links_absolute" else target
 
     async def _send(self, request, answer, striking):
         headers = dict(answer.headers)
@@ -342,6 +409,13 @@ def spoil_page(made, striking):
         padding = "x" * ((int(striking["big_page"].get("mb", 60)) << 20) // len(made))
         for at, row in enumerate(made):
             made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":"' + padding.encode() + b'",', 1)
+
+
+def hang_up(request):
+    """Close, and end the handling of the request without an answer."""
+    if request.transport is not None:
+        request.transport.close()
+    raise asyncio.CancelledError
 
 
 def reset(transport):

@@ -8,7 +8,8 @@ import faults as fault_kinds
 from data import stamp
 
 SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
-            "page_max", "pagination", "no_total", "gzip")
+            "page_max", "pagination", "no_total", "gzip", "put", "read_only", "client_ids", "conflict_status",
+            "post_status", "put_status", "etags")
 
 
 class Control:
@@ -47,12 +48,15 @@ class Control:
         api.log.clear()
         api.links.clear()
         api.limits.forget()
+        api.writes.cancel()
+        api.writes.reset()
         self._post_release(None)
         for name, value in self.original.items():
             setattr(api.settings, name, value)
         if order.get("data"):
             api.data.lists = self.make_data().lists
-            self._forget()
+            api.store.forget()
+            api.renderer.forget()
 
     def _post_release(self, order):
         self.api.released.set()
@@ -77,31 +81,29 @@ class Control:
         attributes = dict(order["attributes"])
         if "updated_at" in item["attributes"]:
             attributes.setdefault("updated_at", stamp(dt.datetime.utcnow(), True))
-        item["attributes"].update(attributes)
-        self._forget()
+        with self.api.store.changing(item):
+            item["attributes"].update(attributes)
+        self.api.renderer.forget(item)
         return item["id"]
 
     def _post_create(self, order):
-        """Somebody else creates a resource."""
-        items = self.api.data.all(order["type"])
-        blank = items[0]
-        number = str(max(int(item["id"]) for item in items) + 1)
-        items.append({"type": order["type"], "id": number,
-                      "attributes": {**dict.fromkeys(blank["attributes"]), **order["attributes"]},
-                      "relationships": {name: {"data": [] if isinstance(value["data"], list) else None}
-                                        for name, value in blank["relationships"].items()}})
-        self._forget()
+        """Somebody else creates a resource: now, and empty but for what is given."""
+        blank = self.api.data.all(order["type"])[0]
+        number = self.api.store.next_number(order["type"])
+        linkage = {name: {"data": [] if isinstance(value["data"], list) else None}
+                   for name, value in blank["relationships"].items()}
+        now = stamp(dt.datetime.utcnow(), True)
+        attributes = {name: now if name in ("created_at", "updated_at") else None for name in blank["attributes"]}
+        self.api.store.add({"type": order["type"], "id": number, "relationships": linkage,
+                            "attributes": {**attributes, **order["attributes"]}})
         return number
 
     def _post_revoke(self, order):
         self.api.tokens.revoke()
 
     def _get_state(self, argument):
+        """Counts since the last reset; those of writes count deeds, by type."""
         api = self.api
-        return {"tokens_issued": api.tokens.issued, "held": api.held, "requests": sum(entry["path"] != "/oauth/token" for entry in api.log)}
-
-    def _forget(self):
-        self.api.store.forget()
-        self.api.renderer.forget()
-
-
+        return {"tokens_issued": api.tokens.issued, "held": api.held, "late": len(api.writes.pending),
+                "requests": sum(entry["path"] != "/oauth/token" for entry in api.log),
+                "created": api.writes.created, "changed": api.writes.changed}

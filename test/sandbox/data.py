@@ -27,6 +27,7 @@ CITIES = ["Berlin", "São Paulo", "Kraków", "New York", "東京", "Paris", "Cap
 STAGES = ["DDQ Invite", "Qualification", "Case Rejected", "Case Closed", "Budget Requested",
           "Budget Submitted", "Budget Rejected", "Draft", "Budget Approved",
           "Accepted by Investigator"]
+CLOSED_STAGES = ("Case Closed", "Case Rejected")
 REGIONS = ["Europe", "North America", "Latin America", "Asia", "Middle East", "Africa", "Oceania",
            "Global"]
 DEPARTMENTS = ["IT", "HR", "Compliance", "Legal", "Sales", "Finance", "Procurement", "Marketing",
@@ -330,7 +331,7 @@ class Data:
             attributes["risk_rating"] = (None if score is None else
                                          "High" if score >= 80 else "Medium" if score >= 40 else "Low")
         if kind == "cases":
-            attributes["open"] = attributes["stage"] not in ("Case Closed", "Case Rejected")
+            attributes["open"] = attributes["stage"] not in CLOSED_STAGES
             if attributes["open"]:
                 attributes["closed_at"] = attributes["decision"] = None
         if kind == "questionnaires" and attributes["status"] == "invited":

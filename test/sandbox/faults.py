@@ -2,7 +2,12 @@
 
 A fault is chosen by `fault`, strikes `count` times (0: until reset) after `skip` requests
 that it could have struck, and only requests whose "METHOD path?query" begins with `match`
-(nothing: every request under /v1). Further members of the order are its parameters.
+(nothing: every request under /v1). `warm` true: only requests on a connection that has
+served one before, false: only first requests. Further members of the order are its parameters.
+
+On a write, what comes instead of an answer (stall, reset, status, redirect, html_502 and
+their like) does not act; what spoils an answer (SPOILING, truncate, huge, slow_drip) acts
+first; what waits (latency, hold) acts after the wait, whether or not the client is still there.
 """
 
 KINDS = {
@@ -38,12 +43,23 @@ KINDS = {
     "big_page": "every row carries an unknown attribute of as much text as makes the page `mb` (60) megabytes",
     "gzip_bomb": "a small compressed body that is `mb` (1000) megabytes when decompressed",
     "slow_drip": "the body comes a byte at a time, one every `ms` (100) milliseconds",
+    "drop_after_write": "a write acts, then the connection closes without a byte",
+    "late_write": "a write is read and never answered; it acts `ms` (1000) milliseconds after the client hung up, or with `from` 'arrival' after it was read; `close` true: the server hangs up at once",
+    "lagging_list": "a resource created by this request appears in lists only `ms` (2000) milliseconds later, by id at once",
+    "write_status": "written write_status:NNN: a write acts and is answered with that status, as by status:NNN",
 }
 
-# those that a handler asks for when it makes a list; the others strike a whole answer
-SHAPING = ("foreign_next", "loop_next", "ignore_filter", "partial_filter", "unsorted",
-           "duplicate_row", "move_row", "page_cap", "rename_attribute", "hide_inactive",
-           "numeric_id", "wrong_type", "date_nonsense", "big_page")
+# what sends a request under /v1 that changes something
+WRITES = ("POST", "PUT", "PATCH")
+
+# those that only such a request can meet
+OF_WRITES = {"drop_after_write": WRITES, "late_write": WRITES, "write_status": WRITES, "lagging_list": ("POST",)}
+
+# those that replace the answer without any action; in this order if several strike
+REFUSING = ("status", "retry_after", "empty_401", "empty", "redirect", "html_200", "html_502")
+
+# those that replace the answer to what has been done
+SPOILING = ("garbage", "no_data", "gzip_bomb")
 
 
 class Fault:
@@ -63,8 +79,12 @@ class Fault:
         """A parameter."""
         return self.order.get(key, default)
 
-    def takes(self, method, target):
+    def takes(self, method, target, warm):
         """Whether it strikes this request; counts."""
+        if self.name in OF_WRITES and not (method in OF_WRITES[self.name] and target.startswith("/v1/")):
+            return False
+        if "warm" in self.order and bool(self.order["warm"]) != warm:
+            return False
         wanted_method, _, wanted_path = self.match.partition(" ")
         if self.match and not (method == wanted_method and target.startswith(wanted_path)):
             return False
@@ -91,6 +111,6 @@ class Faults:
     def clear(self):
         self.orders = []
 
-    def striking(self, method, target):
-        """{name: Fault} of those that strike this request."""
-        return {fault.name: fault for fault in self.orders if fault.takes(method, target)}
+    def striking(self, method, target, warm):
+        """{name: Fault} of those that strike this request; `warm`: not the first of its connection."""
+        return {fault.name: fault for fault in self.orders if fault.takes(method, target, warm)}

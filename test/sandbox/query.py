@@ -6,6 +6,7 @@ services of this kind do (pitfalls A6).
 """
 
 import base64
+import contextlib
 import re
 from urllib.parse import parse_qsl
 
@@ -168,26 +169,82 @@ def wanted_texts(name, values):
 
 
 class Store:
-    """Answers a ListQuery from data; keeps orders and indexes until the data change."""
+    """Answers a ListQuery from data; keeps orders and indexes, and keeps them in step with writes.
+
+    Every key of its tables begins with a type. An order is made anew after a write to its
+    type; everything else follows a write at the cost of that one resource.
+    """
 
     def __init__(self, data):
         self.data = data
         self.forget()
 
     def forget(self, kind=None):
-        """The data of a type (or all) have changed."""
+        """The data of a type (or all) have changed in a way that nobody followed."""
         if kind is None:
-            self.orders, self.indexes, self.ids = {}, {}, {}
+            self.orders, self.indexes, self.places, self.uniques, self.highest = {}, {}, {}, {}, {}
             return
-        for table in (self.orders, self.indexes, self.ids):
-            for key in [k for k in table if k[0] == kind]:
-                del table[key]
+        for table in (self.orders, self.indexes, self.places, self.uniques, self.highest):
+            forget_kind(table, kind)
+
+    def _places(self, kind):
+        """{id: place} of a type."""
+        if (kind,) not in self.places:
+            self.places[(kind,)] = {item["id"]: place for place, item in enumerate(self.data.all(kind))}
+        return self.places[(kind,)]
 
     def by_id(self, kind, number):
         """One resource or None."""
-        if (kind,) not in self.ids:
-            self.ids[(kind,)] = {item["id"]: item for item in self.data.all(kind)}
-        return self.ids[(kind,)].get(number)
+        place = self._places(kind).get(number)
+        return None if place is None else self.data.all(kind)[place]
+
+    def next_number(self, kind):
+        """The id of a new resource: one more than the highest there is."""
+        if (kind,) not in self.highest:
+            self.highest[(kind,)] = max(map(int, self._places(kind)), default=0)
+        return str(self.highest[(kind,)] + 1)
+
+    def taken(self, kind, name, value, but=None):
+        """Whether a resource (another one than `but`) has this value of a unique member."""
+        if (kind, name) not in self.uniques:
+            owners = self.uniques[(kind, name)] = {}
+            for item in self.data.all(kind):
+                owners.setdefault(item["attributes"][name], set()).add(item["id"])
+        return bool(self.uniques[(kind, name)].get(value, set()) - {but})
+
+    def add(self, item):
+        """A new resource, at the end of its list."""
+        kind = item["type"]
+        places = self._places(kind)
+        self.data.all(kind).append(item)
+        places[item["id"]] = len(places)
+        if (kind,) in self.highest:
+            self.highest[(kind,)] = max(self.highest[(kind,)], int(item["id"]))
+        self._enter(item)
+
+    @contextlib.contextmanager
+    def changing(self, item):
+        """In here a resource changes."""
+        self._leave(item)
+        try:
+            yield
+        finally:
+            self._enter(item)
+
+    def _enter(self, item):
+        place = self._places(item["type"])[item["id"]]
+        for name, index in of_kind(self.indexes, item["type"]):
+            index.setdefault(as_text(value_of(item, name)), []).append(place)
+        for name, owners in of_kind(self.uniques, item["type"]):
+            owners.setdefault(item["attributes"][name], set()).add(item["id"])
+        forget_kind(self.orders, item["type"])
+
+    def _leave(self, item):
+        place = self._places(item["type"])[item["id"]]
+        for name, index in of_kind(self.indexes, item["type"]):
+            index[as_text(value_of(item, name))].remove(place)
+        for name, owners in of_kind(self.uniques, item["type"]):
+            owners[item["attributes"][name]].discard(item["id"])
 
     def _index(self, kind, name):
         if (kind, name) not in self.indexes:
@@ -247,6 +304,17 @@ class Store:
                 order = [p for p in order if p in chosen]
             return [items[p] for p in order]
         return items if places is None else [items[p] for p in places]
+
+
+def of_kind(table, kind):
+    """[(name, entry)] of the entries of a type."""
+    return [(key[1], entry) for key, entry in table.items() if key[0] == kind]
+
+
+def forget_kind(table, kind):
+    """Drop the entries of a type."""
+    for key in [k for k in table if k[0] == kind]:
+        del table[key]
 
 
 def sort_key(item, name, kind):

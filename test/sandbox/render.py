@@ -4,6 +4,7 @@ Resource objects are rendered once and kept until they change, since a scan of 1
 rows would otherwise measure this server and not the client.
 """
 
+import hashlib
 import json
 
 
@@ -32,9 +33,16 @@ class Renderer:
     def __init__(self):
         self.kept = {}
 
-    def forget(self):
-        """Something has changed."""
-        self.kept = {}
+    def forget(self, item=None):
+        """A resource (or anything) has changed."""
+        if item is None:
+            self.kept = {}
+        else:
+            self.kept.pop((item["type"], item["id"]), None)
+
+    def etag(self, item):
+        """A strong entity tag (RFC 9110, 8.8.3) of the whole resource, whatever part of it is shown."""
+        return f'"{hashlib.sha256(self.resource(item)).hexdigest()[:24]}"'
 
     def resource(self, item, fields=None, faults=()):
         """One resource object; `fields` are the members wanted, None: all."""
