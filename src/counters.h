@@ -43,6 +43,53 @@ typedef struct TpmRequestRecord
 extern void tpm_count_request(const TpmRequestRecord *record);
 extern void tpm_count_rows(Oid serverid, Oid roleid, int64 rows, int64 cache_hits);
 
+/* one row of tpm_fdw_requests; texts are cut to what fits, "" is none */
+typedef struct TpmRequestRow
+{
+	TimestampTz at;
+	int			pid;
+	Oid			roleid;
+	Oid			dbid;
+	Oid			serverid;
+	Oid			relid;
+	int			status;
+	int			attempt;
+	double		ms;
+	double		waited_ms;
+	int64		bytes_in;
+	int64		bytes_out;
+	char		application_name[NAMEDATALEN];
+	char		method[8];
+	char		path[512];
+	char		error[256];
+} TpmRequestRow;
+
+/* one row of tpm_fdw_stats; dbid and roleid 0: what found no entry of its own */
+typedef struct TpmStatRow
+{
+	Oid			dbid;
+	Oid			serverid;
+	Oid			roleid;
+	char		method[8];
+	int64		requests;
+	int64		cache_hits;
+	int64		rows;
+	int64		bytes_in;
+	int64		retries;
+	int64		status_429;
+	int64		errors;
+	double		ms;
+	double		waited_ms;
+	TimestampTz since;
+} TpmStatRow;
+
+/* palloc'd copies; they raise 55000 without shared state */
+extern int	tpm_requests_rows(TpmRequestRow **rows);
+extern int	tpm_stat_rows(TpmStatRow **rows);
+
+/* begins the totals anew; the log stays */
+extern void tpm_stat_reset(void);
+
 /* a statement at work, for tpm_fdw_progress; slots are freed at backend exit too */
 typedef struct TpmProgress TpmProgress;
 
@@ -55,6 +102,25 @@ extern void tpm_progress_update(TpmProgress *progress, int64 requests_done,
 /* waiting_for: a string constant such as "budget", "answer", NULL for none */
 extern void tpm_progress_waiting(TpmProgress *progress, const char *waiting_for);
 extern void tpm_progress_end(TpmProgress *progress);
+
+/* one row of tpm_fdw_progress */
+typedef struct TpmProgressRow
+{
+	int			pid;
+	Oid			roleid;
+	Oid			dbid;
+	Oid			relid;
+	char		operation[16];
+	char		waiting_for[16];
+	int64		requests_done;
+	int64		requests_expected;	/* 0: not known */
+	int64		rows_done;
+	TimestampTz started;
+	TimestampTz expected_end;	/* 0: not known */
+} TpmProgressRow;
+
+extern int	tpm_progress_rows(TpmProgressRow **rows);
+
 
 /* requests of this backend to this server's group within the hour are in budget.h */
 

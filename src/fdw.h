@@ -123,6 +123,9 @@ extern List *tpm_plan_quals(ForeignScan *plan);
 /* of a count: attnum of the table that each column of the scan's row is, 0 for counts */
 extern List *tpm_plan_map(ForeignScan *plan);
 
+/* analyze.c */
+extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages);
+
 /* cost.c */
 extern void tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation);
 extern double tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows);

@@ -222,7 +222,7 @@ add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		bool		exact = true;
 		List	   *conditions = list_concat(list_copy(relation->conditions),
 											 tpm_read_conditions(relation->table, baserel,
-															 info->ppi_clauses, &exact));
+																 info->ppi_clauses, &exact));
 		double		sent_rows = rows_per_key(relation, baserel, info, conditions);
 		double		requests = tpm_estimate_requests(relation->table, conditions, sent_rows);
 		Cost		startup,

@@ -84,13 +84,14 @@ typedef struct TpmScan
 
 	HeapTupleData tuple;		/* the row that the slot holds */
 	TupleTableSlot *in_hand;	/* a row that is tested or sorted */
-	List	   *map;			/* IntList: attnum of each of its columns, NIL: a
-								 * row of the table as it is */
+	List	   *map;			/* IntList: attnum of each of its columns,
+								 * NIL: a row of the table as it is */
 
 	/* order */
 	TpmOrder   *order;			/* NULL: none */
 	char	   *sort_parameter;
-	List	   *stops;			/* of ExprState *: bounds that end an ordered list */
+	List	   *stops;			/* of ExprState *: bounds that end an ordered
+								 * list */
 	bool		order_settled;	/* known whether rows must be sorted here */
 	Tuplesortstate *sort;		/* NULL: they come in order */
 

@@ -208,6 +208,7 @@ tpm_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = tpm_rescan_scan;
 	routine->EndForeignScan = tpm_end_scan;
 	routine->ExplainForeignScan = tpm_explain_scan;
+	routine->AnalyzeForeignTable = tpm_analyze_table;
 	routine->ImportForeignSchema = tpm_import_foreign_schema;
 	PG_RETURN_POINTER(routine);
 }

@@ -94,14 +94,29 @@ class Api:
     async def _answer(self, request, path, asked, entry, striking):
         arrived = time.monotonic()
         writing = request.method in fault_kinds.WRITES and path.startswith("/v1/")
+        if writing:
+            entry["acted"] = False
         body = await request.read()
         if writing:
-            entry["body"], entry["acted"] = body.decode("utf-8", "replace"), False
+            entry["body"] = body.decode("utf-8", "replace")
         if path == "/oauth/token":
             await self._strike(request, striking, fault_kinds.REFUSING + fault_kinds.SPOILING)
             return self._token(request, body, entry)
         if not path.startswith("/v1/"):
             raise refusal(404, "Not Found", f"there is nothing at {path}")
+        self._admit(request, path, arrived, entry, striking)
+        if self.settings.latency_ms:
+            await asyncio.sleep(self.settings.latency_ms / 1000)
+        await self._strike(request, striking, fault_kinds.REFUSING + (() if writing else fault_kinds.SPOILING))
+        self._check_form(request, path, asked)
+        resource, parts = self._place(request.method, path)
+        if writing:
+            write = writes.Write(request, resource, parts[-1] if len(parts) == 2 else None, asked, body, entry)
+            return await self._write(write, striking)
+        return self._read(request, resource, parts, path, asked, striking)
+
+    def _admit(self, request, path, arrived, entry, striking):
+        """The token and the limits."""
         if "expire_token" in striking:
             self.tokens.revoke(request.headers.get("Authorization", ""))
         client = self.tokens.client_of(request.headers.get("Authorization"))
@@ -113,15 +128,6 @@ class Api:
         if wait > 0:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise refusal(429, "Too many requests", None, headers)
-        if self.settings.latency_ms:
-            await asyncio.sleep(self.settings.latency_ms / 1000)
-        await self._strike(request, striking, fault_kinds.REFUSING + (() if writing else fault_kinds.SPOILING))
-        self._check_form(request, path, asked)
-        resource, parts = self._place(request.method, path)
-        if writing:
-            write = writes.Write(request, resource, parts[-1] if len(parts) == 2 else None, asked, body, entry)
-            return await self._write(write, striking)
-        return self._read(request, resource, parts, path, asked, striking)
 
     def _token(self, request, body, entry):
         if request.method != "POST":

@@ -203,7 +203,7 @@ class Body:
             return False
         if part == "relationships":
             value = {"data": linkage_of(value)}
-        return render.encode(self.item[part][name]) == render.encode(value)
+        return alike(self.item[part][name], value)
 
     def _attribute(self, attribute, value, pointer):
         name = attribute.name
@@ -303,8 +303,16 @@ def linkage_of(value):
 
 
 def bare(one):
-    """A resource identifier without its meta."""
-    return {key: one[key] for key in ("type", "id") if key in one} if isinstance(one, dict) else one
+    """A resource identifier without its meta, its members in the order that answers have."""
+    if not isinstance(one, dict):
+        return one
+    first = {key: one[key] for key in ("type", "id") if key in one}
+    return {**first, **{key: value for key, value in one.items() if key != "meta"}}
+
+
+def alike(one, other):
+    """Equal as JSON: Python takes true for 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
 def escape(name):

@@ -69,7 +69,8 @@ def test_latency(client, sandbox):
 def test_stall(client, sandbox):
     client.headers()
     sandbox.fault("stall")
-    client.connection.sock.settimeout(0.3)
+    client.connection.close()
+    client.connection.timeout = 0.3
     for send in (lambda: client.get("users"), lambda: client.post("third_parties", NEW)):
         with pytest.raises(TimeoutError):
             send()
