@@ -118,7 +118,7 @@ tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, ForeignPath *best_path, L
 	TpmCount   *count = rel->fdw_private;
 	const TpmRelation *relation = count->relation;
 	List	   *quals = extract_actual_clauses(count->input->baserestrictinfo, false);
-	TpmPlanClauses parts = {NIL};
+	TpmPlanClauses parts = {0};
 	List	   *private;
 	ListCell   *lc;
 

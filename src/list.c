@@ -70,6 +70,12 @@ tpm_list_pages(const TpmList *list)
 	return list->pages;
 }
 
+bool
+tpm_list_is_complete(const TpmList *list)
+{
+	return list->url == NULL;
+}
+
 void
 tpm_list_remember(TpmList *list, uint64 idhash)
 {

@@ -47,6 +47,9 @@ extern TpmPage *tpm_list_next(TpmList *list);
 /* pages received */
 extern int	tpm_list_pages(const TpmList *list);
 
+/* have all its pages been received? */
+extern bool tpm_list_is_complete(const TpmList *list);
+
 /* where the list stands; the text points into the list */
 extern void tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor);
 

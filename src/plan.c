@@ -314,7 +314,7 @@ tpm_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreigntableid, ForeignPath
 {
 	TpmRelation *relation = rel->fdw_private;
 	List	   *order = list_nth(best_path->fdw_private, TPM_PATH_ORDER);
-	TpmPlanClauses parts = {NIL};
+	TpmPlanClauses parts = {0};
 	List	   *private;
 	ListCell   *lc;
 

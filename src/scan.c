@@ -239,6 +239,13 @@ begin_result(TpmScan *scan)
 	MemoryContextSwitchTo(old);
 }
 
+/* a list that was left at a bound is no answer for another bound */
+static bool
+depends_on_bound(const TpmScan *scan)
+{
+	return scan->stops != NIL && !bms_is_empty(scan->node->ss.ps.plan->extParam);
+}
+
 static void
 start(TpmScan *scan)
 {
@@ -255,7 +262,7 @@ start(TpmScan *scan)
 		scan->filling = known;
 		tuplestore_rescan(known->rows);
 	}
-	else if (scan->keeps_results)
+	else if (scan->keeps_results && !depends_on_bound(scan))
 		begin_result(scan);
 }
 
@@ -316,6 +323,29 @@ tpm_iterate_scan(ForeignScanState *node)
 	return slot;
 }
 
+/*
+ * A semi join leaves a list at its first match; the rest of what has been
+ * received is kept all the same, so that the same values cost nothing again.
+ */
+static void
+finish_filling(TpmScan *scan)
+{
+	bool		tests_rows = scan->tests_rows;
+
+	if (tpm_rows_are_at_hand(scan))
+	{
+		/* the parameters in the tests have their next values already */
+		scan->tests_rows = false;
+		while (tpm_rows_next(scan, scan->in_hand))
+			tuplestore_puttupleslot(scan->filling->rows, scan->in_hand);
+		ExecClearTuple(scan->in_hand);
+		scan->tests_rows = tests_rows;
+		end_of_rows(scan);
+	}
+	else
+		drop_result(scan, scan->filling);
+}
+
 void
 tpm_rescan_scan(ForeignScanState *node)
 {
@@ -326,7 +356,7 @@ tpm_rescan_scan(ForeignScanState *node)
 	/* whoever asks twice may ask a third time */
 	scan->keeps_results = true;
 	if (scan->filling && !scan->filling->complete)
-		drop_result(scan, scan->filling);
+		finish_filling(scan);
 	scan->filling = NULL;
 	tpm_rows_end(scan);
 }

@@ -146,6 +146,9 @@ extern void tpm_rows_begin(TpmScan *scan);
 /* the next row, in the plan's order; valid in the slot until the next call */
 extern bool tpm_rows_next(TpmScan *scan, TupleTableSlot *slot);
 
+/* can all rows that are left be had without a request? */
+extern bool tpm_rows_are_at_hand(const TpmScan *scan);
+
 /* forgets values and rows */
 extern void tpm_rows_end(TpmScan *scan);
 
@@ -166,6 +169,9 @@ extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
 
 /* do its rows come in the order of the plan? */
 extern bool tpm_source_is_ordered(const TpmSource *source);
+
+/* can the rows that are left be had without a request? */
+extern bool tpm_source_is_at_hand(const TpmSource *source);
 
 /* the next row; the tuple is valid until the next call.  idhash 0: no id */
 extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);

@@ -176,6 +176,15 @@ tpm_rows_end(TpmScan *scan)
 }
 
 bool
+tpm_rows_are_at_hand(const TpmScan *scan)
+{
+	if (scan->sort || scan->at_end)
+		return true;
+	return scan->order_settled && scan->next_request >= list_length(scan->ask->requests) &&
+		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
+}
+
+bool
 tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 {
 	if (!scan->order_settled)

@@ -164,6 +164,14 @@ tpm_source_is_ordered(const TpmSource *source)
 	return source->ordered;
 }
 
+bool
+tpm_source_is_at_hand(const TpmSource *source)
+{
+	if (source->complete || source->at_end)
+		return true;
+	return source->cached == NULL && source->list != NULL && tpm_list_is_complete(source->list);
+}
+
 /* ----- from the API ----- */
 
 static void

@@ -190,19 +190,21 @@ class Environment:
 
     def _create_partitioned(self, schema, server):
         """A partitioned table over two resources, told apart by the documents' own type."""
+        collation = """CASE attcollation WHEN '"C"'::regcollation THEN 'COLLATE "C"' ELSE '' END"""
         columns = ", ".join(
-            f"{name} {type_name}" for name, type_name in self.execute(
-                f"""SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+            f"{name} {type_name} {collate}" for name, type_name, collate in self.execute(
+                f"""SELECT attname, format_type(atttypid, atttypmod), {collation} FROM pg_attribute
                     WHERE attrelid = '{schema}.third_parties'::regclass
                       AND attname = ANY(ARRAY{PARTED!r}) ORDER BY attnum"""))
         self.execute(f"CREATE TABLE {schema}.parties (kind text, {columns}) PARTITION BY LIST (kind)")
         for name in PARTITIONS:
             definition = ", ".join(
-                f"{column} {type_name} {options or ''}" for column, type_name, options in
+                f"{column} {type_name} {options or ''} {collate}" for column, type_name, options, collate in
                 self.execute(
                     f"""SELECT attname, format_type(atttypid, atttypmod),
                                (SELECT 'OPTIONS (' || string_agg(format('%I %L', option_name,
-                                option_value), ', ') || ')' FROM pg_options_to_table(attfdwoptions))
+                                option_value), ', ') || ')' FROM pg_options_to_table(attfdwoptions)),
+                               {collation}
                         FROM pg_attribute WHERE attrelid = '{schema}.{name}'::regclass
                           AND attname = ANY(ARRAY{PARTED!r}) ORDER BY attnum"""))
             table_options = "".join(

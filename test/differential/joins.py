@@ -124,9 +124,16 @@ def lateral(rng, model):
                         if "'" not in v) if parent.rows > 3 else "'1'"
         outer = f"(SELECT * FROM {from_item(parent, 'b')} WHERE b.id IN ({ids})) o"
         key, total = "o.id", ["o.id"]
+        times, theirs = child.of_family("timestamptz"), parent.of_family("timestamptz")
+        if times and theirs and rng.random() < 0.6:
+            # a bound that changes with each outer row ends the list elsewhere each time
+            inside += (f' AND a."{rng.choice(times).name}" {rng.choice(["<", "<=", ">", ">="])}'
+                       f' o."{rng.choice(theirs).name}"')
+            if rng.random() < 0.5:
+                column, key = "id", f'ANY(ARRAY[{", ".join(repr(str(n)) for n in range(1, 60))}])'
     sub = (f'SELECT a.* FROM {from_item(child, "a")} WHERE a."{column}" = {key} AND ({inside})'
            f" ORDER BY {order} LIMIT {count}")
-    sql = f"SELECT {key}, s.* FROM {outer} {kind} LATERAL ({sub}) s ON true"
+    sql = f"SELECT {total[0]}, s.* FROM {outer} {kind} LATERAL ({sub}) s ON true"
     return finish(rng, "lateral", sql, [], total + ["s.id"])
 
 

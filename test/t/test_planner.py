@@ -1,0 +1,311 @@
+"""How many requests a query costs, and that the answer is right: a planner that counts requests.
+
+Shown on 5,000 third parties, 100 a page, imported with trust 'exact', cache off.
+"""
+
+import psycopg2
+import pytest
+import tpmtest
+
+PAGE = 100
+
+
+@pytest.fixture(scope="module")
+def large():
+    sandbox = tpmtest.Sandbox("--records", "5000", "--rate-per-second", "0", "--rate-per-hour", "0",
+                              "--today", "2026-06-15").start()
+    yield sandbox
+    sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def session(cluster, large):
+    cluster.sql("CREATE DATABASE planner")
+    connection = cluster.connect("planner")
+    tpmtest.setup_server(connection, large, schema="tpm", trust="exact")
+    for statement in ("SET tpm_fdw.cache_ttl = 0", "SET tpm_fdw.max_requests = 0",
+                      "SET search_path = tpm, public",
+                      "CREATE TABLE public.keys50 AS SELECT (i % 5 + 1)::text AS key FROM generate_series(1, 50) i",
+                      "ANALYZE keys50",
+                      "CREATE TABLE public.watermark AS SELECT updated_at AS seen FROM third_parties"
+                      " ORDER BY updated_at DESC, id OFFSET 37 LIMIT 1"):
+        tpmtest.rows(connection, statement)
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def ask(session, large):
+    """(rows, requests) of a query."""
+    def asked(query):
+        large.reset()
+        return tpmtest.rows(session, query), large.request_count()
+    return asked
+
+
+@pytest.fixture
+def newest(session):
+    """The time of the 38th newest change, for bounds that 37 rows pass."""
+    return tpmtest.rows(session, "SELECT seen FROM watermark")[0][0]
+
+
+# query, rows expected (None: any), most requests
+COSTS = [
+    ("SELECT * FROM third_parties LIMIT 1", 1, 1),
+    ("SELECT * FROM third_parties WHERE id = '77'", 1, 1),
+    ("SELECT name FROM third_parties WHERE id IN ('1', '2', '3')", 3, 1),
+    ("SELECT name FROM third_parties WHERE id = '1' OR id = '2' OR '3' = id", 3, 1),
+    ("SELECT name FROM third_parties WHERE id = ANY(ARRAY(SELECT i::text FROM generate_series(1, 50) i))", 50, 1),
+    ("SELECT name FROM third_parties WHERE id = ANY(ARRAY(SELECT i::text FROM generate_series(1, 500) i))", 500, 6),
+    ("SELECT name, updated_at FROM third_parties ORDER BY updated_at DESC LIMIT 10", 10, 1),
+    ("SELECT count(*) FROM third_parties", 1, 1),
+    ("SELECT count(1), count(id) FROM third_parties", 1, 1),
+    ("SELECT count(*) FROM third_parties WHERE status = 'Active'", 1, 1),
+    ("SELECT EXISTS (SELECT 1 FROM third_parties)", 1, 1),
+    ("SELECT * FROM third_parties WHERE false", 0, 0),
+    ("SELECT * FROM third_parties WHERE id = NULL", 0, 0),
+    ("SELECT * FROM third_parties WHERE id = ANY('{}')", 0, 0),
+    ("SELECT k.key, t.name FROM keys50 k JOIN third_parties t ON t.id = k.key", 50, 5),
+    ("SELECT k.key, t.name FROM keys50 k, LATERAL (SELECT name FROM third_parties WHERE id = k.key) t", 50, 5),
+    ("SELECT min(updated_at), max(updated_at) FROM third_parties", 1, 2),
+]
+
+
+@pytest.mark.parametrize("query, expected, most", COSTS)
+def test_requests(ask, query, expected, most):
+    rows, requests = ask(query)
+    assert len(rows) == expected
+    assert requests <= most
+
+
+BOUNDS = ["updated_at > '{at}'", "'{at}' < updated_at", "updated_at > (SELECT max(seen) FROM watermark)",
+          "updated_at > '{at}'::timestamptz AND updated_at < 'infinity'",
+          "updated_at > timestamp '{naive}'", "NOT (updated_at <= '{at}')",
+          "updated_at > timestamptz '{at}' - interval '0 days'",
+          "updated_at BETWEEN timestamptz '{at}' + interval '1 microsecond' AND now() + interval '10 years'"]
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_range_through_order(ask, newest, bound):
+    """An incremental read costs as many pages as there is news."""
+    rows, requests = ask("SELECT id FROM third_parties WHERE "
+                         + bound.format(at=newest, naive=newest.strftime("%Y-%m-%d %H:%M:%S")))
+    assert (len(rows), requests) == (37, 1)
+
+
+def test_range_of_a_prepared_parameter(session, large, newest):
+    tpmtest.rows(session, "PREPARE news(timestamptz) AS SELECT id FROM third_parties WHERE updated_at > $1")
+    for mode in ("force_custom_plan", "force_generic_plan"):
+        tpmtest.rows(session, f"SET plan_cache_mode = {mode}")
+        large.reset()
+        assert len(tpmtest.rows(session, f"EXECUTE news('{newest}')")) == 37
+        assert large.request_count() == 1
+    tpmtest.rows(session, "RESET plan_cache_mode; DEALLOCATE news")
+
+
+def test_dates_and_oldest(ask):
+    """A cross-type bound, and the other direction."""
+    rows, requests = ask("SELECT id FROM third_parties WHERE updated_at >= date '2026-06-15'")
+    assert requests <= len(rows) // PAGE + 1
+    rows, requests = ask("SELECT id FROM third_parties WHERE created_at < timestamptz '2022-05-20'")
+    assert requests <= len(rows) // PAGE + 1
+
+
+def test_local_limit_stops_where_it_is_full(ask, large):
+    """name LIKE stays local: as many pages as hold the first five."""
+    names = [item["attributes"]["name"] for item in sorted(large.dump("third_parties"), key=lambda i: i["id"])]
+    fifth = [at for at, name in enumerate(names) if name.startswith("A")][4]
+    rows, requests = ask("SELECT name FROM third_parties WHERE name LIKE 'A%' LIMIT 5")
+    assert len(rows) == 5
+    assert requests == fifth // PAGE + 1
+
+
+def test_counts_that_a_total_cannot_answer(ask, large):
+    """A pseudoconstant condition, UNION ALL, a filter that is not exact."""
+    assert ask("SELECT count(*) FROM third_parties WHERE current_setting('application_name') = 'x'") == ([(0,)], 0)
+    both = len(large.dump("third_parties")) + len(large.dump("cases"))
+    rows, _ = ask("SELECT count(*) FROM (SELECT id FROM third_parties UNION ALL SELECT id FROM cases) u")
+    assert rows == [(both,)]
+    open_cases = sum(item["attributes"]["open"] for item in large.dump("cases"))
+    assert ask("SELECT count(*) FROM cases WHERE open")[0] == [(open_cases,)]
+
+
+def test_count_over_partitions(session, large):
+    tpmtest.rows(session, """
+        CREATE TABLE parted (id text, status text) PARTITION BY LIST (status);
+        CREATE FOREIGN TABLE parted_a PARTITION OF parted FOR VALUES IN ('Active') SERVER tpm
+            OPTIONS (resource '/third_parties', query 'filter[status]=Active', total_pointer '/meta/total_count');
+        CREATE TABLE parted_b PARTITION OF parted FOR VALUES IN ('Inactive')""")
+    active = sum(item["attributes"]["status"] == "Active" for item in large.dump("third_parties"))
+    for wise in ("off", "on"):
+        tpmtest.rows(session, f"SET enable_partitionwise_aggregate = {wise}")
+        assert tpmtest.rows(session, "SELECT count(*) FROM parted") == [(active,)]
+    tpmtest.rows(session, "RESET enable_partitionwise_aggregate; DROP TABLE parted")
+
+
+def test_count_without_a_total_counts_rows(session, large):
+    large.settings(no_total=True)
+    assert tpmtest.rows(session, "SELECT count(*) FROM third_parties WHERE status = 'Inactive'")[0][0] == sum(
+        item["attributes"]["status"] == "Inactive" for item in large.dump("third_parties"))
+    large.reset()
+
+
+def test_projection(ask, large):
+    """With the cache off only what is read is asked for, conditions included."""
+    ask("SELECT name FROM third_parties WHERE city = 'Berlin' LIMIT 1")
+    query = large.api_requests()[0]["query"]
+    assert "fields%5Bthird_parties%5D=" in query
+    members = query.split("fields%5Bthird_parties%5D=")[1].split("&")[0].replace("%2C", ",")
+    assert set(members.split(",")) == {"name", "city"}
+
+
+def test_small_page_only_where_it_is_enough(ask, large):
+    """A first page below page_size only if nothing between list and LIMIT drops rows."""
+    sizes = {"SELECT id FROM third_parties WHERE status = 'Active' LIMIT 3": "20",
+             "SELECT id FROM third_parties WHERE city = 'Berlin' LIMIT 3": "100",
+             "SELECT id FROM third_parties ORDER BY name LIMIT 3": "100",
+             "SELECT t.id FROM third_parties t JOIN regions r ON r.id = t.region_id LIMIT 3": "100"}
+    for query, size in sizes.items():
+        ask(query)
+        asked = [r["query"] for r in large.api_requests() if r["path"] == "/v1/third_parties"]
+        assert f"page%5Bsize%5D={size}" in asked[0], query
+
+
+def test_order_that_is_a_lie_is_an_error(session, large):
+    large.fault("unsorted", match="GET /v1/third_parties")
+    for query in ("SELECT id FROM third_parties ORDER BY updated_at DESC LIMIT 10",
+                  "SELECT id FROM third_parties WHERE updated_at > '2026-06-01'"):
+        with pytest.raises(psycopg2.Error) as error:
+            tpmtest.rows(session, query)
+        assert error.value.pgcode == "HV00M"
+        assert "updated_at" in error.value.diag.message_detail
+    large.reset()
+
+
+def test_exact_filter_that_lies_is_demoted(cluster, large):
+    """One row that does not match: a WARNING, and no count relies on the filter from then on."""
+    connection = cluster.connect("planner")
+    tpmtest.setup_server(connection, large, server="liar", schema="liar", trust="exact")
+    tpmtest.rows(connection, "SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.max_requests = 0")
+    tpmtest.rows(connection, "PREPARE total AS SELECT count(*) FROM liar.third_parties WHERE country = 'DE'")
+    right = sum(item["attributes"]["country"] == "DE" for item in large.dump("third_parties"))
+    assert tpmtest.rows(connection, "EXECUTE total") == [(right,)]
+    large.fault("ignore_filter")
+    connection.notices.clear()
+    assert tpmtest.rows(connection, "SELECT count(name) FROM liar.third_parties WHERE country = 'DE'") == [(right,)]
+    assert any("country" in notice for notice in connection.notices)
+    other = cluster.connect("planner")
+    tpmtest.rows(other, "SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.max_requests = 0")
+    count = "SELECT count(*) FROM liar.third_parties WHERE country = 'DE'"
+    assert tpmtest.rows(connection, "EXECUTE total") == [(right,)]
+    assert tpmtest.rows(other, count) == [(right,)]
+    large.reset()
+    other.close()
+    connection.close()
+
+
+def test_analyze_samples_within_its_pages(cluster, large):
+    connection = cluster.connect("planner")
+    tpmtest.rows(connection, "SET search_path = tpm; SET tpm_fdw.cache_ttl = 0")
+    large.reset()
+    tpmtest.rows(connection, "ANALYZE third_parties")
+    assert large.request_count() == 10
+    assert tpmtest.rows(connection, "SELECT reltuples FROM pg_class WHERE oid = 'third_parties'::regclass") == [(5000,)]
+    connection.close()
+
+
+EXPLAINED = [query for query, _, _ in COSTS] + [
+    "SELECT * FROM third_parties WHERE updated_at > now() - interval '1 day'",
+    "SELECT * FROM third_parties WHERE id = ANY(ARRAY(SELECT id FROM cases))",
+    "SELECT * FROM cases c JOIN third_parties t ON t.id = c.third_party_id ORDER BY t.updated_at LIMIT 3"]
+
+
+def test_explain_sends_nothing(cluster, large):
+    """With an unreachable server, in every format."""
+    connection = cluster.connect("planner")
+    tpmtest.setup_server(connection, large, server="nowhere", schema="nowhere", trust="exact",
+                         options={"base_url": "http://127.0.0.1:1/v1", "token_url": "/oauth/token"})
+    tpmtest.rows(connection, "SET search_path = nowhere, public")
+    for query in EXPLAINED:
+        for options in ("COSTS OFF", "VERBOSE", "FORMAT JSON", "FORMAT YAML, VERBOSE"):
+            assert tpmtest.rows(connection, f"EXPLAIN ({options}) {query}")
+    plan = tpmtest.rows(connection, "EXPLAIN (FORMAT JSON) SELECT id FROM third_parties WHERE status = 'Active'")
+    assert plan[0][0][0]["Plan"]["Remote"] == "GET /third_parties?filter[status]=Active&sort=id"
+    connection.close()
+
+
+def test_explain_analyze_counts(session, large):
+    plan = tpmtest.rows(session, "EXPLAIN (ANALYZE, FORMAT JSON, VERBOSE) SELECT name FROM third_parties"
+                                 " WHERE updated_at > (SELECT seen FROM watermark)")[0][0][0]["Plan"]
+    assert (plan["Requests Sent"], plan["Pages"], plan["Cache"]) == (1, 1, "off")
+    assert "name" in plan["Members"]
+
+
+PLACEHOLDER_QUERIES = [
+    "SELECT * FROM party_notes",
+    "SELECT * FROM keys50 k LEFT JOIN party_notes n ON n.subject = k.key",
+    "SELECT * FROM party_notes n LEFT JOIN keys50 k ON n.party = k.key",
+    "SELECT * FROM party_notes n FULL JOIN keys50 k ON n.party = k.key",
+    "SELECT * FROM keys50 k WHERE k.key NOT IN (SELECT subject FROM party_notes)",
+    "SELECT * FROM party_notes n WHERE EXISTS (SELECT 1 FROM keys50 k WHERE k.key <> n.party)",
+]
+
+
+@pytest.fixture
+def placeholders(session):
+    tpmtest.rows(session, """
+        CREATE FOREIGN TABLE party_notes (id text, party text, subject text) SERVER tpm
+            OPTIONS (resource '/third_parties/{party}/notes')""")
+    yield session
+    tpmtest.rows(session, "DROP FOREIGN TABLE party_notes")
+
+
+@pytest.mark.parametrize("nestloop", ["on", "off"])
+@pytest.mark.parametrize("query", PLACEHOLDER_QUERIES)
+def test_placeholder_without_a_value(placeholders, query, nestloop):
+    tpmtest.rows(placeholders, f"SET enable_nestloop = {nestloop}")
+    with pytest.raises(psycopg2.Error) as error:
+        tpmtest.rows(placeholders, query)
+    assert error.value.pgcode == "HV002"
+    assert "party" in error.value.diag.message_primary
+    assert "WHERE" in error.value.diag.message_hint
+    tpmtest.rows(placeholders, "RESET enable_nestloop")
+
+
+@pytest.mark.parametrize("query", [
+    "SELECT n.id FROM keys50 k JOIN party_notes n ON n.party = k.key",
+    "SELECT n.id FROM keys50 k LEFT JOIN party_notes n ON n.party = k.key",
+    "SELECT n.id FROM keys50 k, LATERAL (SELECT * FROM party_notes WHERE party = k.key) n",
+    "SELECT k.key FROM keys50 k WHERE EXISTS (SELECT 1 FROM party_notes n WHERE n.party = k.key)",
+    "SELECT n.id FROM party_notes n WHERE n.party IN ('1', '2')",
+    "SELECT n.id FROM party_notes n WHERE n.party = (SELECT min(key) FROM keys50)"])
+def test_placeholder_with_values(placeholders, large, query):
+    """Each value is asked for once."""
+    large.reset()
+    tpmtest.rows(placeholders, query)
+    paths = [entry["path"] for entry in large.api_requests()]
+    assert 1 <= len(paths) == len(set(paths)) <= 5
+
+
+def test_merge_join_profits_from_order(session, large):
+    tpmtest.rows(session, "SET enable_hashjoin = off; SET enable_nestloop = off")
+    query = "SELECT count(c.name) FROM third_parties t JOIN third_parties c ON c.id = t.id"
+    plan = "\n".join(row[0] for row in tpmtest.rows(session, f"EXPLAIN (COSTS OFF) {query}"))
+    assert "Merge Join" in plan and "Sort Key" not in plan
+    assert tpmtest.rows(session, query) == [(5000,)]
+    tpmtest.rows(session, "RESET enable_hashjoin; RESET enable_nestloop")
+
+
+def test_hash_join_instead_of_a_thousand_lookups(ask, session):
+    tpmtest.rows(session, "CREATE TABLE many AS SELECT i::text AS key FROM generate_series(1, 3000) i; ANALYZE many")
+    rows, requests = ask("SELECT t.name FROM many m JOIN third_parties t ON t.id = m.key")
+    assert len(rows) == 3000
+    assert requests <= 51
+    tpmtest.rows(session, "DROP TABLE many")
+
+
+def test_jit_is_not_switched_on(session):
+    tpmtest.rows(session, "SET jit = on")
+    plan = tpmtest.rows(session, "EXPLAIN (FORMAT JSON) SELECT risk_rating, count(*) FROM third_parties GROUP BY 1")
+    assert plan[0][0][0]["Plan"]["Total Cost"] < 100000
+    tpmtest.rows(session, "RESET jit")
