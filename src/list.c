@@ -70,6 +70,12 @@ tpm_list_pages(const TpmList *list)
 	return list->pages;
 }
 
+void
+tpm_list_keep_page(TpmList *list)
+{
+	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
+}
+
 bool
 tpm_list_is_complete(const TpmList *list)
 {

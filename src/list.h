@@ -50,6 +50,9 @@ extern int	tpm_list_pages(const TpmList *list);
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 
+/* the page returned last stays valid as long as the list */
+extern void tpm_list_keep_page(TpmList *list);
+
 /* where the list stands; the text points into the list */
 extern void tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor);
 

@@ -177,6 +177,7 @@ tpm_scan_connect(TpmScan *scan)
 	scan->session->progress = tpm_progress_start(scan->table->relid, "scan");
 	decide_cache(scan);
 	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
+	tpm_drain_register(scan);
 	MemoryContextSwitchTo(old);
 }
 
@@ -284,6 +285,19 @@ replay(TpmScan *scan, TupleTableSlot *slot)
 	return slot;
 }
 
+/* rows that were read ahead of a write */
+static bool
+next_of_rest(TpmScan *scan, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
+	bool		found = tuplestore_gettupleslot(scan->rest, true, false, scan->kept);
+
+	MemoryContextSwitchTo(old);
+	if (found)
+		ExecCopySlot(slot, scan->kept);
+	return found;
+}
+
 static void
 end_of_rows(TpmScan *scan)
 {
@@ -313,7 +327,7 @@ tpm_iterate_scan(ForeignScanState *node)
 		return replay(scan, slot);
 	if (scan->at_end)
 		return slot;
-	if (!tpm_rows_next(scan, slot))
+	if (!(scan->rest ? next_of_rest(scan, slot) : tpm_rows_next(scan, slot)))
 	{
 		end_of_rows(scan);
 		return slot;
@@ -321,6 +335,14 @@ tpm_iterate_scan(ForeignScanState *node)
 	if (scan->filling)
 		tuplestore_puttupleslot(scan->filling->rows, slot);
 	return slot;
+}
+
+static void
+drop_rest(TpmScan *scan)
+{
+	if (scan->rest)
+		tuplestore_end(scan->rest);
+	scan->rest = NULL;
 }
 
 /*
@@ -332,7 +354,7 @@ finish_filling(TpmScan *scan)
 {
 	bool		tests_rows = scan->tests_rows;
 
-	if (tpm_rows_are_at_hand(scan))
+	if (scan->rest == NULL && tpm_rows_are_at_hand(scan))
 	{
 		/* the parameters in the tests have their next values already */
 		scan->tests_rows = false;
@@ -358,6 +380,7 @@ tpm_rescan_scan(ForeignScanState *node)
 	if (scan->filling && !scan->filling->complete)
 		finish_filling(scan);
 	scan->filling = NULL;
+	drop_rest(scan);
 	tpm_rows_end(scan);
 }
 
@@ -372,6 +395,7 @@ tpm_end_scan(ForeignScanState *node)
 		tpm_progress_end(scan->session->progress);
 	while (scan->results)
 		drop_result(scan, scan->results);
+	drop_rest(scan);
 	tpm_rows_end(scan);
 	if (scan->ask_context)
 		MemoryContextDelete(scan->ask_context);

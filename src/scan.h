@@ -95,6 +95,9 @@ typedef struct TpmScan
 	bool		order_settled;	/* known whether rows must be sorted here */
 	Tuplesortstate *sort;		/* NULL: they come in order */
 
+	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
+	struct TpmScan *next_open;	/* of this backend's open scans */
+
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
 								 * sessions */
@@ -155,7 +158,23 @@ extern void tpm_rows_end(TpmScan *scan);
 /* scan.c: session and decoder, once they are needed */
 extern void tpm_scan_connect(TpmScan *scan);
 
+/* drain.c */
+
+/* the scan has begun; it is forgotten with its executor run */
+extern void tpm_drain_register(TpmScan *scan);
+
+/*
+ * Before this backend writes to a resource (tpm_cache_resource()): reads every
+ * scan of it that is open in this backend to its end.  Returns how many rows
+ * the scan of range table entry feeding_rti in estate will still give, if each
+ * of them is a row that the statement writes; -1 if that is not known.
+ */
+extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti);
+
 /* source.c */
+
+/* the rows of the page at hand stay valid as long as the source */
+extern void tpm_source_keep_page(TpmSource *source);
 
 /*
  * The rows of a request: from the cache if it has them, else from the API,

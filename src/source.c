@@ -164,6 +164,13 @@ tpm_source_is_ordered(const TpmSource *source)
 	return source->ordered;
 }
 
+void
+tpm_source_keep_page(TpmSource *source)
+{
+	if (source->list)
+		tpm_list_keep_page(source->list);
+}
+
 bool
 tpm_source_is_at_hand(const TpmSource *source)
 {
