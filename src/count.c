@@ -196,6 +196,9 @@ total_of_list(TpmScan *scan)
 
 	if (list_length(scan->ask->requests) != 1 || !scan->ask->all_sent || !filters_are_believed(scan))
 		return -1;
+	/* a table that is kept as a whole is read as a whole */
+	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
+		return -1;
 	request = linitial(scan->ask->requests);
 	if (request->by_id || tpm_source_open_complete(scan, request) != NULL)
 		return -1;

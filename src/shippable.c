@@ -394,6 +394,19 @@ coerce_value(const TpmColumn *column, TpmCondition *condition)
 	return true;
 }
 
+/* a constant that could mean something else to the API is known to stay here */
+static bool
+constant_is_sendable(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
+{
+	const Const *value = (const Const *) condition->value;
+	bool		none;
+
+	if (value == NULL || !IsA(value, Const))
+		return true;
+	return tpm_condition_values(table, column, condition->op, value->constvalue, value->constisnull,
+								value->consttype, &none) != NIL || none;
+}
+
 bool
 tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum)
 {
@@ -416,6 +429,8 @@ tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCond
 	condition->verdict = verdict_of(column, condition);
 	if (condition->value && condition->verdict != TPM_VERDICT_LOCAL &&
 		!coerce_value(column, condition))
+		condition->verdict = TPM_VERDICT_LOCAL;
+	if (condition->verdict != TPM_VERDICT_LOCAL && !constant_is_sendable(table, column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;
 	if (condition->verdict == TPM_VERDICT_EXACT && tpm_filter_is_lying(table, column->attnum))
 		condition->verdict = TPM_VERDICT_RECHECK;
