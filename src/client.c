@@ -58,6 +58,9 @@ struct TpmCall
 	int64		state_since_us;
 	int64		wake_us;
 	int64		waited_us;		/* of this try, for budget and token */
+	TpmSending	sending;		/* of a write; NULL: none */
+	void	   *sending_arg;
+	bool	   *departed;		/* set when its bytes leave; NULL: none */
 	MemoryContextCallback callback;
 	TpmAnswer	answer;
 };
@@ -312,10 +315,17 @@ call_gone(void *arg)
 	give_token_back(arg, "interrupted");
 }
 
+/* from inside libcurl: must neither throw nor wait */
 static bool
 departing(void *arg)
 {
-	return tpm_budget_departing(((TpmCall *) arg)->ticket);
+	TpmCall    *call = arg;
+
+	if (!tpm_budget_departing(call->ticket))
+		return false;
+	if (call->departed)
+		*call->departed = true;
+	return true;
 }
 
 static void
@@ -495,8 +505,9 @@ line_of(TpmCall *call)
 
 	if (call->flags & TPM_CALL_CHECK)
 		return TPM_LINE_SMALL;
-	if (call->flags & TPM_CALL_WRITE)
-		return statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	if (call->flags & (TPM_CALL_WRITE | TPM_CALL_PART))
+		return Max(statement->writes + 1, statement->expected) > TPM_SMALL_STATEMENT
+			? TPM_LINE_LARGE : TPM_LINE_SMALL;
 	return Max(statement->requests + 1, statement->expected) > TPM_SMALL_STATEMENT
 		? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
@@ -572,7 +583,7 @@ check_max_requests(TpmCall *call)
 {
 	TpmStatement *statement = call->session->statement;
 
-	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK)) || tpm_max_requests == 0 ||
+	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) || tpm_max_requests == 0 ||
 		statement->requests < tpm_max_requests)
 		return;
 	ereport(ERROR,
@@ -626,6 +637,8 @@ step_slot(TpmCall *call)
 	}
 	call->waited_us += tpm_monotonic_us() - call->state_since_us;
 	call->session->waited_us += tpm_monotonic_us() - call->state_since_us;
+	if (call->sending)
+		call->sending(call->sending_arg);
 	send_request(call);
 }
 
@@ -654,6 +667,9 @@ pause_before_retry(TpmCall *call, int64 pause_us)
 	call->session->retries++;
 	call->attempt++;
 	call->waited_us = 0;
+	/* a write comes here only if the API cannot have acted on it */
+	if (call->departed)
+		*call->departed = false;
 	forget_attempt(call);
 	enter(call, CALL_PAUSE);
 	call->wake_us += pause_us;
@@ -708,15 +724,16 @@ answered(TpmCall *call)
 		return;
 	}
 	done(call);
-	if ((status >= 200 && status <= 299) || status == 404 || status == 409 || status == 412 ||
-		status == 413 || status == 422)
-		return;
-	if (write && status >= 500)
+	if (write && (status >= 500 || status == 302 || status == 303))
 	{
+		/* whoever answered may not be the one that acted */
 		call->answer.doubtful = true;
 		call->answer.problem = psprintf("status %d", status);
 		return;
 	}
+	if (write || (call->flags & TPM_CALL_ANY) || (status >= 200 && status <= 299) || status == 404 ||
+		status == 409 || status == 412 || status == 413 || status == 422)
+		return;
 	tpm_raise_status(session, call->name, &call->answer);
 }
 
@@ -770,7 +787,7 @@ step_sent(TpmCall *call)
 	if (t->sendings > 0)
 	{
 		call->session->requests++;
-		if (!(call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK)))
+		if (!(call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)))
 			call->session->statement->requests++;
 	}
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
@@ -801,6 +818,14 @@ tpm_call_start(TpmSession *session, const char *method, const char *url, const c
 	MemoryContextRegisterResetCallback(call->context, &call->callback);
 	enter(call, CALL_TOKEN);
 	return call;
+}
+
+void
+tpm_call_set_sending(TpmCall *call, TpmSending sending, void *arg, bool *departed)
+{
+	call->sending = sending;
+	call->sending_arg = arg;
+	call->departed = departed;
 }
 
 bool
@@ -882,6 +907,47 @@ waiting_words(int reason)
 	return words[reason];
 }
 
+bool
+tpm_error_is_interrupt(const ErrorData *error)
+{
+	return error->elevel > ERROR || error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+bool
+tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error)
+{
+	MemoryContext old = CurrentMemoryContext;
+	volatile bool is_done = true;
+
+	*error = NULL;
+	PG_TRY();
+	{
+		is_done = tpm_call_advance(call, wake_us);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(call->context);
+		*error = CopyErrorData();
+		if (tpm_error_is_interrupt(*error))
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(old);
+	return is_done;
+}
+
+void
+tpm_calls_pause(TpmSession *session, int reason, int64 wake_us)
+{
+	tpm_progress_waiting(session->progress, waiting_words(reason));
+	if (tpm_waiting_hook && tpm_waiting_hook())
+		wake_us = Min(wake_us, tpm_monotonic_us() + INT64CONST(500000));
+	tpm_wait(reason, wake_us);
+	tpm_progress_waiting(session->progress, NULL);
+}
+
 void
 tpm_calls_wait(List *calls)
 {
@@ -961,6 +1027,33 @@ would_wait_too_long(TpmSession *session, int64 n)
 	return false;
 }
 
+static void
+admit_waits(TpmSession *session, int64 n)
+{
+	TpmBudgetState state;
+
+	if (tpm_max_wait < 0 || !would_wait_too_long(session, n))
+		return;
+	tpm_budget_state(&session->budget, &state);
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("the request budget of server \"%s\" does not suffice", session->server->name),
+			 errdetail("Needed: " INT64_FORMAT " requests; used this hour: %d of %d, %d by this session; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
+					   n, state.used_hour, state.limit_hour, state.own_hour, tpm_leave_free * 100,
+					   timestamptz_to_str(state.next_slot)),
+			 errhint("Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.")));
+}
+
+void
+tpm_client_admit_writes(TpmSession *session, int64 n)
+{
+	TpmStatement *statement = session->statement;
+
+	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
+	if (n > 1)
+		admit_waits(session, n);
+}
+
 void
 tpm_client_admit(TpmSession *session, int64 n)
 {
@@ -977,17 +1070,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 				 errdetail(INT64_FORMAT " sent so far, " INT64_FORMAT " still to send.",
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
-	if (tpm_max_wait >= 0 && would_wait_too_long(session, n))
-	{
-		TpmBudgetState state;
-
-		tpm_budget_state(&session->budget, &state);
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("the request budget of server \"%s\" does not suffice", session->server->name),
-				 errdetail("Needed: " INT64_FORMAT " requests; used this hour: %d of %d, %d by this session; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
-						   n, state.used_hour, state.limit_hour, state.own_hour, tpm_leave_free * 100,
-						   timestamptz_to_str(state.next_slot)),
-				 errhint("Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.")));
-	}
+	admit_waits(session, n);
 }

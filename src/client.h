@@ -27,7 +27,8 @@ typedef struct TpmStatement
 	EState	   *estate;			/* NULL: ANALYZE, IMPORT, a function */
 	int64		requests;		/* reads sent */
 	int64		expected;		/* known to be needed in all, 0 unknown */
-	int64		writes;
+	int64		writes;			/* rows sent, or about to be */
+	int64		queued;			/* rows of COPY that wait to be sent */
 	struct TpmStatement *next;
 } TpmStatement;
 
@@ -63,6 +64,9 @@ extern TpmSession *tpm_session_create(const TpmServer *server, const TpmTable *t
 #define TPM_CALL_READ		0x00	/* a GET: repeated where needed */
 #define TPM_CALL_WRITE		0x01	/* never repeated when it may have acted */
 #define TPM_CALL_CHECK		0x02	/* may use the whole hour, not counted */
+#define TPM_CALL_PART		0x04	/* a read that belongs to a write: not counted
+									 * against max_requests */
+#define TPM_CALL_ANY		0x08	/* any status is an answer, not an error */
 
 /* what came back, in the call's memory context */
 typedef struct TpmAnswer
@@ -91,15 +95,36 @@ extern TpmCall *tpm_call_start(TpmSession *session, const char *method, const ch
 /*
  * Goes as far as possible without waiting.  True: it is done, with an answer
  * of 2xx, 404, 409, 412, 413 or 422 (everything else has been raised as an
- * error of interface.md).  False: *wake_us is when to come back at the latest.
+ * error of interface.md), or of a write with any status.  False: *wake_us is when to come back at the latest.
  */
 extern bool tpm_call_advance(TpmCall *call, int64 *wake_us);
+
+/* an error that ends the statement now, whatever else is under way: a cancel, a shutdown */
+extern bool tpm_error_is_interrupt(const ErrorData *error);
+
+/*
+ * The same, but an error is given back, copied into the call's context, as
+ * long as it is no interrupt: others may be under way that must be seen to
+ * their end.  True with *error set: there is no answer.
+ */
+extern bool tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error);
+
+/*
+ * For a write: sending is called each time just before its bytes may leave,
+ * and may raise an error; *departed becomes true when they do, and false
+ * again when the answer says that nothing was done.
+ */
+typedef void (*TpmSending) (void *arg);
+extern void tpm_call_set_sending(TpmCall *call, TpmSending sending, void *arg, bool *departed);
 
 extern TpmAnswer *tpm_call_answer(TpmCall *call);
 extern void tpm_call_end(TpmCall *call);
 
 /* why the call waits now, for the wait event */
 extern int	tpm_call_waiting_for(const TpmCall *call);
+
+/* waits until a transfer of this backend ends, its latch is set or the time has come */
+extern void tpm_calls_pause(TpmSession *session, int reason, int64 wake_us);
 
 /* advances all calls of the list until the first of them is done */
 extern void tpm_calls_wait(List *calls);
@@ -119,12 +144,25 @@ extern TpmAnswer *tpm_client_get(TpmSession *session, const char *url, int flags
  */
 extern void tpm_client_admit(TpmSession *session, int64 n);
 
+/* the same for n requests of writes, which max_requests does not count */
+extern void tpm_client_admit_writes(TpmSession *session, int64 n);
+
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);
 
 /* errors.c: an answer that is no success as the error of interface.md */
 extern void tpm_raise_status(const TpmSession *session, const char *request,
 							 const TpmAnswer *answer) pg_attribute_noreturn();
+
+/*
+ * An answer that refuses a write, as one error that names every column in
+ * question.  beside: other writes that were sent, for the DETAIL, or NULL.
+ */
+extern void tpm_raise_refused(const TpmSession *session, const char *request,
+							  const TpmAnswer *answer, const char *beside) pg_attribute_noreturn();
+
+/* does it say "exists already", as the option conflict_codes spells that? */
+extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes);
 
 /* the API's own words, or NULL: titles and details joined */
 extern char *tpm_answer_words(const TpmAnswer *answer);

@@ -13,6 +13,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
 
+#include "body.h"
 #include "client.h"
 #include "document.h"
 #include "url.h"
@@ -168,6 +169,120 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 			(errcode(state_of_status(answer->status)),
 			 errmsg("%s was answered with status %d", request, answer->status),
 			 words ? errdetail("%s", words) : 0,
+			 hint ? errhint("%s", hint) : 0));
+	pg_unreachable();
+}
+
+/* ----- refused writes ----- */
+
+bool
+tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	char	   *copy = pstrdup(conflict_codes ? conflict_codes : "");
+	char	   *save;
+
+	for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save))
+	{
+		char	   *code = strchr(item, ':');
+		bool		matches = true;
+		ListCell   *lc;
+
+		if (atoi(item) != answer->status)
+			continue;
+		if (code == NULL)
+			return true;
+		/* with another reason beside it, the row is wrong as well */
+		foreach(lc, errors)
+		{
+			TpmApiError *error = lfirst(lc);
+
+			matches = matches && error->code && strcmp(error->code, code + 1) == 0;
+		}
+		if (errors != NIL && matches)
+			return true;
+	}
+	return false;
+}
+
+/* adds a name to a list of names, once */
+static List *
+add_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return names;
+	}
+	return lappend(names, unconstify(char *, name));
+}
+
+static char *
+join_names(List *names)
+{
+	StringInfoData all;
+	ListCell   *lc;
+
+	initStringInfo(&all);
+	foreach(lc, names)
+		appendStringInfo(&all, "%s\"%s\"", all.len > 0 ? ", " : "", (char *) lfirst(lc));
+	return all.data;
+}
+
+/* one line for each reason; columns and members without a column by their names */
+static char *
+reasons(const TpmTable *table, List *errors, List **columns, List **members)
+{
+	StringInfoData all;
+	ListCell   *lc;
+
+	initStringInfo(&all);
+	foreach(lc, errors)
+	{
+		TpmApiError *error = lfirst(lc);
+		char	   *member;
+		const TpmColumn *column = tpm_body_column_at(table, error->pointer, &member);
+
+		if (all.len > 0)
+			appendStringInfoChar(&all, '\n');
+		if (column)
+		{
+			*columns = add_name(*columns, column->name);
+			appendStringInfo(&all, "Column \"%s\": ", column->name);
+		}
+		else if (member)
+			*members = add_name(*members, member);
+		appendStringInfoString(&all, words_of_error(error));
+	}
+	return all.data;
+}
+
+void
+tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswer *answer,
+				  const char *beside)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	List	   *columns = NIL;
+	List	   *members = NIL;
+	char	   *words = errors ? reasons(session->table, errors, &columns, &members)
+		: tpm_answer_words(answer);
+	const char *hint = answer->status == 400 ? NULL : hint_of_status(answer->status, words);
+
+	if (answer->status >= 300 && answer->status <= 399)
+		raise_redirect(session, request, answer);
+	if (members != NIL)
+		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
+						join_names(members));
+	ereport(ERROR,
+			(errcode(state_of_status(answer->status)),
+			 columns != NIL ? errmsg("%s was refused with status %d because of %s", request,
+									 answer->status, join_names(columns))
+			 : errmsg("%s was refused with status %d", request, answer->status),
+			 words && beside ? errdetail("%s\nSent before or beside it: %s.", words, beside)
+			 : words ? errdetail("%s", words)
+			 : beside ? errdetail("Sent before or beside it: %s.", beside) : 0,
 			 hint ? errhint("%s", hint) : 0));
 	pg_unreachable();
 }

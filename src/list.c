@@ -15,6 +15,7 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
+#include "ahead.h"
 #include "counters.h"
 #include "idset.h"
 #include "list.h"
@@ -39,6 +40,8 @@ struct TpmList
 	int			first_page_rows;
 	int64		total;			/* the last one told, -1 none */
 	int			pages;
+	TpmAhead   *ahead;			/* pages requested before their turn */
+	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
 };
@@ -58,6 +61,7 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->context = CurrentMemoryContext;
 	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
 	list->body_context = AllocSetContextCreate(list->context, "tpm_fdw call", ALLOCSET_SMALL_SIZES);
+	list->ahead = tpm_ahead_create(session);
 	list->ids = tpm_idset_create(128);
 	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(table, request, &list->position);
@@ -68,6 +72,12 @@ int
 tpm_list_pages(const TpmList *list)
 {
 	return list->pages;
+}
+
+void
+tpm_list_ask_ahead(TpmList *list, bool may)
+{
+	list->may_ask_ahead = may;
 }
 
 void
@@ -233,6 +243,7 @@ start_again(TpmList *list)
 	MemoryContext old = MemoryContextSwitchTo(list->context);
 
 	list->restarted = true;
+	tpm_ahead_drop(list->ahead);
 	memset(&list->position, 0, sizeof(list->position));
 	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(list->table, list->request, &list->position);
@@ -283,6 +294,54 @@ admit_the_rest(TpmList *list, TpmPage *page, int received)
 	tpm_client_admit(list->session, pages - 1);
 }
 
+/* ----- pages ahead ----- */
+
+/*
+ * How many pages beyond the next one may be asked for.  Clients limit by
+ * cursor, which no plan can see: the first two pages come one by one, and
+ * only who has taken all their rows is likely to take more.
+ */
+static int
+pages_ahead(const TpmList *list)
+{
+	if (!list->may_ask_ahead || list->pages < 2 || list->request->by_id)
+		return 0;
+	return Min(list->pages - 1, list->table->opt.fetch_concurrency - 1);
+}
+
+/* asks for the next page and, where their addresses can be computed, for those behind it */
+static void
+ask_ahead(TpmList *list)
+{
+	const TpmOptions *opt = &list->table->opt;
+	TpmPosition position = list->position;
+	int			wanted = 1 + pages_ahead(list);
+
+	if (wanted == 1 || opt->pagination == TPM_PAGE_LINKS || list->total < 0 ||
+		list->first_page_rows == 0)
+		return;
+	position.page += tpm_ahead_count(list->ahead);
+	position.rows += (int64) tpm_ahead_count(list->ahead) * list->first_page_rows;
+	while (tpm_ahead_count(list->ahead) < wanted &&
+		   (int64) position.page * list->first_page_rows < list->total)
+	{
+		tpm_ahead_start(list->ahead, tpm_request_url(list->table, list->request, &position));
+		position.page++;
+		position.rows += list->first_page_rows;
+	}
+}
+
+/* a link is known one page before it is needed */
+static void
+follow_ahead(TpmList *list)
+{
+	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
+		tpm_ahead_count(list->ahead) == 0)
+		tpm_ahead_start(list->ahead, list->url);
+}
+
+/* ----- pages ----- */
+
 static TpmPage *
 fetch_page(TpmList *list)
 {
@@ -297,7 +356,10 @@ fetch_page(TpmList *list)
 	if (!tpm_idset_add(list->urls, hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.");
 	name = tpm_call_name("GET", list->url);
-	answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);
+	ask_ahead(list);
+	answer = tpm_ahead_take(list->ahead, list->url);
+	if (answer == NULL)
+		answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);
 	if (answer->status == 413)
 	{
 		halve_page(list, answer, name);
@@ -341,6 +403,7 @@ tpm_list_next(TpmList *list)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.");
 		admit_the_rest(list, page, received);
 		compare_with_total(list);
+		follow_ahead(list);
 		if (page->nrows > 0)
 			return page;
 	}

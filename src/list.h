@@ -50,6 +50,9 @@ extern int	tpm_list_pages(const TpmList *list);
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 
+/* may pages be requested before their turn?  Not at first. */
+extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
 /* the page returned last stays valid as long as the list */
 extern void tpm_list_keep_page(TpmList *list);
 

@@ -11,9 +11,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_foreign_table.h"
 #include "commands/defrem.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
@@ -210,4 +212,24 @@ tpm_get_table(Oid relid)
 	check_required_filters(table);
 	table_close(rel, AccessShareLock);
 	return table;
+}
+
+bool
+tpm_server_has_table(Oid serverid, const char *name)
+{
+	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	bool		found = false;
+	HeapTuple	tuple;
+
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
+		char	   *relname = form->ftserver == serverid ? get_rel_name(form->ftrelid) : NULL;
+
+		found = relname != NULL && strcmp(relname, name) == 0;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
 }

@@ -303,6 +303,9 @@ typedef struct TpmTable
 extern TpmServer *tpm_get_server(Oid serverid);
 extern TpmServer *tpm_get_server_by_name(const char *name);
 extern TpmTable *tpm_get_table(Oid relid);
+
+/* has any schema a foreign table of this name and server? */
+extern bool tpm_server_has_table(Oid serverid, const char *name);
 extern TpmCredential *tpm_get_credential(const TpmServer *server, Oid userid);
 extern char *tpm_credential_secret(const TpmServer *server, const TpmCredential *cred);
 extern char *tpm_credential_token(const TpmServer *server, const TpmCredential *cred);

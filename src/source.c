@@ -278,6 +278,7 @@ next_page(TpmSource *source)
 		}
 	}
 	open_list(source);
+	tpm_list_ask_ahead(source->list, true);
 	return fetch(source);
 }
 

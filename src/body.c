@@ -1,0 +1,622 @@
+/*-------------------------------------------------------------------------
+ *
+ * body.c
+ *		Rows as bodies of POST, PUT and PATCH.
+ *
+ * Owns which member a column is written to, what an update echoes, and how
+ * linkage and custom fields are spelled.  Does not decide whether a row is
+ * sent, and sends nothing.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "catalog/pg_type.h"
+#include "nodes/value.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+
+#include "body.h"
+#include "document.h"
+#include "linkage.h"
+#include "value.h"
+
+/* a body that is being put together */
+typedef struct Body
+{
+	const TpmTable *table;
+	List	   *attributes;		/* of TpmMember * */
+	List	   *relationships;
+	JsonbContainer *old_relationships;	/* NULL: none are known */
+} Body;
+
+/* ----- resources as read ----- */
+
+static JsonbContainer *
+object_member(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = tpm_json_get(object, name, &buffer);
+
+	return value && value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data)
+		? value->val.binary.data : NULL;
+}
+
+TpmResource *
+tpm_resource_read(char *body, size_t len, const char *where)
+{
+	/* nothing is replaced: what is echoed must be what was read */
+	char	   *json = tpm_document_text(body, &len, TPM_INVALID_ERROR, where);
+	Jsonb	   *document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
+	JsonbContainer *data = object_member(&document->root, "data");
+	TpmResource *resource;
+	JsonbValue	buffer;
+	JsonbValue *id;
+
+	if (data == NULL)
+		return NULL;
+	resource = palloc0(sizeof(TpmResource));
+	resource->object = data;
+	id = tpm_json_get(data, "id", &buffer);
+	if (id && id->type == jbvString)
+		resource->id = pnstrdup(id->val.string.val, id->val.string.len);
+	else if (id && id->type == jbvNumeric)
+		resource->id = tpm_json_text(id);
+	return resource;
+}
+
+/* ----- which member a column is written to ----- */
+
+static const char *
+path_at(const TpmColumn *column, int n)
+{
+	return n < list_length(column->path) ? strVal(list_nth(column->path, n)) : "";
+}
+
+/* a pointer into the attributes is an attribute with any name */
+static bool
+points_to_attribute(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_POINTER && list_length(column->path) >= 2 &&
+		strcmp(path_at(column, 0), "attributes") == 0;
+}
+
+/* /relationships/x/data/type says of what type the id in another column is */
+static bool
+points_to_type(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_POINTER && list_length(column->path) == 4 &&
+		strcmp(path_at(column, 0), "relationships") == 0 &&
+		strcmp(path_at(column, 2), "data") == 0 && strcmp(path_at(column, 3), "type") == 0;
+}
+
+const char *
+tpm_body_refuses(const TpmColumn *column, bool update)
+{
+	if (update && column->kind == TPM_COL_ID)
+		return "It is the id of the resource.";
+	if (update && column->placeholder)
+		return "It is part of the resource's address.";
+	if (column->read_only)
+		return "Its option \"read_only\" is true.";
+	switch (column->kind)
+	{
+		case TPM_COL_INCLUDED:
+			return "It is read from another resource.";
+		case TPM_COL_FETCHED_AT:
+			return "It is the time at which the row was read.";
+		case TPM_COL_POINTER:
+			if (points_to_attribute(column) || points_to_type(column))
+				return NULL;
+			return "It is read by a pointer that leads to no attribute.";
+		default:
+			return NULL;
+	}
+}
+
+/* computed here, and stored there only under a name that was given for it */
+static bool
+is_never_sent(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_NONE || (column->generated != '\0' && !column->explicit_mapping);
+}
+
+static void
+raise_refused(const TpmTable *table, const TpmColumn *column, const char *why)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_GENERATED_ALWAYS),
+			 errmsg("column \"%s\" of foreign table %s cannot be set", column->name, table->name),
+			 errdetail("%s", why)));
+}
+
+Bitmapset *
+tpm_body_inserted(const TpmTable *table, TupleTableSlot *slot, Bitmapset *named)
+{
+	Bitmapset  *columns = NULL;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+		bool		isnull = slot->tts_isnull[i];
+		const char *why;
+
+		if (is_never_sent(column))
+			continue;
+		why = tpm_body_refuses(column, false);
+		if (why && isnull)
+			continue;
+		if (why)
+			raise_refused(table, column, why);
+		if (isnull && (column->kind == TPM_COL_ID || column->kind == TPM_COL_PLACEHOLDER))
+			continue;
+		if (!isnull || bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, named))
+			columns = bms_add_member(columns, column->attnum);
+	}
+	return columns;
+}
+
+static bool
+same_value(TupleTableSlot *one, TupleTableSlot *other, int i)
+{
+	Form_pg_attribute att = TupleDescAttr(one->tts_tupleDescriptor, i);
+
+	if (one->tts_isnull[i] || other->tts_isnull[i])
+		return one->tts_isnull[i] && other->tts_isnull[i];
+	return datum_image_eq(one->tts_values[i], other->tts_values[i], att->attbyval, att->attlen);
+}
+
+Bitmapset *
+tpm_body_changed(const TpmTable *table, TupleTableSlot *old_slot, TupleTableSlot *slot)
+{
+	Bitmapset  *changed = NULL;
+
+	slot_getallattrs(old_slot);
+	slot_getallattrs(slot);
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+		const char *why;
+
+		if (is_never_sent(column) || same_value(old_slot, slot, i))
+			continue;
+		/* a trigger may set what no statement can */
+		why = tpm_body_refuses(column, true);
+		if (why)
+			raise_refused(table, column, why);
+		changed = bms_add_member(changed, column->attnum);
+	}
+	return changed;
+}
+
+bool
+tpm_body_needs_base(const TpmTable *table, Bitmapset *changed)
+{
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(changed, attnum)) >= 0)
+	{
+		const TpmColumn *column = &table->columns[attnum - 1];
+
+		/* what is set is part of a member that is sent as a whole */
+		if (column->kind == TPM_COL_CUSTOM_FIELD ||
+			(column->kind == TPM_COL_ATTRIBUTE && list_length(column->path) > 1) ||
+			(column->kind == TPM_COL_POINTER && list_length(column->path) > 2))
+			return true;
+	}
+	return false;
+}
+
+/* ----- members ----- */
+
+static char *
+column_json(TupleTableSlot *slot, const TpmColumn *column)
+{
+	int			i = column->attnum - 1;
+
+	return slot->tts_isnull[i] ? "null" : tpm_value_json(column, slot->tts_values[i]);
+}
+
+/* the type that a column of the row gives for the relationship */
+static char *
+type_in_row(const TpmTable *table, TupleTableSlot *slot, const char *relationship)
+{
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+
+		if (points_to_type(column) && strcmp(path_at(column, 1), relationship) == 0 &&
+			!slot->tts_isnull[i])
+			return tpm_value_text(column, slot->tts_values[i]);
+	}
+	return NULL;
+}
+
+static void
+add_identifier(StringInfo out, const char *type, const char *id)
+{
+	appendStringInfo(out, "{\"type\":%s,\"id\":%s}", tpm_json_string(type), tpm_json_string(id));
+}
+
+/* the linkage of a relationship as the column has it */
+static void
+set_relationship(Body *body, TupleTableSlot *slot, const TpmColumn *column)
+{
+	const char *name = path_at(column, 0);
+	int			i = column->attnum - 1;
+	bool		many = OidIsValid(get_element_type(getBaseType(column->type)));
+	char	   *type = type_in_row(body->table, slot, name);
+	List	   *ids = slot->tts_isnull[i] ? NIL : tpm_value_texts(column, slot->tts_values[i]);
+	StringInfoData json;
+	ListCell   *lc;
+
+	if (type == NULL)
+		type = tpm_linkage_type(body->table, name);
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"data\":%s", many ? "[" : "");
+	foreach(lc, ids)
+	{
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoChar(&json, ',');
+		add_identifier(&json, type, lfirst(lc));
+	}
+	if (!many && ids == NIL)
+		appendStringInfoString(&json, "null");
+	appendStringInfoString(&json, many ? "]}" : "}");
+	body->relationships = tpm_members_set(body->relationships, list_make1(makeString(pstrdup(name))),
+										  0, json.data);
+}
+
+/* a custom field's value is an array of texts, whatever the column holds */
+static char *
+custom_value(TupleTableSlot *slot, const TpmColumn *column)
+{
+	int			i = column->attnum - 1;
+	StringInfoData json;
+	ListCell   *lc;
+
+	if (slot->tts_isnull[i])
+		return "[]";
+	if (getBaseType(column->type) == JSONBOID && JB_ROOT_IS_ARRAY(DatumGetJsonbP(slot->tts_values[i])))
+		return tpm_value_json(column, slot->tts_values[i]);
+	initStringInfo(&json);
+	appendStringInfoChar(&json, '[');
+	foreach(lc, tpm_value_texts(column, slot->tts_values[i]))
+		appendStringInfo(&json, "%s%s", foreach_current_index(lc) > 0 ? "," : "",
+						 tpm_json_string(lfirst(lc)));
+	appendStringInfoChar(&json, ']');
+	return json.data;
+}
+
+static bool
+has_term(List *entry, const char *term)
+{
+	TpmMember  *member = tpm_members_find(entry, "term");
+
+	return member && member->json && strcmp(member->json, tpm_json_string(term)) == 0;
+}
+
+static List *
+new_entry(const TpmTable *table, const char *term)
+{
+	char	   *id = tpm_custom_field_id(table, term);
+	List	   *entry = NIL;
+
+	if (id)
+		entry = tpm_members_set(entry, list_make1(makeString("id")), 0, tpm_json_string(id));
+	return tpm_members_set(entry, list_make1(makeString("term")), 0, tpm_json_string(term));
+}
+
+static void
+add_entry(StringInfo array, List *entry)
+{
+	if (array->len > 1)
+		appendStringInfoChar(array, ',');
+	tpm_members_write(array, entry);
+}
+
+/* the array of custom fields with one entry's value replaced, or added */
+static char *
+set_custom_entry(const TpmTable *table, const char *array_json, const char *term, char *value)
+{
+	StringInfoData array;
+	bool		found = false;
+
+	initStringInfo(&array);
+	appendStringInfoChar(&array, '[');
+	if (array_json && array_json[0] == '[')
+	{
+		Jsonb	   *old = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(array_json)));
+
+		for (uint32 i = 0; i < JB_ROOT_COUNT(old); i++)
+		{
+			JsonbValue *element = getIthJsonbValueFromContainer(&old->root, i);
+			List	   *entry;
+
+			if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
+				continue;
+			entry = tpm_members_of(element->val.binary.data);
+			if (has_term(entry, term))
+			{
+				found = true;
+				entry = tpm_members_set(entry, list_make1(makeString("value")), 0, value);
+			}
+			add_entry(&array, entry);
+		}
+	}
+	if (!found)
+		add_entry(&array, tpm_members_set(new_entry(table, term), list_make1(makeString("value")), 0, value));
+	appendStringInfoChar(&array, ']');
+	return array.data;
+}
+
+static List *
+custom_fields_path(const TpmTable *table)
+{
+	char	   *copy = pstrdup(table->opt.custom_fields_attribute);
+	List	   *path = NIL;
+	char	   *save;
+
+	for (char *part = strtok_r(copy, "/", &save); part; part = strtok_r(NULL, "/", &save))
+		path = lappend(path, makeString(part));
+	return path;
+}
+
+static void
+set_custom_field(Body *body, TupleTableSlot *slot, const TpmColumn *column)
+{
+	List	   *path = custom_fields_path(body->table);
+	char	   *old = tpm_members_get(body->attributes, path, 0);
+
+	body->attributes = tpm_members_set(body->attributes, path, 0,
+									   set_custom_entry(body->table, old, path_at(column, 0),
+														custom_value(slot, column)));
+}
+
+/* the relationship whose id column goes with a column for the type */
+static void
+set_relationship_of_type(Body *body, TupleTableSlot *slot, const TpmColumn *type)
+{
+	for (int i = 0; i < body->table->natts; i++)
+	{
+		const TpmColumn *column = &body->table->columns[i];
+
+		if (column->kind == TPM_COL_RELATIONSHIP &&
+			strcmp(path_at(column, 0), path_at(type, 1)) == 0)
+			set_relationship(body, slot, column);
+	}
+}
+
+static void
+set_member(Body *body, TupleTableSlot *slot, const TpmColumn *column)
+{
+	switch (column->kind)
+	{
+		case TPM_COL_ATTRIBUTE:
+			body->attributes = tpm_members_set(body->attributes, column->path, 0,
+											   column_json(slot, column));
+			break;
+		case TPM_COL_POINTER:
+			if (points_to_attribute(column))
+				body->attributes = tpm_members_set(body->attributes, column->path, 1,
+												   column_json(slot, column));
+			else
+				set_relationship_of_type(body, slot, column);
+			break;
+		case TPM_COL_RELATIONSHIP:
+			set_relationship(body, slot, column);
+			break;
+		case TPM_COL_CUSTOM_FIELD:
+			set_custom_field(body, slot, column);
+			break;
+		default:
+			break;
+	}
+}
+
+/* custom fields go into an array that another column may give as a whole */
+static void
+set_members(Body *body, TupleTableSlot *slot, Bitmapset *columns)
+{
+	for (int round = 0; round < 2; round++)
+	{
+		int			attnum = -1;
+
+		while ((attnum = bms_next_member(columns, attnum)) >= 0)
+		{
+			const TpmColumn *column = &body->table->columns[attnum - 1];
+
+			if ((column->kind == TPM_COL_CUSTOM_FIELD) == (round == 1))
+				set_member(body, slot, column);
+		}
+	}
+}
+
+/* ----- bodies ----- */
+
+static char *
+write_body(Body *body, const char *id)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "{\"data\":{\"type\":%s", tpm_json_string(body->table->type));
+	if (id)
+		appendStringInfo(&out, ",\"id\":%s", tpm_json_string(id));
+	appendStringInfoString(&out, ",\"attributes\":");
+	tpm_members_write(&out, body->attributes);
+	if (body->relationships != NIL)
+	{
+		appendStringInfoString(&out, ",\"relationships\":");
+		tpm_members_write(&out, body->relationships);
+	}
+	appendStringInfoString(&out, "}}");
+	return out.data;
+}
+
+char *
+tpm_body_insert(const TpmTable *table, TupleTableSlot *slot, Bitmapset *columns)
+{
+	Body		body = {.table = table};
+	char	   *id = NULL;
+
+	slot_getallattrs(slot);
+	if (table->id_attnum != 0 && bms_is_member(table->id_attnum, columns))
+		id = tpm_value_text(&table->columns[table->id_attnum - 1],
+							slot->tts_values[table->id_attnum - 1]);
+	set_members(&body, slot, columns);
+	return write_body(&body, id);
+}
+
+/* what the API made itself is not sent back */
+static void
+leave_out_read_only(Body *body)
+{
+	const TpmTable *table = body->table;
+	ListCell   *lc;
+
+	foreach(lc, table->read_only_members)
+	{
+		body->attributes = tpm_members_remove(body->attributes, strVal(lfirst(lc)));
+		body->relationships = tpm_members_remove(body->relationships, strVal(lfirst(lc)));
+	}
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+
+		if (!column->read_only)
+			continue;
+		if (column->kind == TPM_COL_ATTRIBUTE && list_length(column->path) == 1)
+			body->attributes = tpm_members_remove(body->attributes, path_at(column, 0));
+		else if (column->kind == TPM_COL_RELATIONSHIP)
+			body->relationships = tpm_members_remove(body->relationships, path_at(column, 0));
+	}
+}
+
+/* linkage only: links and meta of a relationship are the server's */
+static List *
+linkage_of(JsonbContainer *relationships)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, tpm_members_of(relationships))
+	{
+		TpmMember  *member = lfirst(lc);
+		JsonbContainer *object = object_member(relationships, member->name);
+		JsonbValue	buffer;
+		JsonbValue *data = tpm_json_get(object, "data", &buffer);
+
+		if (data == NULL)
+			continue;
+		member->json = psprintf("{\"data\":%s}", tpm_json_text(data));
+		result = lappend(result, member);
+	}
+	return result;
+}
+
+char *
+tpm_body_update(const TpmTable *table, TupleTableSlot *slot, Bitmapset *changed, const char *id,
+				const TpmResource *base, bool full)
+{
+	Body		body = {.table = table};
+	Body		sent = {.table = table};
+	JsonbContainer *attributes = base ? object_member(base->object, "attributes") : NULL;
+	JsonbContainer *relationships = base ? object_member(base->object, "relationships") : NULL;
+	ListCell   *lc;
+
+	slot_getallattrs(slot);
+	if (attributes)
+		body.attributes = tpm_members_of(attributes);
+	if (relationships)
+		body.relationships = linkage_of(relationships);
+	if (full)
+		leave_out_read_only(&body);
+	set_members(&body, slot, changed);
+	if (full)
+		return write_body(&body, id);
+
+	/* of the whole, the members that hold what was set */
+	set_members(&sent, slot, changed);
+	foreach(lc, sent.attributes)
+	{
+		TpmMember  *member = lfirst(lc);
+
+		*member = *tpm_members_find(body.attributes, member->name);
+	}
+	return write_body(&sent, id);
+}
+
+/* ----- paths and messages ----- */
+
+char **
+tpm_body_placeholders(const TpmTable *table, TupleTableSlot *slot)
+{
+	char	  **texts = palloc0(sizeof(char *) * Max(table->natts, 1));
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < table->natts; i++)
+		if (table->columns[i].placeholder && !slot->tts_isnull[i])
+			texts[i] = tpm_value_text(&table->columns[i], slot->tts_values[i]);
+	return texts;
+}
+
+char *
+tpm_body_natural_key(const TpmTable *table, TupleTableSlot *slot)
+{
+	StringInfoData key;
+
+	slot_getallattrs(slot);
+	initStringInfo(&key);
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+
+		if (column->kind == TPM_COL_NONE || !column->natural_key)
+			continue;
+		if (slot->tts_isnull[i])
+			return NULL;
+		appendStringInfo(&key, "%s%s = %s", key.len ? ", " : "", column->name,
+						 tpm_value_text(column, slot->tts_values[i]));
+	}
+	return key.len > 0 ? key.data : NULL;
+}
+
+static bool
+is_at(const TpmColumn *column, const char *part, const char *name)
+{
+	if (strcmp(part, "relationships") == 0)
+		return column->kind == TPM_COL_RELATIONSHIP && strcmp(path_at(column, 0), name) == 0;
+	if (strcmp(part, "attributes") != 0)
+		return false;
+	return (column->kind == TPM_COL_ATTRIBUTE && strcmp(path_at(column, 0), name) == 0) ||
+		(points_to_attribute(column) && strcmp(path_at(column, 1), name) == 0);
+}
+
+const TpmColumn *
+tpm_body_column_at(const TpmTable *table, const char *pointer, char **member)
+{
+	char	   *copy = pstrdup(pointer ? pointer : "");
+	char	   *save;
+	char	   *data = strtok_r(copy, "/", &save);
+	char	   *part = strtok_r(NULL, "/", &save);
+	char	   *name = strtok_r(NULL, "/", &save);
+
+	*member = NULL;
+	if (data == NULL || strcmp(data, "data") != 0 || part == NULL)
+		return NULL;
+	if (name == NULL)
+	{
+		if (strcmp(part, "id") == 0 && table->id_attnum != 0)
+			return &table->columns[table->id_attnum - 1];
+		return NULL;
+	}
+	*member = name;
+	for (int i = 0; i < table->natts; i++)
+		if (table->columns[i].kind != TPM_COL_NONE && is_at(&table->columns[i], part, name))
+			return &table->columns[i];
+	return NULL;
+}
