@@ -134,7 +134,7 @@ class Data:
         self.records = records
         self.seed = seed
         self.today = today
-        self.noon = dt.datetime.combine(today, dt.time(12))
+        self.eve = dt.datetime.combine(today, dt.time(0))
         self.lists = {}
 
     def count(self, kind):
@@ -193,7 +193,7 @@ class Data:
 
     def _moment(self, rng, days):
         before = dt.timedelta(seconds=int(rng.random() * days * 86400), milliseconds=-int(rng.random() * 1000))
-        return self.noon - before
+        return self.eve - before
 
     def _s(self, kind, name, number, rng):
         if name == "status" and kind in STATUSES:
@@ -306,7 +306,7 @@ class Data:
         if name == "created_at":
             return stamp(self._created, rng.random() < 0.1)
         if name == "updated_at":
-            later = self._created + (self.noon - self._created) * rng.random()
+            later = self._created + (self.eve - self._created) * rng.random()
             return stamp(later, rng.random() < 0.1)
         if name in ("occurred_at", "sent_at", "found_at", "assessed_at", "invited_at", "started_at"):
             return stamp(self._moment(rng, 700))
