@@ -568,6 +568,12 @@ claim_is_free(const SharedList *list)
 	return list->claimer == 0 || tpm_monotonic_us() - list->seen_us > CLAIM_PATIENCE_US;
 }
 
+static bool
+holds_claim(const TpmCached *cached)
+{
+	return cached->claim != 0 && cached->claim == cached->list->claim && cached->list->claimer != 0;
+}
+
 static void
 take_claim(TpmCached *cached)
 {
@@ -608,10 +614,11 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 		copy_cursor(list, cursor);
 		verdict = TPM_CACHE_ALONE;
 	}
-	else if (claim_is_free(list))
+	else if (holds_claim(cached) || claim_is_free(list))
 	{
 		copy_cursor(list, cursor);
-		take_claim(cached);
+		if (!holds_claim(cached))
+			take_claim(cached);
 		verdict = TPM_CACHE_CLAIMED;
 	}
 	else
@@ -738,7 +745,7 @@ replace_older(SharedList *list, dsa_pointer pointer)
 }
 
 bool
-tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor)
+tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, bool keep)
 {
 	SharedList *list = cached->list;
 	bool		kept;
@@ -759,9 +766,17 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor)
 		}
 		else
 			close_list(list);
-		end_claim(list);
+		keep = keep && kept && !list->complete;
+		if (keep)
+		{
+			list->seen_us = tpm_monotonic_us();
+			ConditionVariableBroadcast(&list->changed);
+		}
+		else
+			end_claim(list);
 	}
-	cached->claim = 0;
+	if (!kept || !keep)
+		cached->claim = 0;
 	LWLockRelease(&cache->lock);
 	return kept;
 }

@@ -86,8 +86,11 @@ extern bool tpm_cache_row(TpmCachedPage *page, HeapTuple tuple, uint64 *idhash);
 /*
  * Ends a claim: the page (NULL: none was left) and the cursor behind it.
  * False: the list is no longer kept; the rows are the caller's all the same.
+ * keep: this reader has asked for the page behind it already, so it has the
+ * claim on that one.
  */
-extern bool tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor);
+extern bool tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor,
+							 bool keep);
 extern void tpm_cache_give_back(TpmCached *cached);
 
 /* the holder of a claim is alive; true if this backend holds one */

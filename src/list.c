@@ -80,6 +80,12 @@ tpm_list_ask_ahead(TpmList *list, bool may)
 	list->may_ask_ahead = may;
 }
 
+bool
+tpm_list_has_asked(const TpmList *list)
+{
+	return tpm_ahead_count(list->ahead) > 0;
+}
+
 void
 tpm_list_keep_page(TpmList *list)
 {

@@ -53,6 +53,9 @@ extern bool tpm_list_is_complete(const TpmList *list);
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
 
+/* are pages under way that have not been returned? */
+extern bool tpm_list_has_asked(const TpmList *list);
+
 /* the page returned last stays valid as long as the list */
 extern void tpm_list_keep_page(TpmList *list);
 

@@ -222,6 +222,8 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	{
 		open_list(source);
 		tpm_list_set_cursor(source->list, cursor);
+		/* who may not come back for them must not hold pages that others need */
+		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 		any = fetch(source);
 	}
 	PG_CATCH();
@@ -231,7 +233,7 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	}
 	PG_END_TRY();
 	tpm_list_get_cursor(source->list, &after);
-	if (!tpm_cache_append(source->cached, source->page, &after))
+	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
 	{
 		/* not kept, or taken over: the rows are good, and so is the way on */
 		source->scan->not_kept = true;
