@@ -35,6 +35,10 @@ include $(PGXS)
 
 # headers of PostgreSQL are not ours to warn about
 override CPPFLAGS := $(patsubst -I$(shell $(PG_CONFIG) --includedir-server),-isystem $(shell $(PG_CONFIG) --includedir-server),$(CPPFLAGS))
+# what PostgreSQL was configured with is gcc's; clang does not know it
+ifneq ($(findstring clang,$(CC)),)
+override CFLAGS := $(filter-out -fexcess-precision=standard -Wimplicit-fallthrough=3 -Wno-format-truncation -Wno-stringop-truncation -ffat-lto-objects -Wcast-function-type -Wshadow=compatible-local,$(CFLAGS))
+endif
 override CFLAGS += $(WARNINGS) -MMD -MP $(EXTRA_CFLAGS)
 -include $(OBJS:.o=.d)
 else

@@ -19,6 +19,7 @@
 
 #include "aftermath.h"
 #include "cache.h"
+#include "journal.h"
 
 /* more than this in one message serves nobody; the journal has them all */
 #define TPM_MAX_LISTED	1000
@@ -37,6 +38,7 @@ struct TpmSent
 	bool		doubted;		/* and no answer came */
 	bool		told;			/* in the message of an abort */
 	SubTransactionId subid;
+	uint64		journal;		/* number there, 0 none */
 	uint64		resource;
 	const char *method;			/* a constant */
 	char	   *what;
@@ -66,7 +68,7 @@ belong_together(const TpmSent *one, const TpmSent *other)
 		one->id != NULL && other->id != NULL;
 }
 
-/* "POST /third_parties: 301, 302; PUT /third_parties/7" */
+/* "POST /third_parties: 301, 302; PUT /third_parties: 7" */
 static void
 add_to_list(StringInfo list, const TpmSent *sent, const TpmSent *before)
 {
@@ -125,16 +127,27 @@ tpm_sent_list(int64 mark)
 
 /* ----- the message ----- */
 
+/* under way when it was interrupted: nobody else will say what is known */
+static void
+give_up(TpmSent *sent)
+{
+	/* what comes late must not be missed by lists read meanwhile */
+	if (is_doubtful(sent))
+		tpm_cache_written(sent->resource);
+	if (sent->journal != 0 && !sent->doubted)
+		tpm_journal_outcome(sent->journal,
+							sent->departed ? TPM_JOURNAL_UNKNOWN : TPM_JOURNAL_REFUSED, 0, NULL, NULL);
+}
+
 static void
 mark_told(SubTransactionId subid)
 {
 	for (TpmSent *sent = first; sent; sent = sent->next)
 	{
-		if (subid != InvalidSubTransactionId && sent->subid != subid)
+		if (sent->told || (subid != InvalidSubTransactionId && sent->subid != subid))
 			continue;
-		/* what comes late must not be missed by lists read meanwhile */
-		if (is_doubtful(sent) && !sent->told)
-			tpm_cache_written(sent->resource);
+		if (sent->state == SENT_OPEN)
+			give_up(sent);
 		sent->told = true;
 	}
 }
@@ -156,6 +169,9 @@ tell(SubTransactionId subid)
 			(errcode(ERRCODE_WARNING),
 			 doubts == 0 ? errmsg_plural("%d write that was sent is not undone by the rollback",
 										 "%d writes that were sent are not undone by the rollback", n, n)
+			 : n == 0 ? errmsg_plural("the outcome of %d write that was sent is unknown, and not undone by the rollback",
+									  "the outcome of %d writes that were sent is unknown, and not undone by the rollback",
+									  doubts, doubts)
 			 : errmsg("%d writes that were sent are not undone by the rollback, and the outcome of %d is unknown",
 					  n, doubts),
 			 written && doubtful ? errdetail("Written: %s.\nDoubtful: %s.", written, doubtful)
@@ -215,7 +231,8 @@ subtransaction_event(SubXactEvent event, SubTransactionId my_subid, SubTransacti
 /* ----- what is sent ----- */
 
 TpmSent *
-tpm_sent_begin(uint64 resource, const char *method, const char *what, const char *key)
+tpm_sent_begin(uint64 resource, const char *method, const char *what, const char *id,
+			   const char *key)
 {
 	MemoryContext old;
 	TpmSent    *sent;
@@ -235,6 +252,7 @@ tpm_sent_begin(uint64 resource, const char *method, const char *what, const char
 	sent->resource = resource;
 	sent->method = method;
 	sent->what = pstrdup(what);
+	sent->id = id ? pstrdup(id) : NULL;
 	sent->key = key ? pstrdup(key) : NULL;
 	MemoryContextSwitchTo(old);
 	if (last)
@@ -250,6 +268,12 @@ bool *
 tpm_sent_departed(TpmSent *sent)
 {
 	return &sent->departed;
+}
+
+void
+tpm_sent_journal(TpmSent *sent, uint64 number)
+{
+	sent->journal = number;
 }
 
 void

@@ -13,17 +13,21 @@ typedef struct TpmSent TpmSent;
 
 /*
  * A write that will leave.  From then on, which its departed flag says, it is
- * doubtful until one of the next functions says more.  what is its address
- * for people, key what tells the row apart there (a natural key, a body) until
- * an id is known; NULL: the address does.
+ * doubtful until one of the next functions says more.  what is the address of
+ * the list for people; id may be NULL if it is not known yet, and key is what
+ * tells the row apart until then: a natural key, a body.
  */
-extern TpmSent *tpm_sent_begin(uint64 resource, const char *method, const char *what, const char *key);
+extern TpmSent *tpm_sent_begin(uint64 resource, const char *method, const char *what,
+							   const char *id, const char *key);
 extern bool *tpm_sent_departed(TpmSent *sent);
+
+/* its number in the journal, which is told if nobody else comes to do so */
+extern void tpm_sent_journal(TpmSent *sent, uint64 number);
 
 /* no answer has come: doubtful, whatever becomes of later sendings */
 extern void tpm_sent_doubted(TpmSent *sent);
 
-/* it was written, as the resource of this id (NULL: not known, or in the address already) */
+/* it was written, as the resource of this id (NULL: not known) */
 extern void tpm_sent_written(TpmSent *sent, const char *id);
 
 /* it was not: the API refused it, or it never left */

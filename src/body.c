@@ -11,17 +11,14 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/lsyscache.h"
 
-#include "body.h"
+#include "body_internal.h"
 #include "document.h"
 #include "linkage.h"
-#include "value.h"
 
 /* a body that is being put together */
 typedef struct Body
@@ -29,7 +26,7 @@ typedef struct Body
 	const TpmTable *table;
 	List	   *attributes;		/* of TpmMember * */
 	List	   *relationships;
-	JsonbContainer *old_relationships;	/* NULL: none are known */
+	JsonbContainer *linked;		/* relationships as they are; NULL: not known */
 } Body;
 
 /* ----- resources as read ----- */
@@ -67,158 +64,7 @@ tpm_resource_read(char *body, size_t len, const char *where)
 	return resource;
 }
 
-/* ----- which member a column is written to ----- */
-
-static const char *
-path_at(const TpmColumn *column, int n)
-{
-	return n < list_length(column->path) ? strVal(list_nth(column->path, n)) : "";
-}
-
-/* a pointer into the attributes is an attribute with any name */
-static bool
-points_to_attribute(const TpmColumn *column)
-{
-	return column->kind == TPM_COL_POINTER && list_length(column->path) >= 2 &&
-		strcmp(path_at(column, 0), "attributes") == 0;
-}
-
-/* /relationships/x/data/type says of what type the id in another column is */
-static bool
-points_to_type(const TpmColumn *column)
-{
-	return column->kind == TPM_COL_POINTER && list_length(column->path) == 4 &&
-		strcmp(path_at(column, 0), "relationships") == 0 &&
-		strcmp(path_at(column, 2), "data") == 0 && strcmp(path_at(column, 3), "type") == 0;
-}
-
-const char *
-tpm_body_refuses(const TpmColumn *column, bool update)
-{
-	if (update && column->kind == TPM_COL_ID)
-		return "It is the id of the resource.";
-	if (update && column->placeholder)
-		return "It is part of the resource's address.";
-	if (column->read_only)
-		return "Its option \"read_only\" is true.";
-	switch (column->kind)
-	{
-		case TPM_COL_INCLUDED:
-			return "It is read from another resource.";
-		case TPM_COL_FETCHED_AT:
-			return "It is the time at which the row was read.";
-		case TPM_COL_POINTER:
-			if (points_to_attribute(column) || points_to_type(column))
-				return NULL;
-			return "It is read by a pointer that leads to no attribute.";
-		default:
-			return NULL;
-	}
-}
-
-/* computed here, and stored there only under a name that was given for it */
-static bool
-is_never_sent(const TpmColumn *column)
-{
-	return column->kind == TPM_COL_NONE || (column->generated != '\0' && !column->explicit_mapping);
-}
-
-static void
-raise_refused(const TpmTable *table, const TpmColumn *column, const char *why)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_GENERATED_ALWAYS),
-			 errmsg("column \"%s\" of foreign table %s cannot be set", column->name, table->name),
-			 errdetail("%s", why)));
-}
-
-Bitmapset *
-tpm_body_inserted(const TpmTable *table, TupleTableSlot *slot, Bitmapset *named)
-{
-	Bitmapset  *columns = NULL;
-
-	slot_getallattrs(slot);
-	for (int i = 0; i < table->natts; i++)
-	{
-		const TpmColumn *column = &table->columns[i];
-		bool		isnull = slot->tts_isnull[i];
-		const char *why;
-
-		if (is_never_sent(column))
-			continue;
-		why = tpm_body_refuses(column, false);
-		if (why && isnull)
-			continue;
-		if (why)
-			raise_refused(table, column, why);
-		if (isnull && (column->kind == TPM_COL_ID || column->kind == TPM_COL_PLACEHOLDER))
-			continue;
-		if (!isnull || bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, named))
-			columns = bms_add_member(columns, column->attnum);
-	}
-	return columns;
-}
-
-static bool
-same_value(TupleTableSlot *one, TupleTableSlot *other, int i)
-{
-	Form_pg_attribute att = TupleDescAttr(one->tts_tupleDescriptor, i);
-
-	if (one->tts_isnull[i] || other->tts_isnull[i])
-		return one->tts_isnull[i] && other->tts_isnull[i];
-	return datum_image_eq(one->tts_values[i], other->tts_values[i], att->attbyval, att->attlen);
-}
-
-Bitmapset *
-tpm_body_changed(const TpmTable *table, TupleTableSlot *old_slot, TupleTableSlot *slot)
-{
-	Bitmapset  *changed = NULL;
-
-	slot_getallattrs(old_slot);
-	slot_getallattrs(slot);
-	for (int i = 0; i < table->natts; i++)
-	{
-		const TpmColumn *column = &table->columns[i];
-		const char *why;
-
-		if (is_never_sent(column) || same_value(old_slot, slot, i))
-			continue;
-		/* a trigger may set what no statement can */
-		why = tpm_body_refuses(column, true);
-		if (why)
-			raise_refused(table, column, why);
-		changed = bms_add_member(changed, column->attnum);
-	}
-	return changed;
-}
-
-bool
-tpm_body_needs_base(const TpmTable *table, Bitmapset *changed)
-{
-	int			attnum = -1;
-
-	while ((attnum = bms_next_member(changed, attnum)) >= 0)
-	{
-		const TpmColumn *column = &table->columns[attnum - 1];
-
-		/* what is set is part of a member that is sent as a whole */
-		if (column->kind == TPM_COL_CUSTOM_FIELD ||
-			(column->kind == TPM_COL_ATTRIBUTE && list_length(column->path) > 1) ||
-			(column->kind == TPM_COL_POINTER && list_length(column->path) > 2))
-			return true;
-	}
-	return false;
-}
-
 /* ----- members ----- */
-
-static char *
-column_json(TupleTableSlot *slot, const TpmColumn *column)
-{
-	int			i = column->attnum - 1;
-
-	return slot->tts_isnull[i] ? "null" : tpm_value_json(column, slot->tts_values[i]);
-}
 
 /* the type that a column of the row gives for the relationship */
 static char *
@@ -235,10 +81,46 @@ type_in_row(const TpmTable *table, TupleTableSlot *slot, const char *relationshi
 	return NULL;
 }
 
+/* the type of an id that is linked already: a relationship may have several */
+static char *
+type_if_linked(const Body *body, const char *relationship, const char *id)
+{
+	JsonbContainer *object = body->linked ? object_member(body->linked, relationship) : NULL;
+	JsonbValue	buffer;
+	JsonbValue *data = tpm_json_get(object, "data", &buffer);
+	JsonbContainer *at = data && data->type == jbvBinary ? data->val.binary.data : NULL;
+
+	if (at == NULL)
+		return NULL;
+	for (uint32 i = 0; i < (JsonContainerIsArray(at) ? JsonContainerSize(at) : 1); i++)
+	{
+		JsonbValue *one = JsonContainerIsArray(at) ? getIthJsonbValueFromContainer(at, i) : data;
+		JsonbContainer *identifier = one->type == jbvBinary ? one->val.binary.data : NULL;
+		JsonbValue	id_buffer,
+					type_buffer;
+		JsonbValue *its_id = tpm_json_get(identifier, "id", &id_buffer);
+		JsonbValue *type = tpm_json_get(identifier, "type", &type_buffer);
+
+		if (its_id && its_id->type == jbvString && type && type->type == jbvString &&
+			its_id->val.string.len == (int) strlen(id) &&
+			memcmp(its_id->val.string.val, id, its_id->val.string.len) == 0)
+			return pnstrdup(type->val.string.val, type->val.string.len);
+	}
+	return NULL;
+}
+
 static void
 add_identifier(StringInfo out, const char *type, const char *id)
 {
 	appendStringInfo(out, "{\"type\":%s,\"id\":%s}", tpm_json_string(type), tpm_json_string(id));
+}
+
+static char *
+type_of_link(const Body *body, char *given, const char *relationship, const char *id)
+{
+	char	   *type = given ? given : type_if_linked(body, relationship, id);
+
+	return type ? type : tpm_linkage_type(body->table, relationship);
 }
 
 /* the linkage of a relationship as the column has it */
@@ -253,15 +135,13 @@ set_relationship(Body *body, TupleTableSlot *slot, const TpmColumn *column)
 	StringInfoData json;
 	ListCell   *lc;
 
-	if (type == NULL)
-		type = tpm_linkage_type(body->table, name);
 	initStringInfo(&json);
 	appendStringInfo(&json, "{\"data\":%s", many ? "[" : "");
 	foreach(lc, ids)
 	{
 		if (foreach_current_index(lc) > 0)
 			appendStringInfoChar(&json, ',');
-		add_identifier(&json, type, lfirst(lc));
+		add_identifier(&json, type_of_link(body, type, name, lfirst(lc)), lfirst(lc));
 	}
 	if (!many && ids == NIL)
 		appendStringInfoString(&json, "null");
@@ -533,6 +413,7 @@ tpm_body_update(const TpmTable *table, TupleTableSlot *slot, Bitmapset *changed,
 		body.attributes = tpm_members_of(attributes);
 	if (relationships)
 		body.relationships = linkage_of(relationships);
+	body.linked = sent.linked = relationships;
 	if (full)
 		leave_out_read_only(&body);
 	set_members(&body, slot, changed);
@@ -548,75 +429,4 @@ tpm_body_update(const TpmTable *table, TupleTableSlot *slot, Bitmapset *changed,
 		*member = *tpm_members_find(body.attributes, member->name);
 	}
 	return write_body(&sent, id);
-}
-
-/* ----- paths and messages ----- */
-
-char **
-tpm_body_placeholders(const TpmTable *table, TupleTableSlot *slot)
-{
-	char	  **texts = palloc0(sizeof(char *) * Max(table->natts, 1));
-
-	slot_getallattrs(slot);
-	for (int i = 0; i < table->natts; i++)
-		if (table->columns[i].placeholder && !slot->tts_isnull[i])
-			texts[i] = tpm_value_text(&table->columns[i], slot->tts_values[i]);
-	return texts;
-}
-
-char *
-tpm_body_natural_key(const TpmTable *table, TupleTableSlot *slot)
-{
-	StringInfoData key;
-
-	slot_getallattrs(slot);
-	initStringInfo(&key);
-	for (int i = 0; i < table->natts; i++)
-	{
-		const TpmColumn *column = &table->columns[i];
-
-		if (column->kind == TPM_COL_NONE || !column->natural_key)
-			continue;
-		if (slot->tts_isnull[i])
-			return NULL;
-		appendStringInfo(&key, "%s%s = %s", key.len ? ", " : "", column->name,
-						 tpm_value_text(column, slot->tts_values[i]));
-	}
-	return key.len > 0 ? key.data : NULL;
-}
-
-static bool
-is_at(const TpmColumn *column, const char *part, const char *name)
-{
-	if (strcmp(part, "relationships") == 0)
-		return column->kind == TPM_COL_RELATIONSHIP && strcmp(path_at(column, 0), name) == 0;
-	if (strcmp(part, "attributes") != 0)
-		return false;
-	return (column->kind == TPM_COL_ATTRIBUTE && strcmp(path_at(column, 0), name) == 0) ||
-		(points_to_attribute(column) && strcmp(path_at(column, 1), name) == 0);
-}
-
-const TpmColumn *
-tpm_body_column_at(const TpmTable *table, const char *pointer, char **member)
-{
-	char	   *copy = pstrdup(pointer ? pointer : "");
-	char	   *save;
-	char	   *data = strtok_r(copy, "/", &save);
-	char	   *part = strtok_r(NULL, "/", &save);
-	char	   *name = strtok_r(NULL, "/", &save);
-
-	*member = NULL;
-	if (data == NULL || strcmp(data, "data") != 0 || part == NULL)
-		return NULL;
-	if (name == NULL)
-	{
-		if (strcmp(part, "id") == 0 && table->id_attnum != 0)
-			return &table->columns[table->id_attnum - 1];
-		return NULL;
-	}
-	*member = name;
-	for (int i = 0; i < table->natts; i++)
-		if (table->columns[i].kind != TPM_COL_NONE && is_at(&table->columns[i], part, name))
-			return &table->columns[i];
-	return NULL;
 }

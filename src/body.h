@@ -56,6 +56,9 @@ extern char **tpm_body_placeholders(const TpmTable *table, TupleTableSlot *slot)
 /* "internal_id = V-17" for messages, NULL if the table or the row has no natural key */
 extern char *tpm_body_natural_key(const TpmTable *table, TupleTableSlot *slot);
 
+/* the columns as an object of their names, for the journal */
+extern char *tpm_body_values(const TpmTable *table, TupleTableSlot *slot, Bitmapset *columns);
+
 /*
  * The column that a source.pointer of an error object leads to, or NULL.
  * *member is the name of the member it names, or NULL.

@@ -21,7 +21,7 @@
 #define TEXT(name, flags, comment)			ATTR(name, "text", flags, comment)
 #define TIME(name, flags, comment)			ATTR(name, "timestamptz", flags, comment)
 #define TO_ONE(name, flags, comment)		{name "_id", "text", name, NULL, flags, comment}
-#define TO_MANY(name, comment)				{name, "text[]", name, NULL, 0, comment}
+#define TO_MANY(name, flags, comment)		{name, "text[]", name, NULL, flags, comment}
 #define CREATED		ATTR("created_at", "timestamptz", RO | TPM_CAT_NOT_NULL, "time of creation")
 #define UPDATED		ATTR("updated_at", "timestamptz", RO | TPM_CAT_NOT_NULL, "time of the latest change")
 #define CUSTOM		ATTR("custom_fields", "jsonb", 0, "the tenant's own fields: id, term, value")
@@ -56,8 +56,8 @@ static const TpmCatalogueColumn third_parties[] = {
 	TO_ONE("region", X, "region in charge"),
 	TO_ONE("department", X, "department in charge"),
 	TO_ONE("owner", X, "user in charge"),
-	TO_MANY("engagements", "its engagements"),
-	TO_MANY("cases", "its cases"),
+	TO_MANY("engagements", RO, "its engagements"),
+	TO_MANY("cases", RO, "its cases"),
 	END
 };
 
@@ -144,8 +144,8 @@ static const TpmCatalogueColumn users[] = {
 	TEXT("role", F, "role in Third-Party Manager"),
 	ATTR("active", "boolean", 0, "whether the account is active"),
 	CREATED,
-	TO_MANY("regions", "regions the user may see"),
-	TO_MANY("departments", "departments the user may see"),
+	TO_MANY("regions", 0, "regions the user may see"),
+	TO_MANY("departments", 0, "departments the user may see"),
 	END
 };
 
@@ -208,7 +208,7 @@ static const TpmCatalogueColumn risk_models[] = {
 	ATTR("area_order", "integer", 0, "place of the area in lists"),
 	ACTIVE,
 	TO_ONE("third_party_type", 0, "type of third parties it is for"),
-	TO_MANY("third_party_categories", "categories it is for"),
+	TO_MANY("third_party_categories", 0, "categories it is for"),
 	END
 };
 
@@ -252,20 +252,20 @@ static const TpmCatalogueColumn screening_subjects[] = {
 };
 
 static const TpmCatalogueColumn screening_hits[] = {
-	TEXT("engine", F, "gdc or media"),
-	TEXT("list_category", 0, "kind of list it was found on"),
-	TEXT("title", 0, "title"),
-	TEXT("url", 0, "source"),
-	ATTR("relevancy", "numeric", 0, "how well it fits"),
+	TEXT("engine", F | RO, "gdc or media"),
+	TEXT("list_category", RO, "kind of list it was found on"),
+	TEXT("title", RO, "title"),
+	TEXT("url", RO, "source"),
+	ATTR("relevancy", "numeric", RO, "how well it fits"),
 	TEXT("adjudication", F, "True Match, False Positive or none"),
 	TEXT("reason", 0, "why it was judged so"),
 	ATTR("remediated", "boolean", 0, "whether it has been dealt with"),
 	TEXT("remediation_reason", 0, "how it was dealt with"),
-	TIME("found_at", 0, "time of the finding"),
-	TIME("adjudicated_at", 0, "time of the judgement"),
-	TO_ONE("screening_subject", 0, "who was screened"),
-	TO_ONE("third_party", X, "the third party"),
-	TO_ONE("adjudicated_by", 0, "user who judged"),
+	TIME("found_at", RO, "time of the finding"),
+	TIME("adjudicated_at", RO, "time of the judgement"),
+	TO_ONE("screening_subject", RO, "who was screened"),
+	TO_ONE("third_party", X | RO, "the third party"),
+	TO_ONE("adjudicated_by", RO, "user who judged"),
 	END
 };
 
@@ -277,7 +277,7 @@ static const TpmCatalogueColumn training_records[] = {
 	CREATED,
 	TO_ONE("third_party", X, "the third party trained"),
 	TO_ONE("engagement", 0, "the engagement it is for"),
-	TO_MANY("attachments", "proofs"),
+	TO_MANY("attachments", 0, "proofs"),
 	END
 };
 
@@ -337,13 +337,13 @@ static const TpmCatalogueColumn workflows[] = {
 };
 
 static const TpmCatalogueColumn workflow_tasks[] = {
-	TEXT("name", 0, "what is to be done"),
-	TEXT("task_type", 0, "kind of task"),
+	TEXT("name", RO, "what is to be done"),
+	TEXT("task_type", RO, "kind of task"),
 	TEXT("status", X, "how far it is"),
 	TEXT("queue", 0, "group that works on it"),
 	TIME("due_at", 0, "time it is due"),
 	TIME("completed_at", 0, "time of completion"),
-	TO_ONE("workflow", X, "the workflow"),
+	TO_ONE("workflow", X | RO, "the workflow"),
 	TO_ONE("owner", X, "user in charge"),
 	END
 };

@@ -61,6 +61,7 @@ struct TpmCall
 	TpmSending	sending;		/* of a write; NULL: none */
 	void	   *sending_arg;
 	bool	   *departed;		/* set when its bytes leave; NULL: none */
+	ErrorData  *failure;		/* met while another call was waited for */
 	MemoryContextCallback callback;
 	TpmAnswer	answer;
 };
@@ -68,6 +69,9 @@ struct TpmCall
 bool		(*tpm_waiting_hook) (void) = NULL;
 
 static TpmStatement *statements = NULL;
+
+/* calls that go on while another one is waited for */
+static List *beside = NIL;
 
 /* ----- statements and sessions ----- */
 
@@ -656,7 +660,9 @@ done(TpmCall *call)
 	answer->location = t->location;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
-	call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
+	/* a time-out says how long nobody answered */
+	if (t->outcome == TPM_OUTCOME_ANSWERED)
+		call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
 	enter(call, CALL_DONE);
 	call->wake_us = PG_INT64_MAX;
 }
@@ -701,6 +707,8 @@ answered(TpmCall *call)
 	if (status == 401 && session->server->opt.auth == TPM_AUTH_OAUTH2 && !call->renewed)
 	{
 		call->renewed = true;
+		if (call->departed)
+			*call->departed = false;
 		tpm_token_rejected(&session->token, call->generation);
 		call->attempt++;
 		forget_attempt(call);
@@ -724,7 +732,7 @@ answered(TpmCall *call)
 		return;
 	}
 	done(call);
-	if (write && (status >= 500 || status == 302 || status == 303))
+	if (write && (status >= 500 || status == 303))
 	{
 		/* whoever answered may not be the one that acted */
 		call->answer.doubtful = true;
@@ -920,7 +928,9 @@ tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error)
 	MemoryContext old = CurrentMemoryContext;
 	volatile bool is_done = true;
 
-	*error = NULL;
+	*error = call->failure;
+	if (call->failure)
+		return true;
 	PG_TRY();
 	{
 		is_done = tpm_call_advance(call, wake_us);
@@ -936,6 +946,29 @@ tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	return is_done;
+}
+
+void
+tpm_calls_set_beside(List *calls)
+{
+	beside = calls;
+}
+
+static int64
+advance_those_beside(void)
+{
+	int64		wake_us = PG_INT64_MAX;
+	ListCell   *lc;
+
+	foreach(lc, beside)
+	{
+		TpmCall    *call = lfirst(lc);
+		int64		wake = PG_INT64_MAX;
+
+		(void) tpm_call_try(call, &wake, &call->failure);
+		wake_us = Min(wake_us, wake);
+	}
+	return wake_us;
 }
 
 void
@@ -975,6 +1008,7 @@ tpm_calls_wait(List *calls)
 			tpm_progress_waiting(progress, NULL);
 			return;
 		}
+		wake_us = Min(wake_us, advance_those_beside());
 		tpm_progress_waiting(progress, waiting_words(reason));
 		if (tpm_waiting_hook && tpm_waiting_hook())
 			wake_us = Min(wake_us, tpm_monotonic_us() + INT64CONST(500000));
@@ -1028,7 +1062,7 @@ would_wait_too_long(TpmSession *session, int64 n)
 }
 
 static void
-admit_waits(TpmSession *session, int64 n)
+admit_waits(TpmSession *session, int64 n, const char *hint)
 {
 	TpmBudgetState state;
 
@@ -1041,7 +1075,7 @@ admit_waits(TpmSession *session, int64 n)
 			 errdetail("Needed: " INT64_FORMAT " requests; used this hour: %d of %d, %d by this session; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
 					   n, state.used_hour, state.limit_hour, state.own_hour, tpm_leave_free * 100,
 					   timestamptz_to_str(state.next_slot)),
-			 errhint("Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.")));
+			 errhint("%s", hint)));
 }
 
 void
@@ -1051,7 +1085,7 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
 	if (n > 1)
-		admit_waits(session, n);
+		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
 }
 
 void
@@ -1070,5 +1104,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 				 errdetail(INT64_FORMAT " sent so far, " INT64_FORMAT " still to send.",
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
-	admit_waits(session, n);
+	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
 }

@@ -64,8 +64,8 @@ extern TpmSession *tpm_session_create(const TpmServer *server, const TpmTable *t
 #define TPM_CALL_READ		0x00	/* a GET: repeated where needed */
 #define TPM_CALL_WRITE		0x01	/* never repeated when it may have acted */
 #define TPM_CALL_CHECK		0x02	/* may use the whole hour, not counted */
-#define TPM_CALL_PART		0x04	/* a read that belongs to a write: not counted
-									 * against max_requests */
+#define TPM_CALL_PART		0x04	/* a read that belongs to a write: not
+									 * counted against max_requests */
 #define TPM_CALL_ANY		0x08	/* any status is an answer, not an error */
 
 /* what came back, in the call's memory context */
@@ -122,6 +122,12 @@ extern void tpm_call_end(TpmCall *call);
 
 /* why the call waits now, for the wait event */
 extern int	tpm_call_waiting_for(const TpmCall *call);
+
+/*
+ * Calls that go on while tpm_calls_wait() waits for others; what becomes of
+ * them is told by tpm_call_try().  NIL: none any more.
+ */
+extern void tpm_calls_set_beside(List *calls);
 
 /* waits until a transfer of this backend ends, its latch is set or the time has come */
 extern void tpm_calls_pause(TpmSession *session, int reason, int64 wake_us);

@@ -77,6 +77,27 @@ tpm_scan_user(ScanState *node)
 #endif
 }
 
+/* the role whose user mapping a write uses */
+static inline Oid
+tpm_modify_user(EState *estate, ResultRelInfo *rinfo)
+{
+#if PG_VERSION_NUM >= 160000
+	Oid			user = ExecGetResultRelCheckAsUser(rinfo, estate);
+
+	return OidIsValid(user) ? user : GetUserId();
+#else
+	/* a partition that rows are routed to has no entry of its own */
+	Index		rti = rinfo->ri_RangeTableIndex != 0 ? rinfo->ri_RangeTableIndex
+	: rinfo->ri_RootResultRelInfo->ri_RangeTableIndex;
+	RangeTblEntry *rte = exec_rt_fetch(rti, estate);
+
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+/* COPY into foreign tables comes in batches from 16 on */
+#define TPM_COPY_HAS_NO_BATCH (PG_VERSION_NUM < 160000)
+
 /* the same at planning, where only the relation is known */
 static inline Oid
 tpm_rel_user(PlannerInfo *root, RelOptInfo *rel)

@@ -90,7 +90,10 @@ extern int	tpm_stat_rows(TpmStatRow **rows);
 /* begins the totals anew; the log stays */
 extern void tpm_stat_reset(void);
 
-/* a statement at work, for tpm_fdw_progress; slots are freed at backend exit too */
+/*
+ * A statement at work, for tpm_fdw_progress.  It lives in the current memory
+ * context, whose reset ends it if nobody else does first.
+ */
 typedef struct TpmProgress TpmProgress;
 
 /* NULL when no slot is free; every function takes NULL */
@@ -120,7 +123,6 @@ typedef struct TpmProgressRow
 } TpmProgressRow;
 
 extern int	tpm_progress_rows(TpmProgressRow **rows);
-
 
 /* requests of this backend to this server's group within the hour are in budget.h */
 

@@ -126,6 +126,8 @@ hint_of_status(int status, const char *words)
 			return "The caller must be a System Administrator, and its address on the API's allow-list.";
 		case 404:
 			return "Check the options base_url and resource.";
+		case 405:
+			return "The option ops of the foreign table says what its endpoint offers.";
 		case 406:
 		case 415:
 			return "Check the option media_type.";
@@ -267,8 +269,9 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 	List	   *columns = NIL;
 	List	   *members = NIL;
 	char	   *words = errors ? reasons(session->table, errors, &columns, &members)
-		: tpm_answer_words(answer);
-	const char *hint = answer->status == 400 ? NULL : hint_of_status(answer->status, words);
+	: tpm_answer_words(answer);
+	const char *hint = answer->status == 400 || columns != NIL ? NULL
+	: hint_of_status(answer->status, words);
 
 	if (answer->status >= 300 && answer->status <= 399)
 		raise_redirect(session, request, answer);

@@ -26,12 +26,17 @@
 /* from the first look to the second, at least */
 #define TPM_BETWEEN_LOOKS_US	INT64CONST(5000000)
 
+/* for a row that a conflict has shown to be there */
+#define TPM_LOOKS_FOR_ID	3
+
 typedef enum InsertState
 {
 	INSERT_READY,				/* not sent yet */
 	INSERT_SENT,
 	INSERT_LOOKING,				/* the first look found nothing; waits for the
 								 * second */
+	INSERT_ARRIVED,				/* it is there, though lists do not show it
+								 * yet */
 	INSERT_DONE,
 	INSERT_EXISTS,				/* the API has it already */
 	INSERT_FAILED
@@ -42,11 +47,26 @@ typedef struct Insert
 	TpmWrite   *write;
 	InsertState state;
 	int64		look_at_us;
+	int			looks;			/* since it is known to have arrived */
 	bool		resent;			/* a first sending may have arrived */
 	char	   *doubt;			/* why there was no answer */
-	ErrorData  *error;			/* INSERT_FAILED: raised while it was under way */
-	TpmAnswer  *answer;			/* INSERT_FAILED, INSERT_EXISTS: what refused it */
+	ErrorData  *error;			/* INSERT_FAILED: raised while it was under
+								 * way */
+	TpmAnswer  *answer;			/* INSERT_FAILED, INSERT_EXISTS: what refused
+								 * it */
+	struct InsertGroup *group;
 } Insert;
+
+/* rows that are written together */
+typedef struct InsertGroup
+{
+	TpmWriter  *writer;
+	Insert	   *inserts;
+	int			n;
+	int			oldest;			/* the first that may be under way */
+	int			next;			/* the first that has not begun */
+	bool		failed;
+} InsertGroup;
 
 /* ----- one row ----- */
 
@@ -77,16 +97,51 @@ failed_unknown(Insert *insert)
 static int64
 second_look(const Insert *insert)
 {
-	int64		slowest = insert->write->writer->session->slowest_us;
+	const TpmWriter *writer = insert->write->writer;
+	int64		slowest = writer->session->slowest_us;
+	TpmLearnt	learnt;
 
+	if (tpm_learnt_get(writer->table->relid, writer->table->options_hash, &learnt))
+		slowest = Max(slowest, learnt.slowest_us);
 	return tpm_monotonic_us() + Max(TPM_BETWEEN_LOOKS_US, 2 * slowest);
+}
+
+static List *
+calls_beside(const Insert *insert)
+{
+	const InsertGroup *group = insert->group;
+	List	   *calls = NIL;
+
+	for (int i = group->oldest; i < group->next; i++)
+		if (&group->inserts[i] != insert && group->inserts[i].state == INSERT_SENT)
+			calls = lappend(calls, group->inserts[i].write->call);
+	return calls;
+}
+
+/* those under way go on while this one is looked for */
+static TpmLook
+look_beside_others(Insert *insert)
+{
+	volatile TpmLook result = TPM_LOOK_FAILED;
+
+	tpm_calls_set_beside(calls_beside(insert));
+	PG_TRY();
+	{
+		result = tpm_write_look(insert->write, &insert->doubt);
+	}
+	PG_FINALLY();
+	{
+		tpm_calls_set_beside(NIL);
+	}
+	PG_END_TRY();
+	return result;
 }
 
 /* is it there?  True: yes, or nobody can tell; the row is settled */
 static bool
 look(Insert *insert)
 {
-	switch (tpm_write_look(insert->write, &insert->doubt))
+	switch (look_beside_others(insert))
 	{
 		case TPM_LOOK_FOUND:
 			settle(insert, INSERT_DONE, TPM_WRITE_DONE);
@@ -106,7 +161,7 @@ doubt(Insert *insert, const char *problem)
 	TpmWrite   *write = insert->write;
 
 	insert->doubt = MemoryContextStrdup(write->context, problem);
-	tpm_sent_doubted(write->sent);
+	tpm_write_doubt(write);
 	tpm_call_end(write->call);
 	if (write->key == NULL || !(write->writer->table->ops & TPM_OP_READ))
 	{
@@ -119,18 +174,30 @@ doubt(Insert *insert, const char *problem)
 	insert->look_at_us = second_look(insert);
 }
 
+/* it is there; a few looks more may tell under which id */
+static void
+look_for_id(Insert *insert)
+{
+	if (look(insert))
+		return;
+	if (++insert->looks < TPM_LOOKS_FOR_ID)
+	{
+		insert->state = INSERT_ARRIVED;
+		insert->look_at_us = second_look(insert);
+	}
+	else
+		settle(insert, INSERT_DONE, TPM_WRITE_DONE);
+}
+
 /* a conflict of the second sending means that the first had arrived */
 static void
 conflict(Insert *insert, TpmAnswer *answer)
 {
 	insert->answer = answer;
-	if (!insert->resent)
-	{
+	if (insert->resent)
+		look_for_id(insert);
+	else
 		settle(insert, INSERT_EXISTS, TPM_WRITE_REFUSED);
-		return;
-	}
-	if (!look(insert))
-		failed_unknown(insert);
 }
 
 static void
@@ -179,7 +246,8 @@ look_again(Insert *insert)
 static bool
 is_under_way(const Insert *insert)
 {
-	return insert->state == INSERT_SENT || insert->state == INSERT_LOOKING;
+	return insert->state == INSERT_SENT || insert->state == INSERT_LOOKING ||
+		insert->state == INSERT_ARRIVED;
 }
 
 /* goes as far as possible; true if it has got on */
@@ -190,12 +258,14 @@ step(Insert *insert, int64 *wake_us)
 	bool		moved = false;
 	int64		wake = PG_INT64_MAX;
 
-	if (insert->state == INSERT_LOOKING)
+	if (insert->state != INSERT_SENT)
 	{
 		wake = insert->look_at_us;
 		moved = wake <= tpm_monotonic_us();
-		if (moved)
+		if (moved && insert->state == INSERT_LOOKING)
 			look_again(insert);
+		else if (moved)
+			look_for_id(insert);
 	}
 	else if (tpm_call_try(insert->write->call, &wake, &insert->error))
 	{
@@ -212,61 +282,71 @@ step(Insert *insert, int64 *wake_us)
 
 /* ----- all rows ----- */
 
-static void
-show_progress(TpmWriter *writer, int n)
+static int
+wait_reason(const InsertGroup *group)
 {
-	TpmStatement *statement = writer->session->statement;
+	for (int i = group->oldest; i < group->next; i++)
+		if (group->inserts[i].state == INSERT_SENT)
+			return tpm_call_waiting_for(group->inserts[i].write->call);
+	return TPM_WAIT_RETRY;
+}
 
-	tpm_progress_update(writer->session->progress, writer->session->requests,
-						Max(statement->expected, statement->writes), statement->writes, 0);
+/* true if one of those under way has got on */
+static bool
+step_all(InsertGroup *group, int64 *wake_us)
+{
+	bool		moved = false;
+
+	for (int i = group->oldest; i < group->next; i++)
+	{
+		Insert	   *insert = &group->inserts[i];
+
+		if (is_under_way(insert))
+			moved = step(insert, wake_us) || moved;
+		if (insert->state == INSERT_FAILED ||
+			(insert->state == INSERT_EXISTS && !group->writer->do_nothing))
+			group->failed = true;
+	}
+	while (group->oldest < group->next && !is_under_way(&group->inserts[group->oldest]))
+		group->oldest++;
+	return moved;
 }
 
 static int
-wait_reason(const Insert *inserts, int n)
+count_under_way(const InsertGroup *group)
 {
-	for (int i = 0; i < n; i++)
-		if (inserts[i].state == INSERT_SENT)
-			return tpm_call_waiting_for(inserts[i].write->call);
-	return TPM_WAIT_RETRY;
+	int			n = 0;
+
+	for (int i = group->oldest; i < group->next; i++)
+		n += is_under_way(&group->inserts[i]);
+	return n;
 }
 
 /* up to fetch_concurrency under way; no new one after a failure */
 static void
-run(TpmWriter *writer, Insert *inserts, int n)
+run(InsertGroup *group)
 {
-	int			next = 0;
-	int			oldest = 0;
-	bool		failed = false;
+	TpmWriter  *writer = group->writer;
 
 	for (;;)
 	{
 		int64		wake_us = PG_INT64_MAX;
-		int			under_way = 0;
-		bool		moved = false;
+		bool		moved;
+		int			under_way;
 
 		CHECK_FOR_INTERRUPTS();
-		for (int i = oldest; i < next; i++)
+		moved = step_all(group, &wake_us);
+		under_way = count_under_way(group);
+		for (; !group->failed && group->next < group->n && under_way < writer->table->opt.fetch_concurrency;
+			 under_way++)
 		{
-			if (is_under_way(&inserts[i]))
-				moved = step(&inserts[i], &wake_us) || moved;
-			under_way += is_under_way(&inserts[i]);
-			failed = failed || inserts[i].state == INSERT_FAILED ||
-				(inserts[i].state == INSERT_EXISTS && !writer->do_nothing);
-		}
-		while (oldest < next && !is_under_way(&inserts[oldest]))
-			oldest++;
-		while (!failed && next < n && under_way < writer->table->opt.fetch_concurrency)
-		{
-			start(&inserts[next++]);
-			under_way++;
+			start(&group->inserts[group->next++]);
 			moved = true;
 		}
 		if (under_way == 0)
 			return;
-		if (moved)
-			show_progress(writer, n);
-		else
-			tpm_calls_pause(writer->session, wait_reason(inserts, next), wake_us);
+		if (!moved)
+			tpm_calls_pause(writer->session, wait_reason(group), wake_us);
 	}
 }
 
@@ -325,21 +405,25 @@ raise_failure(Insert *insert)
 
 /* the first row that failed is the one that is named */
 static void
-raise_first(TpmWriter *writer, Insert *inserts, int n)
+raise_first(InsertGroup *group)
 {
-	for (int i = 0; i < n; i++)
-		if (inserts[i].state == INSERT_FAILED ||
-			(inserts[i].state == INSERT_EXISTS && !writer->do_nothing))
-			raise_failure(&inserts[i]);
+	for (int i = 0; i < group->next; i++)
+		if (group->inserts[i].state == INSERT_FAILED ||
+			(group->inserts[i].state == INSERT_EXISTS && !group->writer->do_nothing))
+			raise_failure(&group->inserts[i]);
 }
 
 /* bodies of all rows, before anything is sent */
-static void
-prepare(TpmWriter *writer, Insert *inserts, TupleTableSlot **slots, int n)
+static InsertGroup *
+prepare(TpmWriter *writer, TupleTableSlot **slots, int n)
 {
+	InsertGroup *group = palloc0(sizeof(InsertGroup));
 	Bitmapset  *named = ExecGetInsertedCols(writer->rinfo, writer->estate);
-	Bitmapset  *all = NULL;
+	Bitmapset  *given = NULL;
 
+	group->writer = writer;
+	group->n = n;
+	group->inserts = palloc_extended(sizeof(Insert) * Max(n, 1), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < n; i++)
 	{
 		TpmWrite   *write = tpm_write_create(writer, "POST", slots[i], NULL);
@@ -349,13 +433,16 @@ prepare(TpmWriter *writer, Insert *inserts, TupleTableSlot **slots, int n)
 		write->columns = tpm_body_inserted(writer->table, slots[i], named);
 		for (int attnum = -1; (attnum = bms_next_member(write->columns, attnum)) >= 0;)
 			if (!slots[i]->tts_isnull[attnum - 1])
-				all = bms_add_member(all, attnum);
-		inserts[i].write = write;
+				given = bms_add_member(given, attnum);
+		group->inserts[i].write = write;
+		group->inserts[i].group = group;
 	}
-	if (n > 0)
-		tpm_linkage_prepare(writer->session, inserts[0].write->list_path, all);
+	if (n > 0 && !tpm_dry_run)
+		tpm_linkage_prepare(writer->session, group->inserts[0].write->list_path, given);
 	for (int i = 0; i < n; i++)
-		inserts[i].write->body = tpm_body_insert(writer->table, slots[i], inserts[i].write->columns);
+		group->inserts[i].write->body = tpm_body_insert(writer->table, slots[i],
+														group->inserts[i].write->columns);
+	return group;
 }
 
 /* PostgreSQL tests a view's CHECK OPTION afterwards, which is too late here */
@@ -371,36 +458,37 @@ check_options(TpmWriter *writer, TupleTableSlot **slots, int n)
 	}
 }
 
+/* what the executor is given back */
+static void
+finish(InsertGroup *group, bool *inserted)
+{
+	for (int i = 0; i < group->n; i++)
+	{
+		inserted[i] = tpm_dry_run || group->inserts[i].state == INSERT_DONE;
+		if (tpm_dry_run)
+			tpm_write_show(group->inserts[i].write);
+		else if (inserted[i])
+			tpm_write_return(group->inserts[i].write);
+	}
+}
+
 void
 tpm_writer_insert(TpmWriter *writer, TupleTableSlot **slots, int n, bool *inserted)
 {
 	MemoryContext old;
-	Insert	   *inserts;
+	InsertGroup *group;
 
 	check_options(writer, slots, n);
 	tpm_writer_admit(writer, n, 0, 1);
 	MemoryContextReset(writer->batch_context);
 	old = MemoryContextSwitchTo(writer->batch_context);
-	inserts = palloc0(sizeof(Insert) * Max(n, 1));
-	prepare(writer, inserts, slots, n);
-	if (tpm_dry_run)
+	group = prepare(writer, slots, n);
+	if (!tpm_dry_run)
 	{
-		for (int i = 0; i < n; i++)
-		{
-			tpm_write_show(inserts[i].write);
-			inserted[i] = true;
-		}
-		MemoryContextSwitchTo(old);
-		return;
+		tpm_writer_drain(writer, 0);
+		run(group);
+		raise_first(group);
 	}
-	(void) tpm_scans_drain(writer->estate, writer->resource, 0);
-	run(writer, inserts, n);
-	raise_first(writer, inserts, n);
-	for (int i = 0; i < n; i++)
-	{
-		inserted[i] = inserts[i].state == INSERT_DONE;
-		if (inserted[i])
-			tpm_write_return(inserts[i].write);
-	}
+	finish(group, inserted);
 	MemoryContextSwitchTo(old);
 }

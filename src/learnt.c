@@ -3,15 +3,18 @@
  * learnt.c
  *		What was learnt about tables and outlives the session.
  *
- * Owns a fixed table of entries keyed by database and relation.  An entry
+ * Owns a fixed hash table of entries keyed by database and relation.  An entry
  * whose options have changed since is begun anew; when the table is full, the
- * entry used longest ago makes room.  One lock over all; nothing in here
- * throws or waits while holding it.  Without shared state nothing is learnt.
+ * entry used longest ago makes room.  What is done with it is the planner's
+ * and the scan's.  One lock over all, which a look takes exclusively, too: it
+ * is a use.  Nothing in here throws or waits while holding it.  Without shared
+ * state nothing is learnt.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
@@ -21,10 +24,11 @@
 
 typedef struct LearntEntry
 {
-	Oid			dbid;			/* InvalidOid: free */
+	Oid			dbid;
 	Oid			relid;
 	uint64		options_hash;
 	uint64		used;			/* when, by the clock below */
+	int			next;			/* of its chain: a place, from 1; 0: none */
 	TpmLearnt	learnt;
 } LearntEntry;
 
@@ -32,6 +36,8 @@ typedef struct LearntShared
 {
 	LWLock		lock;
 	uint64		clock;			/* one tick a look */
+	int			nentries;		/* in use; none is ever given back */
+	int			heads[TPM_LEARNT_ENTRIES];	/* of the chains, by hash */
 	LearntEntry entries[TPM_LEARNT_ENTRIES];
 } LearntShared;
 
@@ -55,69 +61,104 @@ learnt_init(void *area, int tranche, bool found)
 
 const TpmSharedArea tpm_learnt_area = {"tpm_fdw_learnt", learnt_size, learnt_init};
 
-static LearntEntry *
-find(Oid relid, uint64 options_hash)
+/* ----- the table; with the lock held exclusively ----- */
+
+static int *
+head_of(Oid dbid, Oid relid)
 {
-	for (int i = 0; i < TPM_LEARNT_ENTRIES; i++)
+	uint32		hash = hash_combine(murmurhash32(dbid), murmurhash32(relid));
+
+	return &shared->heads[hash % TPM_LEARNT_ENTRIES];
+}
+
+/* the relation's entry, whatever its options were */
+static LearntEntry *
+find(Oid relid)
+{
+	int			place = *head_of(MyDatabaseId, relid);
+
+	while (place != 0)
 	{
-		LearntEntry *entry = &shared->entries[i];
+		LearntEntry *entry = &shared->entries[place - 1];
 
 		if (entry->dbid == MyDatabaseId && entry->relid == relid)
-			return entry->options_hash == options_hash ? entry : NULL;
+		{
+			entry->used = ++shared->clock;
+			return entry;
+		}
+		place = entry->next;
 	}
 	return NULL;
 }
 
-/* the relation's entry under other options, a free one, or the oldest */
-static LearntEntry *
-victim(Oid relid)
+/* the place of an entry that is in no chain: the next unused, or the oldest */
+static int
+free_place(void)
 {
-	LearntEntry *best = &shared->entries[0];
+	int			best = 0;
+	int		   *at;
 
-	for (int i = 0; i < TPM_LEARNT_ENTRIES; i++)
+	if (shared->nentries < TPM_LEARNT_ENTRIES)
+		return ++shared->nentries;
+	for (int i = 1; i < TPM_LEARNT_ENTRIES; i++)
 	{
-		LearntEntry *entry = &shared->entries[i];
-
-		if (entry->dbid == MyDatabaseId && entry->relid == relid)
-			return entry;
-		if (best->dbid != InvalidOid && (entry->dbid == InvalidOid || entry->used < best->used))
-			best = entry;
+		if (shared->entries[i].used < shared->entries[best].used)
+			best = i;
 	}
-	return best;
+	at = head_of(shared->entries[best].dbid, shared->entries[best].relid);
+	while (*at != best + 1)
+		at = &shared->entries[*at - 1].next;
+	*at = shared->entries[best].next;
+	return best + 1;
 }
 
-/* with the lock held exclusively */
+static LearntEntry *
+make(Oid relid)
+{
+	int			place = free_place();
+	LearntEntry *entry = &shared->entries[place - 1];
+	int		   *head = head_of(MyDatabaseId, relid);
+
+	entry->dbid = MyDatabaseId;
+	entry->relid = relid;
+	entry->used = ++shared->clock;
+	entry->next = *head;
+	*head = place;
+	return entry;
+}
+
 static LearntEntry *
 find_or_make(Oid relid, uint64 options_hash)
 {
-	LearntEntry *entry = find(relid, options_hash);
+	LearntEntry *entry = find(relid);
 
+	if (entry && entry->options_hash == options_hash)
+		return entry;
 	if (entry == NULL)
-	{
-		entry = victim(relid);
-		memset(entry, 0, sizeof(LearntEntry));
-		entry->dbid = MyDatabaseId;
-		entry->relid = relid;
-		entry->options_hash = options_hash;
-		entry->learnt.total = -1;
-	}
-	entry->used = ++shared->clock;
+		entry = make(relid);
+	entry->options_hash = options_hash;
+	memset(&entry->learnt, 0, sizeof(TpmLearnt));
+	entry->learnt.total = -1;
 	return entry;
 }
+
+/* ----- what others ask and tell ----- */
 
 bool
 tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt)
 {
 	LearntEntry *entry;
+	bool		known;
 
 	if (shared == NULL)
 		return false;
-	LWLockAcquire(&shared->lock, LW_SHARED);
-	entry = find(relid, options_hash);
-	if (entry)
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	entry = find(relid);
+	known = entry && entry->options_hash == options_hash;
+	if (known)
 		*learnt = entry->learnt;
 	LWLockRelease(&shared->lock);
-	return entry != NULL;
+	return known;
 }
 
 void

@@ -184,16 +184,15 @@ tpm_custom_field_id(const TpmTable *table, const char *term)
 
 /* to-many relationships are named by their plural already */
 static bool
-has_table(const TpmTable *table, const char *relationship)
+learn_from_table(const TpmTable *table, const char *relationship)
 {
-	char	   *plural = plural_of(relationship);
+	Oid			relid = tpm_server_table(table->server->serverid, plural_of(relationship));
 
-	if (tpm_server_has_table(table->server->serverid, plural))
-		learn(table, 'r', relationship, plural);
-	else if (tpm_server_has_table(table->server->serverid, relationship))
-		learn(table, 'r', relationship, relationship);
-	else
+	if (!OidIsValid(relid))
+		relid = tpm_server_table(table->server->serverid, relationship);
+	if (!OidIsValid(relid))
 		return false;
+	learn(table, 'r', relationship, tpm_get_table(relid)->type);
 	return true;
 }
 
@@ -207,7 +206,7 @@ is_known(const TpmTable *table, const TpmColumn *column)
 	name = strVal(linitial(column->path));
 	if (column->kind == TPM_COL_CUSTOM_FIELD)
 		return find_learnt(table, 'c', name) != NULL;
-	return find_learnt(table, 'r', name) != NULL || has_table(table, name);
+	return find_learnt(table, 'r', name) != NULL || learn_from_table(table, name);
 }
 
 static void
@@ -230,7 +229,7 @@ learn_from_page(const TpmTable *table, const TpmAnswer *answer)
 static void
 ask_for_page(TpmSession *session, const char *path)
 {
-	TpmRequest	request = {.path = pstrdup(path), .shown_path = pstrdup(path)};
+	TpmRequest	request = {.path = pstrdup(path),.shown_path = pstrdup(path)};
 	TpmPosition start = {0};
 	TpmAnswer  *answer;
 

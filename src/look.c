@@ -93,6 +93,7 @@ find(TpmWrite *write)
 	TpmList    *list = tpm_list_open(writer->session, writer->table, writer->all, &request, false);
 	TpmPage    *page;
 
+	tpm_write_set_placeholders(write);
 	while ((page = tpm_list_next(list)) != NULL)
 	{
 		HeapTuple	found = find_in_page(write, page);
@@ -122,7 +123,7 @@ TpmLook
 tpm_write_look(TpmWrite *write, char **problem)
 {
 	MemoryContext old = MemoryContextSwitchTo(write->context);
-	HeapTuple	volatile found = NULL;
+	HeapTuple volatile found = NULL;
 	volatile bool failed = false;
 
 	PG_TRY();

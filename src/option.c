@@ -214,20 +214,21 @@ tpm_get_table(Oid relid)
 	return table;
 }
 
-bool
-tpm_server_has_table(Oid serverid, const char *name)
+Oid
+tpm_server_table(Oid serverid, const char *name)
 {
 	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
 	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
-	bool		found = false;
+	Oid			found = InvalidOid;
 	HeapTuple	tuple;
 
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
 		char	   *relname = form->ftserver == serverid ? get_rel_name(form->ftrelid) : NULL;
 
-		found = relname != NULL && strcmp(relname, name) == 0;
+		if (relname != NULL && strcmp(relname, name) == 0)
+			found = form->ftrelid;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

@@ -202,7 +202,8 @@ typedef struct TpmCredential
 
 typedef enum TpmColumnKind
 {
-	TPM_COL_NONE,				/* a dropped column */
+	TPM_COL_NONE,				/* a dropped column, or a generated one that
+								 * no member is named for: reads NULL */
 	TPM_COL_ID,
 	TPM_COL_ATTRIBUTE,
 	TPM_COL_RELATIONSHIP,
@@ -304,8 +305,8 @@ extern TpmServer *tpm_get_server(Oid serverid);
 extern TpmServer *tpm_get_server_by_name(const char *name);
 extern TpmTable *tpm_get_table(Oid relid);
 
-/* has any schema a foreign table of this name and server? */
-extern bool tpm_server_has_table(Oid serverid, const char *name);
+/* a foreign table of this name and server in any schema, InvalidOid if there is none */
+extern Oid	tpm_server_table(Oid serverid, const char *name);
 extern TpmCredential *tpm_get_credential(const TpmServer *server, Oid userid);
 extern char *tpm_credential_secret(const TpmServer *server, const TpmCredential *cred);
 extern char *tpm_credential_token(const TpmServer *server, const TpmCredential *cred);

@@ -32,6 +32,9 @@ set_default_source(TpmColumn *column)
 {
 	if (strcmp(column->name, "id") == 0)
 		column->kind = TPM_COL_ID;
+	/* computed here, and the API knows nothing of it unless a member is named */
+	else if (column->generated != '\0')
+		column->kind = TPM_COL_NONE;
 	else
 	{
 		column->kind = TPM_COL_ATTRIBUTE;

@@ -4,32 +4,35 @@
  *		Statements at work, for tpm_fdw_progress.
  *
  * Owns a fixed table of slots.  A slot belongs to the backend that took it,
- * which gives it back at the end of its scan, of its transaction or of its
- * life.  One lock over all; nothing in here throws or waits while holding it.
+ * which gives it back at the end of its scan, with the memory of its statement
+ * (so also when that fails inside a subtransaction), or when it exits.  Who
+ * may see what, and the names behind OIDs, are stat.c's.  One lock over all;
+ * nothing in here throws or waits while holding it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "counters.h"
-
-struct TpmProgress
-{
-	int			pid;			/* 0: free */
-	TpmProgressRow row;
-};
 
 typedef struct ProgressShared
 {
 	LWLock		lock;
 	int			nslots;
-	TpmProgress slots[FLEXIBLE_ARRAY_MEMBER];
+	TpmProgressRow slots[FLEXIBLE_ARRAY_MEMBER];	/* pid 0: free */
 } ProgressShared;
+
+/* this backend's hold on a slot */
+struct TpmProgress
+{
+	TpmProgressRow *slot;		/* NULL: given back */
+	MemoryContextCallback callback;
+};
 
 static ProgressShared *shared = NULL;
 static bool exit_registered = false;
@@ -44,7 +47,8 @@ slots_wanted(void)
 static Size
 progress_size(void)
 {
-	return add_size(offsetof(ProgressShared, slots), mul_size(slots_wanted(), sizeof(TpmProgress)));
+	return add_size(offsetof(ProgressShared, slots),
+					mul_size(slots_wanted(), sizeof(TpmProgressRow)));
 }
 
 static void
@@ -65,17 +69,11 @@ free_all(int code, Datum arg)
 {
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < shared->nslots; i++)
+	{
 		if (shared->slots[i].pid == MyProcPid)
 			shared->slots[i].pid = 0;
+	}
 	LWLockRelease(&shared->lock);
-}
-
-/* a scan that ended in an error has not ended by itself */
-static void
-free_at_end(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT || event == XACT_EVENT_COMMIT)
-		free_all(0, 0);
 }
 
 static void
@@ -84,59 +82,89 @@ register_exit(void)
 	if (exit_registered)
 		return;
 	before_shmem_exit(free_all, 0);
-	RegisterXactCallback(free_at_end, NULL);
 	exit_registered = true;
+}
+
+/*
+ * With the lock held.  At exit slots go before the statements that held them,
+ * and may be another backend's by the time these end.
+ */
+static bool
+is_held(const TpmProgress *progress)
+{
+	return progress->slot->pid == MyProcPid;
+}
+
+static void
+give_back(void *arg)
+{
+	TpmProgress *progress = arg;
+
+	if (progress->slot == NULL)
+		return;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	if (is_held(progress))
+		progress->slot->pid = 0;
+	LWLockRelease(&shared->lock);
+	progress->slot = NULL;
+}
+
+/* a slot filled with this; NULL if none is free */
+static TpmProgressRow *
+take_slot(const TpmProgressRow *row)
+{
+	TpmProgressRow *slot = NULL;
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < shared->nslots && slot == NULL; i++)
+	{
+		if (shared->slots[i].pid == 0)
+			slot = &shared->slots[i];
+	}
+	if (slot)
+		*slot = *row;
+	LWLockRelease(&shared->lock);
+	return slot;
 }
 
 TpmProgress *
 tpm_progress_start(Oid relid, const char *operation)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	Oid			roleid = GetUserId();
-	TpmProgress *slot = NULL;
+	TpmProgress *progress;
+	TpmProgressRow row = {0};
 
 	if (shared == NULL)
 		return NULL;
 	register_exit();
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < shared->nslots && slot == NULL; i++)
-		if (shared->slots[i].pid == 0)
-			slot = &shared->slots[i];
-	if (slot)
-	{
-		memset(slot, 0, sizeof(TpmProgress));
-		slot->pid = MyProcPid;
-		slot->row.pid = MyProcPid;
-		slot->row.roleid = roleid;
-		slot->row.dbid = MyDatabaseId;
-		slot->row.relid = relid;
-		slot->row.started = now;
-		strlcpy(slot->row.operation, operation, sizeof(slot->row.operation));
-	}
-	LWLockRelease(&shared->lock);
-	return slot;
-}
+	row.pid = MyProcPid;
+	row.roleid = GetUserId();
+	row.dbid = MyDatabaseId;
+	row.relid = relid;
+	row.started = GetCurrentTimestamp();
+	strlcpy(row.operation, operation, sizeof(row.operation));
 
-/* with the lock held; a transaction's end may have taken the slot away */
-static bool
-is_mine(const TpmProgress *slot)
-{
-	return slot->pid == MyProcPid;
+	/* first what can throw: a slot without its callback would stay taken */
+	progress = palloc0(sizeof(TpmProgress));
+	progress->callback.func = give_back;
+	progress->callback.arg = progress;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &progress->callback);
+	progress->slot = take_slot(&row);
+	return progress->slot ? progress : NULL;
 }
 
 void
 tpm_progress_update(TpmProgress *progress, int64 requests_done, int64 requests_expected,
 					int64 rows_done, TimestampTz expected_end)
 {
-	if (progress == NULL)
+	if (progress == NULL || progress->slot == NULL)
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (is_mine(progress))
+	if (is_held(progress))
 	{
-		progress->row.requests_done = requests_done;
-		progress->row.requests_expected = requests_expected;
-		progress->row.rows_done = rows_done;
-		progress->row.expected_end = expected_end;
+		progress->slot->requests_done = requests_done;
+		progress->slot->requests_expected = requests_expected;
+		progress->slot->rows_done = rows_done;
+		progress->slot->expected_end = expected_end;
 	}
 	LWLockRelease(&shared->lock);
 }
@@ -144,24 +172,20 @@ tpm_progress_update(TpmProgress *progress, int64 requests_done, int64 requests_e
 void
 tpm_progress_waiting(TpmProgress *progress, const char *waiting_for)
 {
-	if (progress == NULL)
+	if (progress == NULL || progress->slot == NULL)
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (is_mine(progress))
-		strlcpy(progress->row.waiting_for, waiting_for ? waiting_for : "",
-				sizeof(progress->row.waiting_for));
+	if (is_held(progress))
+		strlcpy(progress->slot->waiting_for, waiting_for ? waiting_for : "",
+				sizeof(progress->slot->waiting_for));
 	LWLockRelease(&shared->lock);
 }
 
 void
 tpm_progress_end(TpmProgress *progress)
 {
-	if (progress == NULL)
-		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	if (is_mine(progress))
-		progress->pid = 0;
-	LWLockRelease(&shared->lock);
+	if (progress)
+		give_back(progress);
 }
 
 int
@@ -170,11 +194,13 @@ tpm_progress_rows(TpmProgressRow **rows)
 	int			n = 0;
 
 	tpm_shared_require();
-	*rows = palloc(sizeof(TpmProgressRow) * shared->nslots);
+	*rows = palloc(mul_size(shared->nslots, sizeof(TpmProgressRow)));
 	LWLockAcquire(&shared->lock, LW_SHARED);
 	for (int i = 0; i < shared->nslots; i++)
+	{
 		if (shared->slots[i].pid != 0)
-			(*rows)[n++] = shared->slots[i].row;
+			(*rows)[n++] = shared->slots[i];
+	}
 	LWLockRelease(&shared->lock);
 	return n;
 }

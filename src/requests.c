@@ -4,14 +4,14 @@
  *		The latest requests, and totals by server, role and method.
  *
  * Owns a ring of request_log_size entries and a fixed table of totals.  Totals
- * that find no room are added to an entry without a role.  One lock over all;
- * nothing in here throws or waits while holding it.
+ * that find no room are added to an entry without a role.  Who may see what,
+ * and the names behind OIDs, are stat.c's.  One lock over all; nothing in here
+ * throws or waits while holding it.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "libpq/libpq-be.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
@@ -21,6 +21,9 @@
 #include "tpm_fdw.h"
 
 #define TPM_STAT_ENTRIES 256
+
+/* rows of the ring that are copied under one hold of the lock */
+#define TPM_COPIED_AT_ONCE 64
 
 typedef struct RequestsShared
 {
@@ -161,21 +164,44 @@ tpm_count_rows(Oid serverid, Oid roleid, int64 rows, int64 cache_hits)
 	LWLockRelease(&shared->lock);
 }
 
+/*
+ * Copies rows from the next-th request ever on, up to the end-th; returns how
+ * many.  Those that were overwritten meanwhile are left out.
+ */
+static int
+copy_some(TpmRequestRow *rows, uint64 *next, uint64 end)
+{
+	uint64		size = tpm_request_log_size;
+	int			n = 0;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	if (shared->written > size)
+		*next = Max(*next, shared->written - size);
+	while (n < TPM_COPIED_AT_ONCE && *next < end)
+		rows[n++] = shared->ring[(*next)++ % size];
+	LWLockRelease(&shared->lock);
+	return n;
+}
+
 int
 tpm_requests_rows(TpmRequestRow **rows)
 {
-	uint64		first;
-	int			n;
+	uint64		next;
+	uint64		end;
+	int			n = 0;
 
 	tpm_shared_require();
-	*rows = palloc_extended(mul_size(Max(tpm_request_log_size, 1), sizeof(TpmRequestRow)),
-							MCXT_ALLOC_HUGE);
 	LWLockAcquire(&shared->lock, LW_SHARED);
-	n = (int) Min(shared->written, (uint64) tpm_request_log_size);
-	first = shared->written - n;
-	for (int i = 0; i < n; i++)
-		(*rows)[i] = shared->ring[(first + i) % tpm_request_log_size];
+	end = shared->written;
 	LWLockRelease(&shared->lock);
+	next = end - Min(end, (uint64) tpm_request_log_size);
+
+	*rows = palloc_extended(mul_size(Max(end - next, 1), sizeof(TpmRequestRow)), MCXT_ALLOC_HUGE);
+	while (next < end)
+	{
+		CHECK_FOR_INTERRUPTS();
+		n += copy_some(*rows + n, &next, end);
+	}
 	return n;
 }
 

@@ -22,6 +22,7 @@
 #include "budget.h"
 #include "cache.h"
 #include "counters.h"
+#include "journal.h"
 #include "shared.h"
 #include "token.h"
 
@@ -37,6 +38,7 @@ static const TpmSharedArea *const areas[] = {
 	&tpm_progress_area,
 	&tpm_learnt_area,
 	&tpm_cache_area,
+	&tpm_journal_area,
 };
 
 static TpmSharedHeader *header = NULL;

@@ -5,7 +5,9 @@
  *
  * Owns who may see which row.  Totals of a server are for everybody with USAGE
  * on it; rows of other roles are for pg_read_all_stats.  Names are looked up
- * when a view is read, so what has been dropped has none.
+ * when a view is read, so what has been dropped has none, and what is in
+ * another database has its OID for a name.  Takes no lock: what it shows are
+ * copies that the modules give out.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +17,7 @@
 #include "commands/dbcommands.h"
 #include "foreign/foreign.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -70,6 +73,23 @@ add_words(ViewRow *row, const char *value)
 	add_text(row, value[0] != '\0' ? value : NULL);
 }
 
+/* words of another database may be in its encoding, which is not known */
+static void
+add_foreign_words(ViewRow *row, Oid dbid, const char *value)
+{
+	char	   *copy = pstrdup(value);
+
+	if (dbid != MyDatabaseId && !pg_verifymbstr(copy, strlen(copy), true))
+	{
+		for (char *c = copy; *c; c++)
+		{
+			if (IS_HIGHBIT_SET(*c))
+				*c = '?';
+		}
+	}
+	add_words(row, copy);
+}
+
 static void
 add_name(ViewRow *row, const char *value)
 {
@@ -105,12 +125,29 @@ add_time(ViewRow *row, TimestampTz value)
 	add(row, TimestampTzGetDatum(value), value == 0);
 }
 
-static void
-add_server(ViewRow *row, Oid serverid)
+/*
+ * An OID means something in its own database only, and may be another thing's
+ * in this one.  True if that is where we are; else *name is for the view.
+ */
+static bool
+is_here(Oid dbid, Oid objectid, char **name)
 {
-	ForeignServer *server = GetForeignServerExtended(serverid, FSV_MISSING_OK);
+	*name = OidIsValid(objectid) ? psprintf("%u", objectid) : NULL;
+	return dbid == MyDatabaseId;
+}
 
-	add_name(row, server ? server->servername : NULL);
+static void
+add_server(ViewRow *row, Oid dbid, Oid serverid)
+{
+	char	   *name;
+
+	if (is_here(dbid, serverid, &name))
+	{
+		ForeignServer *server = GetForeignServerExtended(serverid, FSV_MISSING_OK);
+
+		name = server ? server->servername : NULL;
+	}
+	add_name(row, name);
 }
 
 static void
@@ -125,14 +162,18 @@ add_database(ViewRow *row, Oid dbid)
 	add_name(row, get_database_name(dbid));
 }
 
-/* an OID means something in its own database only */
 static void
 add_relation(ViewRow *row, Oid dbid, Oid relid)
 {
-	char	   *name = dbid == MyDatabaseId && OidIsValid(relid) ? get_rel_name(relid) : NULL;
+	char	   *name;
 
-	add_text(row, name ? quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name)
-			 : NULL);
+	if (is_here(dbid, relid, &name))
+	{
+		name = get_rel_name(relid);
+		if (name)
+			name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+	}
+	add_text(row, name);
 }
 
 static ReturnSetInfo *
@@ -146,6 +187,7 @@ begin_view(FunctionCallInfo fcinfo)
 static void
 put_row(ReturnSetInfo *result, ViewRow *row)
 {
+	CHECK_FOR_INTERRUPTS();
 	tuplestore_putvalues(result->setResult, result->setDesc, row->values, row->nulls);
 }
 
@@ -157,7 +199,23 @@ may_see_role(Oid roleid)
 	return roleid == GetUserId() || has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
 }
 
+/* of a server that has been dropped nobody has USAGE any more, and asking is an error */
+static bool
+may_see_totals(Oid serverid)
+{
+	if (GetForeignServerExtended(serverid, FSV_MISSING_OK) == NULL)
+		return has_privs_of_role(GetUserId(), ROLE_PG_READ_ALL_STATS);
+	return tpm_has_server_usage(serverid, GetUserId());
+}
+
 /* ----- views ----- */
+
+/* 0 is none, which is NULL; less is a limit that nothing is left of */
+static void
+add_limit(ViewRow *row, int limit)
+{
+	add(row, Int32GetDatum(Max(limit, 0)), limit == 0);
+}
 
 Datum
 tpm_fdw_rate_limits(PG_FUNCTION_ARGS)
@@ -173,12 +231,12 @@ tpm_fdw_rate_limits(PG_FUNCTION_ARGS)
 		const TpmBudgetState *state = &rows[i].state;
 		ViewRow		row = {0};
 
-		if (!tpm_has_server_usage(rows[i].serverid, GetUserId()))
+		if (!may_see_totals(rows[i].serverid))
 			continue;
-		add_server(&row, rows[i].serverid);
+		add_server(&row, MyDatabaseId, rows[i].serverid);
 		add_text(&row, rows[i].scope);
-		add(&row, Int32GetDatum(state->limit_second), state->limit_second <= 0);
-		add(&row, Int32GetDatum(state->limit_hour), state->limit_hour <= 0);
+		add_limit(&row, state->limit_second);
+		add_limit(&row, state->limit_hour);
 		add_int(&row, state->used_second);
 		add_int(&row, state->used_hour);
 		add_int(&row, state->waiting);
@@ -203,7 +261,7 @@ tpm_fdw_tokens(PG_FUNCTION_ARGS)
 
 		if (!may_see_role(rows[i].userid))
 			continue;
-		add_server(&row, rows[i].serverid);
+		add_server(&row, MyDatabaseId, rows[i].serverid);
 		add_role(&row, rows[i].userid);
 		add_words(&row, rows[i].client_id);
 		add_time(&row, rows[i].obtained);
@@ -228,7 +286,7 @@ tpm_fdw_cache(PG_FUNCTION_ARGS)
 
 		if (!may_see_role(info->userid))
 			continue;
-		add_server(&row, info->serverid);
+		add_server(&row, info->dbid, info->serverid);
 		add_database(&row, info->dbid);
 		add_relation(&row, info->dbid, info->relid);
 		add_text(&row, info->conditions);
@@ -262,13 +320,13 @@ tpm_fdw_requests(PG_FUNCTION_ARGS)
 		add_int(&row, r->pid);
 		add_role(&row, r->roleid);
 		add_text(&row, r->application_name);
-		add_server(&row, r->serverid);
+		add_server(&row, r->dbid, r->serverid);
 		add_database(&row, r->dbid);
 		add_relation(&row, r->dbid, r->relid);
 		add_text(&row, r->method);
 		add_text(&row, r->path);
 		add(&row, Int32GetDatum(r->status), r->status == 0);
-		add_words(&row, r->error);
+		add_foreign_words(&row, r->dbid, r->error);
 		add_float(&row, r->ms);
 		add_float(&row, r->waited_ms);
 		add_bigint(&row, r->bytes_in);
@@ -323,7 +381,7 @@ tpm_fdw_stats(PG_FUNCTION_ARGS)
 
 		if (!may_see_role(s->roleid) || (OidIsValid(s->dbid) && s->dbid != MyDatabaseId))
 			continue;
-		add_server(&row, s->serverid);
+		add_server(&row, s->dbid, s->serverid);
 		add_role(&row, s->roleid);
 		add_words(&row, s->method);
 		add_bigint(&row, s->requests);

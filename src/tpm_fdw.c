@@ -17,6 +17,7 @@
 #include "client.h"
 #include "compat.h"
 #include "fdw.h"
+#include "modify.h"
 #include "shared.h"
 #include "tpm_fdw.h"
 
@@ -208,6 +209,19 @@ tpm_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = tpm_rescan_scan;
 	routine->EndForeignScan = tpm_end_scan;
 	routine->ExplainForeignScan = tpm_explain_scan;
+	routine->AddForeignUpdateTargets = tpm_add_update_targets;
+	routine->PlanForeignModify = tpm_plan_modify;
+	routine->IsForeignRelUpdatable = tpm_is_updatable;
+	routine->GetForeignRowMarkType = tpm_row_mark_type;
+	routine->BeginForeignModify = tpm_begin_modify;
+	routine->ExecForeignInsert = tpm_exec_insert;
+	routine->ExecForeignBatchInsert = tpm_exec_batch_insert;
+	routine->GetForeignModifyBatchSize = tpm_batch_size;
+	routine->ExecForeignUpdate = tpm_exec_update;
+	routine->EndForeignModify = tpm_end_modify;
+	routine->BeginForeignInsert = tpm_begin_insert;
+	routine->EndForeignInsert = tpm_end_insert;
+	routine->ExplainForeignModify = tpm_explain_modify;
 	routine->AnalyzeForeignTable = tpm_analyze_table;
 	routine->ImportForeignSchema = tpm_import_foreign_schema;
 	PG_RETURN_POINTER(routine);

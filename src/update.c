@@ -28,10 +28,11 @@
 typedef struct Update
 {
 	TpmWrite   *write;
-	HeapTuple	before;			/* as it was just before it was sent; NULL: not
-								 * read */
+	HeapTuple	before;			/* as it was just before it was sent; NULL:
+								 * not read */
 	char	   *etag;
 	TpmResource *base;
+	List	   *changed;		/* names of columns that somebody else changed */
 } Update;
 
 /* ----- comparing ----- */
@@ -172,6 +173,7 @@ typedef enum Verdict
 {
 	VERDICT_DONE,
 	VERDICT_GONE,
+	VERDICT_CHANGED,			/* by somebody else */
 	VERDICT_SEND				/* again, against what is there now */
 } Verdict;
 
@@ -189,7 +191,6 @@ static Verdict
 find_out(Update *update)
 {
 	TpmWrite   *write = update->write;
-	List	   *names;
 
 	if (!read_now(update))
 		return VERDICT_GONE;
@@ -198,13 +199,9 @@ find_out(Update *update)
 		write->tuple = update->before;
 		return VERDICT_DONE;
 	}
-	names = differences(write->writer, update->before, write->old_slot, NULL);
-	if (names != NIL)
-	{
-		/* it is not there, and will not be sent again */
-		tpm_write_settle(write, TPM_WRITE_UNKNOWN);
-		raise_changed(update, names);
-	}
+	update->changed = differences(write->writer, update->before, write->old_slot, NULL);
+	if (update->changed != NIL)
+		return VERDICT_CHANGED;
 	build_body(update);
 	return VERDICT_SEND;
 }
@@ -214,9 +211,9 @@ try_to_find_out(Update *update, const char *problem)
 {
 	TpmWrite   *write = update->write;
 	MemoryContext old = CurrentMemoryContext;
-	Verdict		volatile verdict = VERDICT_SEND;
+	Verdict volatile verdict = VERDICT_SEND;
 
-	tpm_sent_doubted(write->sent);
+	tpm_write_doubt(write);
 	PG_TRY();
 	{
 		verdict = find_out(update);
@@ -227,14 +224,19 @@ try_to_find_out(Update *update, const char *problem)
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
-		if (tpm_error_is_interrupt(error) || error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
-			error->sqlerrcode == ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION)
+		if (tpm_error_is_interrupt(error))
 			PG_RE_THROW();
 		FlushErrorState();
 		tpm_write_settle(write, TPM_WRITE_UNKNOWN);
 		tpm_raise_unknown(write, psprintf("%s; looking for it: %s", problem, error->message));
 	}
 	PG_END_TRY();
+	if (verdict == VERDICT_CHANGED)
+	{
+		/* it is not there, and will not be sent again */
+		tpm_write_settle(write, TPM_WRITE_UNKNOWN);
+		raise_changed(update, update->changed);
+	}
 	return verdict;
 }
 
@@ -338,8 +340,7 @@ check(Update *update)
 static void
 admit(TpmWriter *writer)
 {
-	int64		after = tpm_scans_drain(writer->estate, writer->resource,
-										writer->rinfo->ri_RangeTableIndex);
+	int64		after = tpm_writer_drain(writer, writer->rinfo->ri_RangeTableIndex);
 	int			each = writer->table->opt.update_check == TPM_CHECK_NONE ? 1 : 2;
 
 	if (writer->admitted || after < 0)
@@ -407,7 +408,6 @@ is_first_update(TpmWriter *writer, const char *id)
 bool
 tpm_writer_update(TpmWriter *writer, TupleTableSlot *slot, TupleTableSlot *old_slot, char *id)
 {
-	MemoryContext old;
 	TpmWrite   *write;
 	Bitmapset  *changed;
 	bool		found;
@@ -421,15 +421,12 @@ tpm_writer_update(TpmWriter *writer, TupleTableSlot *slot, TupleTableSlot *old_s
 	if (changed == NULL)
 		return true;
 	admit(writer);
-	MemoryContextReset(writer->batch_context);
-	old = MemoryContextSwitchTo(writer->batch_context);
 	write = tpm_write_create(writer, writer->table->opt.update_method == TPM_UPDATE_PATCH ? "PATCH" : "PUT",
-							 slot, pstrdup(id));
+							 slot, id);
 	write->old_slot = old_slot;
 	write->columns = changed;
 	found = update_row(write);
 	if (found && !tpm_dry_run)
 		tpm_write_return(write);
-	MemoryContextSwitchTo(old);
 	return found;
 }

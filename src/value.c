@@ -29,6 +29,8 @@
 
 /* ----- values ----- */
 
+static void not_in_json(const TpmColumn *column, const char *text) pg_attribute_noreturn();
+
 static void
 not_in_json(const TpmColumn *column, const char *text)
 {
@@ -73,7 +75,8 @@ date_text(const TpmColumn *column, DateADT date)
 
 	if (DATE_NOT_FINITE(date))
 		not_in_json(column, DATE_IS_NOBEGIN(date) ? "-infinity" : "infinity");
-	j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
+	else
+		j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
 	if (tm.tm_year <= 0 || tm.tm_year > 9999)
 		not_in_json(column, output(DATEOID, DateADTGetDatum(date)));
 	EncodeDateOnly(&tm, USE_ISO_DATES, buffer);

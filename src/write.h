@@ -35,6 +35,7 @@ typedef struct TpmWriter
 	int64		mark;			/* writes of the transaction before this
 								 * statement */
 	int64		rows;			/* rows looked at, to number them */
+	int64		slowest_us;		/* of the session, as other sessions know it */
 	bool		admitted;		/* an UPDATE whose number of rows was known */
 	TpmIdSet   *updated;		/* ids that this statement has updated */
 } TpmWriter;
@@ -48,6 +49,7 @@ typedef struct TpmWrite
 	int64		row;			/* its number in the statement, from 1 */
 	const char *method;
 	char	   *list_path;		/* encoded, relative to base_url */
+	char	   *shown_list;		/* the same for people */
 	char	   *shown;			/* its own path, for people */
 	char	   *url;
 	char	   *body;
@@ -62,8 +64,7 @@ typedef struct TpmWrite
 	TpmCall    *call;
 	char	   *name;			/* "POST /v1/third_parties" */
 	int			sendings;		/* calls begun */
-	bool		intended;		/* the journal has it */
-	uint64		journal;
+	uint64		journal;		/* its number there; 0: it has not left */
 	int			status;			/* of the last answer, 0 none */
 } TpmWrite;
 
@@ -77,8 +78,17 @@ typedef enum TpmWriteEnd
 
 /* ----- writer.c ----- */
 
-/* sends nothing; wants_row: answers are read whole */
+/* does anybody look at the row that comes back? */
+extern bool tpm_row_is_wanted(const ResultRelInfo *rinfo);
+
+/* sends nothing */
 extern TpmWriter *tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid);
+
+/*
+ * Reads every open scan of the resource to its end: no list is changed while
+ * it is paged.  Returns what tpm_scans_drain() does.
+ */
+extern int64 tpm_writer_drain(TpmWriter *writer, Index feeding_rti);
 
 /*
  * Before the first request of n more rows: the switches, open scans, the cap
@@ -91,21 +101,21 @@ extern void tpm_writer_admit(TpmWriter *writer, int64 n, int64 n_after, int each
 extern TpmWrite *tpm_write_create(TpmWriter *writer, const char *method, TupleTableSlot *slot,
 								  char *id);
 
+/* columns that only the path holds: to be called before an answer is decoded */
+extern void tpm_write_set_placeholders(TpmWrite *write);
+
 /* begins a call for it; what it has become is told by tpm_write_settle() */
 extern void tpm_write_send(TpmWrite *write, const char *etag);
 extern void tpm_write_settle(TpmWrite *write, TpmWriteEnd end);
 
-/* reads the answer to a write; false: it is no answer of this API */
-extern bool tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer);
-
-/* the resource by its id; NULL: 404.  *answer holds body and ETag. */
-extern HeapTuple tpm_write_fetch(TpmWrite *write, TpmAnswer **answer);
+/* no answer came: unknown, until tpm_write_settle() knows more */
+extern void tpm_write_doubt(TpmWrite *write);
 
 /* shows it instead of sending it */
 extern void tpm_write_show(TpmWrite *write);
 
-/* puts what the API answered into the slot; fetches it if there was no body */
-extern void tpm_write_return(TpmWrite *write);
+/* the row cannot be addressed; values as tpm_body_placeholders() gives them */
+extern void tpm_raise_no_path(const TpmWriter *writer, char **values, const char *id) pg_attribute_noreturn();
 
 /* "row 3 (internal_id = V-3)" */
 extern char *tpm_write_row_name(const TpmWrite *write);
@@ -114,6 +124,17 @@ extern char *tpm_write_row_name(const TpmWrite *write);
 extern char *tpm_writer_beside(const TpmWriter *writer);
 
 extern void tpm_raise_unknown(const TpmWrite *write, const char *problem) pg_attribute_noreturn();
+
+/* ----- answer.c ----- */
+
+/* reads the answer to a write; false: it is no answer of this API */
+extern bool tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer);
+
+/* the resource by its id; NULL: 404.  *answer holds body and ETag. */
+extern HeapTuple tpm_write_fetch(TpmWrite *write, TpmAnswer **answer);
+
+/* puts what the API answered into the slot; fetches it if there was no body */
+extern void tpm_write_return(TpmWrite *write);
 
 /* ----- look.c ----- */
 
@@ -137,7 +158,10 @@ extern void tpm_writer_insert(TpmWriter *writer, TupleTableSlot **slots, int n, 
 
 /* ----- update.c ----- */
 
-/* false: there was no row to update, or this statement has updated it before */
+/*
+ * False: there was no row to update, or this statement has updated it before.
+ * Runs in batch_context.
+ */
 extern bool tpm_writer_update(TpmWriter *writer, TupleTableSlot *slot, TupleTableSlot *old_slot,
 							  char *id);
 

@@ -12,21 +12,16 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "executor/executor.h"
 #include "mb/pg_wchar.h"
-#include "utils/datum.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
 #include "cache.h"
-#include "convert.h"
+#include "journal.h"
 #include "request.h"
 #include "scan.h"
 #include "tpm_fdw.h"
-#include "value.h"
 #include "write.h"
 
 /* bytes of a body that a message repeats */
@@ -34,9 +29,8 @@
 
 /* ----- one statement's writes to one table ----- */
 
-/* does anybody look at the row that comes back? */
-static bool
-row_is_wanted(const ResultRelInfo *rinfo)
+bool
+tpm_row_is_wanted(const ResultRelInfo *rinfo)
 {
 	const TriggerDesc *triggers = rinfo->ri_TrigDesc;
 
@@ -69,7 +63,6 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 	writer->resource = tpm_cache_resource(writer->table->server->origin, writer->table->resource);
 	writer->all = tpm_decoder_create(writer->table, writer->tupdesc, NULL);
 	writer->brief = tpm_decoder_create(writer->table, writer->tupdesc, id_column(writer->table));
-	writer->wants_row = row_is_wanted(rinfo);
 	writer->context = estate->es_query_cxt;
 	writer->batch_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw writes",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -110,9 +103,22 @@ check_cap(TpmWriter *writer, int64 n)
 			 errhint("Add a condition, or SET tpm_fdw.max_writes to a larger number (0: no limit); SET tpm_fdw.dry_run shows what would be sent.")));
 }
 
+int64
+tpm_writer_drain(TpmWriter *writer, Index feeding_rti)
+{
+	/* what the scans keep lives longer than the rows that are written now */
+	MemoryContext old = MemoryContextSwitchTo(writer->context);
+	int64		left = tpm_scans_drain(writer->estate, writer->resource, feeding_rti);
+
+	MemoryContextSwitchTo(old);
+	return left;
+}
+
 void
 tpm_writer_admit(TpmWriter *writer, int64 n, int64 n_after, int each)
 {
+	/* RETURNING is not there yet when the executor begins */
+	writer->wants_row = tpm_row_is_wanted(writer->rinfo);
 	check_switches(writer);
 	check_cap(writer, n + n_after);
 	if (!tpm_dry_run)
@@ -138,8 +144,8 @@ new_uuid(void)
 					b[12], b[13], b[14], b[15]);
 }
 
-static void
-raise_no_path(const TpmWriter *writer, char **values, const char *id)
+void
+tpm_raise_no_path(const TpmWriter *writer, char **values, const char *id)
 {
 	const TpmTable *table = writer->table;
 
@@ -156,25 +162,21 @@ raise_no_path(const TpmWriter *writer, char **values, const char *id)
 			 errdetail("%s cannot be part of a path.", id ? psprintf("The id \"%s\"", id) : "A value")));
 }
 
-/* the decoders fill columns that only the path holds */
-static void
-set_placeholders(TpmWriter *writer, TupleTableSlot *slot)
+void
+tpm_write_set_placeholders(TpmWrite *write)
 {
-	MemoryContext old = MemoryContextSwitchTo(writer->batch_context);
+	const TpmWriter *writer = write->writer;
 
 	for (int i = 0; i < writer->table->natts; i++)
 	{
 		const TpmColumn *column = &writer->table->columns[i];
-		Form_pg_attribute att = TupleDescAttr(writer->tupdesc, i);
-		Datum		value;
+		Datum		value = write->slot->tts_isnull[i] ? (Datum) 0 : write->slot->tts_values[i];
 
-		if (column->kind != TPM_COL_PLACEHOLDER || slot->tts_isnull[i])
+		if (column->kind != TPM_COL_PLACEHOLDER)
 			continue;
-		value = datumCopy(slot->tts_values[i], att->attbyval, att->attlen);
 		tpm_decoder_set_placeholder(writer->all, column->attnum, value);
 		tpm_decoder_set_placeholder(writer->brief, column->attnum, value);
 	}
-	MemoryContextSwitchTo(old);
 }
 
 TpmWrite *
@@ -192,20 +194,67 @@ tpm_write_create(TpmWriter *writer, const char *method, TupleTableSlot *slot, ch
 	write->method = method;
 	write->id = id;
 	write->list_path = path = tpm_request_path(table, values, false);
-	write->shown = tpm_request_path(table, values, true);
+	write->shown = write->shown_list = tpm_request_path(table, values, true);
 	if (id && path)
 	{
 		path = tpm_request_id_path(path, id, false);
 		write->shown = tpm_request_id_path(write->shown, id, true);
 	}
 	if (path == NULL)
-		raise_no_path(writer, values, id);
-	set_placeholders(writer, slot);
+		tpm_raise_no_path(writer, values, id);
 	write->url = psprintf("%s%s", table->opt.base_url, path);
 	write->name = tpm_call_name(method, write->url);
 	write->key = tpm_body_natural_key(table, slot);
 	write->request_id = new_uuid();
 	return write;
+}
+
+/* what tells a row apart that has no id yet */
+static char *
+row_for_people(const TpmWrite *write)
+{
+	if (write->key)
+		return write->key;
+	return pnstrdup(write->body, pg_mbcliplen(write->body, strlen(write->body), TPM_MAX_SHOWN_BODY));
+}
+
+static const char **
+names_of_columns(const TpmWrite *write)
+{
+	const char **names = palloc(sizeof(char *) * Max(bms_num_members(write->columns), 1));
+	int			n = 0;
+	int			attnum = -1;
+
+	while ((attnum = bms_next_member(write->columns, attnum)) >= 0)
+		names[n++] = write->writer->table->columns[attnum - 1].name;
+	return names;
+}
+
+static void
+intend(TpmWrite *write)
+{
+	const TpmTable *table = write->writer->table;
+	TpmJournalIntent intent = {
+		.serverid = table->server->serverid,
+		.server = table->server->name,
+		.relid = table->relid,
+		.relation = table->name,
+		.method = write->method,
+		.path = write->shown,
+		.id = write->id,
+		.ncolumns = bms_num_members(write->columns),
+		.columns = names_of_columns(write),
+		.request_id = write->request_id,
+	};
+
+	if (tpm_journal_values)
+	{
+		if (write->old_slot)
+			intent.old_json = tpm_body_values(table, write->old_slot, write->columns);
+		intent.new_json = tpm_body_values(table, write->slot, write->columns);
+	}
+	write->journal = tpm_journal_intend(&intent);
+	tpm_sent_journal(write->sent, write->journal);
 }
 
 /* called each time just before its bytes may leave */
@@ -214,6 +263,8 @@ about_to_leave(void *arg)
 {
 	TpmWrite   *write = arg;
 
+	if (write->journal == 0)
+		intend(write);
 	tpm_cache_written(write->writer->resource);
 }
 
@@ -240,10 +291,8 @@ tpm_write_send(TpmWrite *write, const char *etag)
 
 	if (write->sent == NULL)
 	{
-		write->sent = tpm_sent_begin(writer->resource, write->method, write->shown,
-									 write->id ? NULL : write->key ? write->key
-									 : pnstrdup(write->body, pg_mbcliplen(write->body, strlen(write->body),
-																		  TPM_MAX_SHOWN_BODY)));
+		write->sent = tpm_sent_begin(writer->resource, write->method, write->shown_list, write->id,
+									 row_for_people(write));
 		writer->session->statement->writes++;
 	}
 	write->sendings++;
@@ -253,12 +302,51 @@ tpm_write_send(TpmWrite *write, const char *etag)
 	MemoryContextSwitchTo(old);
 }
 
+static TpmJournalOutcome
+outcome_of(TpmWriteEnd end)
+{
+	switch (end)
+	{
+		case TPM_WRITE_DONE:
+			return TPM_JOURNAL_SENT;
+		case TPM_WRITE_REFUSED:
+			return TPM_JOURNAL_REFUSED;
+		default:
+			return TPM_JOURNAL_UNKNOWN;
+	}
+}
+
+static void
+show_progress(TpmWriter *writer)
+{
+	TpmStatement *statement = writer->session->statement;
+
+	tpm_progress_update(writer->session->progress, writer->session->requests,
+						Max(statement->expected, statement->writes), statement->writes, 0);
+}
+
+/* other sessions' looks wait for twice the slowest answer as well */
+static void
+tell_slowest(TpmWriter *writer)
+{
+	const TpmTable *table = writer->table;
+
+	if (writer->session->slowest_us <= writer->slowest_us)
+		return;
+	writer->slowest_us = writer->session->slowest_us;
+	tpm_learnt_slowest(table->relid, table->options_hash, writer->slowest_us);
+}
+
 void
 tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 {
+	show_progress(write->writer);
+	tell_slowest(write->writer);
 	tpm_cache_written(write->writer->resource);
+	if (write->journal != 0)
+		tpm_journal_outcome(write->journal, outcome_of(end), write->status, write->id, NULL);
 	if (end == TPM_WRITE_DONE)
-		tpm_sent_written(write->sent, strcmp(write->method, "POST") == 0 ? write->id : NULL);
+		tpm_sent_written(write->sent, write->id);
 	else if (end == TPM_WRITE_REFUSED)
 		tpm_sent_refused(write->sent);
 	else
@@ -266,175 +354,23 @@ tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 }
 
 void
-tpm_write_show(TpmWrite *write)
+tpm_write_doubt(TpmWrite *write)
 {
-	ereport(NOTICE,
-			(errmsg("dry run: %s would be sent", write->name),
-			 errdetail("%s", write->body)));
-}
-
-/* ----- answers ----- */
-
-/* the last segment of an address, decoded */
-static char *
-id_of_location(const char *location)
-{
-	char	   *copy = pstrdup(location);
-	char	   *id;
-	char	   *to;
-
-	copy[strcspn(copy, "?#")] = '\0';
-	id = strrchr(copy, '/');
-	if (id == NULL || id[1] == '\0')
-		return NULL;
-	id = to = id + 1;
-	for (const char *from = id; *from; from++)
-	{
-		unsigned int byte;
-
-		if (from[0] == '%' && sscanf(from + 1, "%2x", &byte) == 1 && byte != 0)
-		{
-			*to++ = (char) byte;
-			from += 2;
-		}
-		else
-			*to++ = *from;
-	}
-	*to = '\0';
-	return pg_verify_mbstr(PG_UTF8, id, strlen(id), true) ? pg_any_to_server(id, strlen(id), PG_UTF8) : NULL;
-}
-
-/* NULL if it cannot be read: a sign-in page, half a document, another API's answer */
-static TpmPage *
-try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const char *name)
-{
-	MemoryContext old = CurrentMemoryContext;
-	int			nestlevel = NewGUCNestLevel();
-	TpmPage    *volatile page = NULL;
-
-	PG_TRY();
-	{
-		page = tpm_document_read(decoder, answer->body, answer->len, answer->received, name);
-		AtEOXact_GUC(true, nestlevel);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY)
-			PG_RE_THROW();
-		FlushErrorState();
-		/* what was set while it was read */
-		AtEOXact_GUC(false, nestlevel);
-	}
-	PG_END_TRY();
-	return page;
-}
-
-static char *
-id_of_row(const TpmWriter *writer, HeapTuple tuple)
-{
-	const TpmTable *table = writer->table;
-	bool		isnull;
-	Datum		value;
-
-	if (table->id_attnum == 0)
-		return NULL;
-	value = heap_getattr(tuple, table->id_attnum, writer->tupdesc, &isnull);
-	return isnull ? NULL : tpm_value_text(&table->columns[table->id_attnum - 1], value);
-}
-
-bool
-tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
-{
-	TpmWriter  *writer = write->writer;
-	MemoryContext old = MemoryContextSwitchTo(write->context);
-	bool		may_be_empty = answer->status == 202 || answer->status == 204 || answer->len == 0;
-	TpmPage    *page = NULL;
-
-	if (answer->len > 0)
-		page = try_to_read(writer, writer->wants_row ? writer->all : writer->brief, answer, write->name);
-	if (page && page->nrows == 1)
-	{
-		if (writer->wants_row)
-			write->tuple = page->rows[0].tuple;
-		if (write->id == NULL)
-			write->id = id_of_row(writer, page->rows[0].tuple);
-	}
-	if (write->id == NULL && answer->location)
-		write->id = id_of_location(answer->location);
-	MemoryContextSwitchTo(old);
-	return page != NULL || may_be_empty;
-}
-
-HeapTuple
-tpm_write_fetch(TpmWrite *write, TpmAnswer **answer)
-{
-	TpmWriter  *writer = write->writer;
-	MemoryContext old = MemoryContextSwitchTo(write->context);
-	TpmRequest	request = {.by_id = true};
-	TpmPosition start = {0};
-	char	   *name;
-	TpmPage    *page;
-
-	request.path = tpm_request_id_path(write->list_path, write->id, false);
-	if (request.path == NULL)
-		raise_no_path(writer, tpm_body_placeholders(writer->table, write->slot), write->id);
-	request.shown_path = request.path;
-	name = tpm_call_name("GET", psprintf("%s%s", writer->table->opt.base_url, request.path));
-	*answer = tpm_client_get(writer->session, tpm_request_url(writer->table, &request, &start),
-							 TPM_CALL_PART);
-	if ((*answer)->status == 404)
-	{
-		MemoryContextSwitchTo(old);
-		return NULL;
-	}
-	if ((*answer)->status > 299)
-		tpm_raise_status(writer->session, name, *answer);
-	page = tpm_document_read(writer->all, (*answer)->body, (*answer)->len, (*answer)->received, name);
-	if (page->nrows != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-				 errmsg("the answer to %s holds %d resources instead of one", name, page->nrows)));
-	MemoryContextSwitchTo(old);
-	return page->rows[0].tuple;
-}
-
-/* columns that come from other resources are in no answer to a write */
-static bool
-needs_included(const TpmWriter *writer)
-{
-	for (int i = 0; i < writer->table->natts; i++)
-		if (writer->table->columns[i].kind == TPM_COL_INCLUDED)
-			return true;
-	return false;
+	tpm_cache_written(write->writer->resource);
+	tpm_sent_doubted(write->sent);
+	if (write->journal != 0)
+		tpm_journal_outcome(write->journal, TPM_JOURNAL_UNKNOWN, write->status, write->id, NULL);
 }
 
 void
-tpm_write_return(TpmWrite *write)
+tpm_write_show(TpmWrite *write)
 {
-	TpmWriter  *writer = write->writer;
-	TpmAnswer  *answer;
+	bool		adds = write->old_slot && write->writer->table->opt.update_body == TPM_BODY_FULL;
 
-	if (!writer->wants_row)
-		return;
-	if ((write->tuple == NULL || needs_included(writer)) && write->id != NULL)
-	{
-		HeapTuple	fetched = tpm_write_fetch(write, &answer);
-
-		write->tuple = fetched ? fetched : write->tuple;
-	}
-	if (write->tuple == NULL)
-	{
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("%s was accepted, and what it has become cannot be read yet", write->name),
-				 errdetail("The row is shown as it was sent.")));
-		return;
-	}
-	ExecForceStoreHeapTuple(heap_copytuple(write->tuple), write->slot, true);
+	ereport(NOTICE,
+			(errmsg("dry run: %s would be sent", write->name),
+			 errdetail("%s", write->body),
+			 adds ? errhint("All other members are added as they are read just before.") : 0));
 }
 
 /* ----- messages ----- */
@@ -458,8 +394,7 @@ tpm_writer_beside(const TpmWriter *writer)
 void
 tpm_raise_unknown(const TpmWrite *write, const char *problem)
 {
-	const char *row = write->id ? write->shown : write->key ? write->key
-	: pnstrdup(write->body, pg_mbcliplen(write->body, strlen(write->body), TPM_MAX_SHOWN_BODY));
+	const char *row = write->id ? write->shown : row_for_people(write);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),

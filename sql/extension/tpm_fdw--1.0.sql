@@ -18,14 +18,14 @@ COMMENT ON FOREIGN DATA WRAPPER tpm_fdw IS 'JSON:API services, Diligent Third-Pa
 CREATE FUNCTION tpm_fdw_rate_limits(OUT server name, OUT scope text, OUT limit_per_second int,
 	OUT limit_per_hour int, OUT used_last_second int, OUT used_last_hour int, OUT waiting int,
 	OUT next_slot timestamptz, OUT paused_until timestamptz, OUT last_429 timestamptz)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_rate_limits() IS 'rows of the view tpm_fdw_rate_limits';
 CREATE VIEW tpm_fdw_rate_limits AS SELECT * FROM tpm_fdw_rate_limits();
 COMMENT ON VIEW tpm_fdw_rate_limits IS 'budgets of requests: limits, use, who waits, until when';
 
 CREATE FUNCTION tpm_fdw_tokens(OUT server name, OUT role name, OUT client_id text,
 	OUT obtained timestamptz, OUT expires timestamptz, OUT refreshes bigint, OUT last_error text)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_tokens() IS 'rows of the view tpm_fdw_tokens';
 CREATE VIEW tpm_fdw_tokens AS SELECT * FROM tpm_fdw_tokens();
 COMMENT ON VIEW tpm_fdw_tokens IS 'access tokens held in shared memory, without the tokens';
@@ -33,7 +33,7 @@ COMMENT ON VIEW tpm_fdw_tokens IS 'access tokens held in shared memory, without 
 CREATE FUNCTION tpm_fdw_cache(OUT server name, OUT database name, OUT relation text,
 	OUT conditions text, OUT complete boolean, OUT rows bigint, OUT bytes bigint, OUT requests int,
 	OUT fetched timestamptz, OUT expires timestamptz, OUT hits bigint)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_cache() IS 'rows of the view tpm_fdw_cache';
 CREATE VIEW tpm_fdw_cache AS SELECT * FROM tpm_fdw_cache();
 COMMENT ON VIEW tpm_fdw_cache IS 'lists of rows that are kept for all sessions';
@@ -42,7 +42,7 @@ CREATE FUNCTION tpm_fdw_requests(OUT at timestamptz, OUT pid int, OUT role name,
 	OUT application_name text, OUT server name, OUT database name, OUT relation text,
 	OUT method text, OUT path text, OUT status int, OUT error text, OUT ms float8,
 	OUT waited_ms float8, OUT bytes_in bigint, OUT bytes_out bigint, OUT attempt int)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_requests() IS 'rows of the view tpm_fdw_requests';
 CREATE VIEW tpm_fdw_requests AS SELECT * FROM tpm_fdw_requests();
 COMMENT ON VIEW tpm_fdw_requests IS 'the latest requests';
@@ -51,7 +51,7 @@ CREATE FUNCTION tpm_fdw_progress(OUT pid int, OUT role name, OUT database name, 
 	OUT operation text, OUT requests_done bigint, OUT requests_expected bigint,
 	OUT rows_done bigint, OUT started timestamptz, OUT expected_end timestamptz,
 	OUT waiting_for text)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_progress() IS 'rows of the view tpm_fdw_progress';
 CREATE VIEW tpm_fdw_progress AS SELECT * FROM tpm_fdw_progress();
 COMMENT ON VIEW tpm_fdw_progress IS 'statements at work';
@@ -60,13 +60,23 @@ CREATE FUNCTION tpm_fdw_stats(OUT server name, OUT role name, OUT method text,
 	OUT requests bigint, OUT cache_hits bigint, OUT rows bigint, OUT bytes_in bigint,
 	OUT retries bigint, OUT status_429 bigint, OUT errors bigint, OUT ms float8,
 	OUT waited_ms float8, OUT since timestamptz)
-RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL SAFE;
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_stats() IS 'rows of the view tpm_fdw_stats';
 CREATE VIEW tpm_fdw_stats AS SELECT * FROM tpm_fdw_stats();
 COMMENT ON VIEW tpm_fdw_stats IS 'totals by server, role and method';
 
+CREATE FUNCTION tpm_fdw_writes(OUT number bigint, OUT intended timestamptz, OUT done timestamptz,
+	OUT server name, OUT relation text, OUT method text, OUT path text, OUT id text,
+	OUT columns text[], OUT old jsonb, OUT new jsonb, OUT status int, OUT outcome text,
+	OUT request_id text, OUT role name, OUT session_role name, OUT application_name text,
+	OUT client_addr inet, OUT database name, OUT transaction_id bigint, OUT query_id bigint)
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION tpm_fdw_writes() IS 'rows of the view tpm_fdw_writes';
+CREATE VIEW tpm_fdw_writes AS SELECT * FROM tpm_fdw_writes();
+COMMENT ON VIEW tpm_fdw_writes IS 'the journal: every write, its intent and its outcome';
+
 GRANT SELECT ON tpm_fdw_rate_limits, tpm_fdw_tokens, tpm_fdw_cache, tpm_fdw_requests,
-	tpm_fdw_progress, tpm_fdw_stats TO PUBLIC;
+	tpm_fdw_progress, tpm_fdw_stats, tpm_fdw_writes TO PUBLIC;
 
 /* ----- resets ----- */
 
