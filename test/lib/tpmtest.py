@@ -5,6 +5,7 @@ listens on a socket only; a sandbox listens on loopback. Nothing here knows what
 """
 
 import atexit
+import base64
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -261,6 +263,27 @@ class Sandbox:
 
     def revoke(self):
         self.post("/_sandbox/revoke")
+
+    def token(self, client="sandbox", secret="sandbox-secret"):
+        """An access token, as another client of the organisation has one."""
+        basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        request = urllib.request.Request(self.url + "/oauth/token", b"grant_type=client_credentials",
+                                         {"Authorization": "Basic " + basic})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())["access_token"]
+
+    def request(self, method, path, token, body=None):
+        """A request of another client; its status."""
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.api+json"}
+        if body is not None:
+            headers["Content-Type"] = "application/vnd.api+json"
+        request = urllib.request.Request(self.base_url + path, json.dumps(body).encode() if body is not None else None,
+                                         headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def state(self):
         return json.loads(self.get("/_sandbox/state"))
