@@ -136,6 +136,16 @@ class Cluster:
         self.running = True
         return self
 
+    def start_in(self, command):
+        """Starts in a mount namespace of its own, after a command that changes it; needs root or sudo."""
+        user = cluster_user()
+        program = (f"{command} && exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups"
+                   f" {bindir()}/pg_ctl -D {self.datadir} -l {self.logfile} -w start")
+        sudo = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run([*sudo, "unshare", "-m", "sh", "-c", program], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        self.running = True
+        return self
+
     def stop(self, mode="fast"):
         if self.running:
             self._pg_ctl("-m", mode, "stop", check=False)
@@ -159,6 +169,16 @@ class Cluster:
 
     def dsn(self, dbname="postgres", user="postgres"):
         return f"host={self.base} port={self.port} dbname={dbname} user={user}"
+
+    def standby(self):
+        """A streaming standby of this cluster, not started yet."""
+        standby = Cluster(**self.config)
+        shutil.rmtree(standby.datadir)
+        subprocess.run([bindir() / "pg_basebackup", "-h", self.base, "-p", str(self.port), "-U", "postgres",
+                        "-D", standby.datadir, "-R", "-c", "fast"], check=True, cwd="/", **as_cluster_user())
+        with open(standby.datadir / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"port = {standby.port}\nunix_socket_directories = '{standby.base}'\n")
+        return standby
 
     def connect(self, dbname="postgres", user="postgres", autocommit=True):
         """A psycopg2 connection."""

@@ -101,6 +101,10 @@ class Control:
     def _post_revoke(self, order):
         self.api.tokens.revoke()
 
+    def _get_tokens(self, argument):
+        """The access tokens that are good now: for tests that look where one turns up."""
+        return list(self.api.tokens.given)
+
     def _get_state(self, argument):
         """Counts since the last reset; those of writes count deeds, by type."""
         api = self.api
