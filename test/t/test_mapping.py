@@ -98,6 +98,18 @@ def test_filters(tpm, sandbox, table, condition, expected):
     assert "%5B" in first and "[" not in first
 
 
+@pytest.mark.parametrize("condition", ["status <> 'Active'", "status ~ '^A'", "status LIKE 'A%'", "NOT (status = 'Active')",
+                                       "lower(status) = 'active'", "status IS DISTINCT FROM 'Active'",
+                                       "status > 'A' COLLATE \"de-x-icu\"", "status || '' = 'Active'",
+                                       "coalesce(status, '') = 'Active'", "length(status) = 6"])
+def test_what_the_api_cannot_do_stays_local(tpm, sandbox, condition):
+    """Nothing of it is sent, and the rows are right."""
+    local = tpmtest.rows(tpm, f"SELECT id FROM (SELECT * FROM third_parties OFFSET 0) t WHERE {condition} ORDER BY id")
+    before = len(sandbox.api_requests())
+    assert tpmtest.rows(tpm, f"SELECT id FROM third_parties WHERE {condition} ORDER BY id") == local
+    assert not any("filter" in entry["query"] for entry in sandbox.api_requests()[before:])
+
+
 @pytest.mark.parametrize("value", ["Acme, Inc.", "", " x", "x ", "null", "Null"])
 def test_values_that_stay_local(tpm, sandbox, value):
     """What could mean something else is not sent."""

@@ -182,6 +182,21 @@ def test_zero_requests_after_select_star(shared, sandbox):
     assert warm == 2 * [tpmtest.rows(shared, query) for query in prepared.values()]
 
 
+def test_never_another_question_s_answer(shared, sandbox):
+    """A LIMIT, a filter, a column set: what was kept of one question answers no other wrongly."""
+    everything = {row["id"]: row["attributes"] for row in sandbox.dump("third_parties")}
+    active = sorted(ident for ident, row in everything.items() if row["status"] == "Active")
+    for _ in range(2):
+        assert len(tpmtest.rows(shared, "SELECT id FROM tpm.third_parties WHERE status = 'Active' LIMIT 3")) == 3
+        assert len(tpmtest.rows(shared, "SELECT id FROM tpm.third_parties LIMIT 7")) == 7
+        assert tpmtest.rows(shared, "SELECT count(*) FROM tpm.third_parties WHERE status = 'Inactive'") == [
+            (len(everything) - len(active),)]
+        assert tpmtest.rows(shared, "SELECT id FROM tpm.third_parties WHERE status = 'Active' ORDER BY id") == [
+            (ident,) for ident in active]
+        assert {name for name, in tpmtest.rows(shared, "SELECT name FROM tpm.third_parties WHERE status = 'Active'")} == {
+            everything[ident]["name"] for ident in active}
+
+
 def test_cache_ttl_zero_bypasses(shared, sandbox):
     """Neither read nor stored."""
     tpmtest.rows(shared, "SET tpm_fdw.cache_ttl = 0")
