@@ -91,6 +91,7 @@ def test_budget_spent(tpm, sandbox, kept):
     tpmtest.rows(tpm, "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '3')")
     tpmtest.rows(tpm, "SET tpm_fdw.leave_free = 0; SET tpm_fdw.max_wait = 0; SET tpm_fdw.cache_ttl = '1h'")
     # an altered server's answers are new ones
+    tpmtest.rows(tpm, "SELECT tpm_fdw_reset_rate_limits('tpm')")
     answer = tpmtest.rows(tpm, QUERY)
     tpmtest.rows(tpm, "SET tpm_fdw.cache_ttl = 1")
     tpmtest.wait_until(lambda: tpmtest.rows(tpm, "SELECT clock_timestamp() > max(fetched) + '1100 ms'::interval"
