@@ -96,6 +96,12 @@ problem_of(const char *given)
 	return NULL;
 }
 
+bool
+tpm_name_is_storable(const char *given)
+{
+	return problem_of(given) == NULL;
+}
+
 static bool
 is_name_character(unsigned char c)
 {
@@ -151,6 +157,12 @@ take(TpmNames *names, const char *name)
 	if (!found)
 		entry->next = 2;
 	return entry;
+}
+
+void
+tpm_names_keep(TpmNames *names, const char *name)
+{
+	(void) take(names, name);
 }
 
 /* name_2, name_3, ... */

@@ -32,6 +32,12 @@ extern void tpm_names_of_columns(TpmNames *names, const char *table);
  */
 extern char *tpm_names_add(TpmNames *names, const char *given);
 
+/* a name of which it is known that it is good */
+extern void tpm_names_keep(TpmNames *names, const char *name);
+
+/* can a name of the API be the value of an option? */
+extern bool tpm_name_is_storable(const char *given);
+
 /* text for people, cut where it gets long */
 extern char *tpm_name_shown(const char *given);
 

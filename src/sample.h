@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ *
+ * sample.h
+ *		What real pages of a resource show of its members and its paging.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_SAMPLE_H
+#define TPM_SAMPLE_H
+
+#include "client.h"
+#include "utils/jsonb.h"
+
+/* more members than this no table has columns for */
+#define TPM_MAX_SAMPLED_MEMBERS 2000
+
+/* an entry of a custom-field array */
+typedef struct TpmSampleTerm
+{
+	char	   *term;
+	int			seen;			/* TPM_SEEN_* of the elements of its values */
+	bool		many;			/* one value had several */
+} TpmSampleTerm;
+
+/* a member of attributes or relationships, in the order of the documents */
+typedef struct TpmSampleMember
+{
+	char	   *name;
+	int			seen;			/* TPM_SEEN_*, of an attribute */
+	List	   *terms;			/* of TpmSampleTerm *, of an attribute that is
+								 * a custom-field array */
+	bool		many;			/* of a relationship: linkage was an array */
+	List	   *types;			/* of char *: what it was linked to */
+} TpmSampleMember;
+
+typedef struct TpmSamplePaging
+{
+	int			style;			/* TpmPagination; -1: no link told */
+	char	   *size_parameter; /* or NULL */
+	char	   *position_parameter; /* or NULL */
+	int			page_size;		/* that the API gives; 0: as asked for */
+	char	   *total_pointer;	/* or NULL */
+} TpmSamplePaging;
+
+typedef struct TpmSample
+{
+	char	   *type;			/* NULL: no resource was seen */
+	int64		rows;
+	List	   *attributes;		/* of TpmSampleMember * */
+	List	   *relationships;
+	TpmSamplePaging paging;
+} TpmSample;
+
+typedef struct TpmSampler
+{
+	const TpmServer *server;
+	TpmSession *session;
+	int			pages;			/* to look at, of each resource */
+	int			page_size;		/* to ask for */
+	bool		asks_size;		/* until the API refuses the parameter */
+	bool		answered;		/* some resource could be read */
+	TpmSamplePaging *paging;	/* the latest that was found, or NULL */
+} TpmSampler;
+
+/* tells what n resources will cost and refuses what the budget does not allow; sends nothing */
+extern TpmSampler *tpm_sampler_create(const TpmServer *server, int n, int pages);
+
+/* NULL, with a WARNING that says why: the resource cannot be read */
+extern TpmSample *tpm_sample_take(TpmSampler *sampler, const char *resource);
+
+extern TpmSampleMember *tpm_sample_member(List *members, const char *name);
+
+/* sample_page.c: what the first page's links and meta tell; url is what it was asked with */
+extern void tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url,
+							  int received, TpmSamplePaging *paging);
+
+/* links.next as given, NULL if there is none */
+extern char *tpm_sample_next(Jsonb *document);
+
+#endif							/* TPM_SAMPLE_H */

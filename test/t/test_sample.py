@@ -1,0 +1,408 @@
+"""IMPORT FOREIGN SCHEMA sample: tables from what real pages show, whatever they show."""
+
+import re
+
+import psycopg2
+import pytest
+import tpmtest
+from tpmtest import rows
+
+COLUMNS = """
+    SELECT attname, format_type(atttypid, atttypmod), attnotnull, array_to_string(attfdwoptions, ' | ')
+      FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"""
+
+
+def notices(connection):
+    text = "".join(connection.notices)
+    del connection.notices[:]
+    return text
+
+
+@pytest.fixture
+def api(db, sandbox):
+    """A server without tables; an empty schema s for them."""
+    tpmtest.setup_server(db, sandbox)
+    rows(db, "SET tpm_fdw.cache_ttl = 0")
+    rows(db, "CREATE SCHEMA s")
+    notices(db)
+    return db
+
+
+def sample(connection, resources, limit="", **options):
+    given = tpmtest.option_list({"resources": resources, **options})
+    rows(connection, f"IMPORT FOREIGN SCHEMA sample {limit} FROM SERVER tpm INTO s OPTIONS ({given})")
+    return notices(connection)
+
+
+def columns(connection, table):
+    return {name: (kind, options) for name, kind, _, options in rows(connection, COLUMNS, (table,))}
+
+
+def options_of(connection, table):
+    ((options,),) = rows(connection, "SELECT ftoptions FROM pg_foreign_table WHERE ftrelid = %s::regclass", (table,))
+    return dict(option.split("=", 1) for option in options or [])
+
+
+def tables(connection):
+    return [name for name, in rows(
+        connection, "SELECT relname FROM pg_class WHERE relnamespace = 's'::regnamespace AND relkind = 'f' ORDER BY 1")]
+
+
+def everything(connection, table):
+    """{id: row as a dictionary}, with all members asked for: the sandbox refuses to be asked for odd ones by name"""
+    rows(connection, f"ALTER FOREIGN TABLE {table} ADD COLUMN IF NOT EXISTS all_of_it jsonb OPTIONS (pointer '/attributes')")
+    return {row["id"]: row for row, in rows(connection, f"SELECT to_jsonb(t) FROM {table} t")}
+
+
+def gets(sandbox):
+    return [entry["path"] for entry in sandbox.api_requests()]
+
+
+# ----- against the catalogue -----
+
+
+def test_the_catalogues_types(api, sandbox):
+    """Every attribute with a value on the page has the catalogue's type, in every resource."""
+    rows(api, "CREATE SCHEMA tpm")
+    rows(api, "IMPORT FOREIGN SCHEMA tpm FROM SERVER tpm INTO tpm")
+    resources = [name for name, in rows(
+        api, "SELECT relname FROM pg_class WHERE relnamespace = 'tpm'::regnamespace AND relkind = 'f' ORDER BY 1")]
+    assert len(resources) > 20
+    text = sample(api, ",".join("/" + name for name in resources))
+    assert f"the import sends {len(resources)} requests" in text
+    assert len(gets(sandbox)) == len(resources)
+    assert tables(api) == resources
+    compared = 0
+    for name in resources:
+        known, found = columns(api, f"tpm.{name}"), columns(api, f"s.{name}")
+        page = sandbox.dump(name)[:100]
+        assert set(found) == set(known), name
+        assert not any(notnull for _, _, notnull, _ in rows(api, COLUMNS, (f"s.{name}",))), name
+        for column, (kind, options) in known.items():
+            if any(item["attributes"].get(column) not in (None, "") for item in page):
+                # the API does not say how large its integers may become
+                assert found[column][0] == {"integer": "bigint"}.get(kind, kind), (name, column)
+                compared += 1
+            relationship = re.search(r"relationship=(\w+)", options or "")
+            if relationship:
+                assert found[column] == (kind, f"relationship={relationship.group(1)}"), (name, column)
+        assert options_of(api, f"s.{name}").get("total_pointer") == "/meta/total_count", name
+    assert compared > 100
+    # in the order of the documents
+    assert list(columns(api, "s.cases"))[:4] == ["id", "case_number", "name", "stage"]
+
+
+def test_the_same_rows(api, sandbox):
+    rows(api, "CREATE SCHEMA tpm")
+    rows(api, "IMPORT FOREIGN SCHEMA tpm FROM SERVER tpm INTO tpm")
+    sample(api, "/cases,/users,/custom_field_definitions")
+    for table, names in (("cases", "id, name, open, budget_amount, due_on, closed_at, custom_fields, third_party_id"),
+                         ("users", "id, email, active, regions"), ("custom_field_definitions", "id, term, options")):
+        query = f"SELECT {names} FROM %s.{table} ORDER BY id"
+        assert rows(api, query % "s") == rows(api, query % "tpm") != []
+    assert rows(api, "SELECT count(*) FROM s.cases") == [(len(sandbox.dump("cases")),)]
+
+
+# ----- what it costs -----
+
+
+def test_tells_before_it_asks(api, sandbox):
+    text = sample(api, "/third_parties, /cases", sample_pages="2")
+    assert "NOTICE" in text and "the import sends 4 requests" in text and "2 resources" in text
+    assert gets(sandbox) == ["/v1/third_parties"] * 2 + ["/v1/cases"] * 2
+
+
+def test_pages_show_more(api, sandbox):
+    # the 150th is on the second page only
+    sandbox.edit("third_parties", 150, rare="x")
+    sample(api, "/third_parties")
+    assert "rare" not in columns(api, "s.third_parties")
+    rows(api, "DROP FOREIGN TABLE s.third_parties")
+    sample(api, "/third_parties", sample_pages="2")
+    assert columns(api, "s.third_parties")["rare"] == ("text", None)
+
+
+def test_limit_to_and_except(api, sandbox):
+    sample(api, "/regions,/departments,/users", limit="LIMIT TO (users)")
+    assert tables(api) == ["users"] and gets(sandbox) == ["/v1/users"]
+    sandbox.reset()
+    sample(api, "/regions,/departments,/users", limit="EXCEPT (users, regions)")
+    assert tables(api) == ["departments", "users"] and gets(sandbox) == ["/v1/departments"]
+    sandbox.reset()
+    sample(api, "/regions", limit="LIMIT TO (nothing)")
+    assert gets(sandbox) == []
+
+
+def test_refused_when_the_budget_does_not_allow_it(api, sandbox):
+    rows(api, "SET tpm_fdw.max_requests = 3")
+    with pytest.raises(psycopg2.Error) as caught:
+        sample(api, "/regions,/cases", sample_pages="2")
+    assert caught.value.pgcode == "53400"
+    assert gets(sandbox) == []
+
+
+def test_fetched_at(api, sandbox):
+    sandbox.edit("regions", 1, fetched_at="x")
+    text = sample(api, "/regions,/departments", fetched_at="true")
+    assert columns(api, "s.departments")["fetched_at"] == ("timestamp with time zone", "fetched_at=true")
+    assert columns(api, "s.regions")["fetched_at_2"] == ("timestamp with time zone", "fetched_at=true")
+    assert "fetched_at_2" in text
+    first = everything(api, "s.regions")["1"]
+    assert first["fetched_at"] == "x" and first["fetched_at_2"]
+
+
+# ----- options -----
+
+
+@pytest.mark.parametrize("options,code,words", [
+    ({}, "HV00J", "resources"), ({"resources": "regions"}, "22023", "/"), ({"resources": "/a//b"}, "22023", "segments"),
+    ({"resources": ""}, "22023", "resource"), ({"resources": "/regions,"}, "22023", "resource"),
+    ({"resources": "/../x"}, "22023", ".."), ({"resources": "/regions?x=1"}, "22023", "?"),
+    ({"resources": "/regions", "sample_pages": "0"}, "22023", "from 1"),
+    ({"resources": "/regions", "sample_pages": "many"}, "22023", "from 1"),
+    ({"resources": "/regions", "custom_fields": "rows"}, "22023", "columns"),
+    ({"resources": "/regions", "trust": "exact"}, "HV00D", "resources"),
+    ({"resorces": "/regions"}, "HV00D", "resources"),
+])
+def test_options(api, sandbox, options, code, words):
+    listed = f" OPTIONS ({tpmtest.option_list(options)})" if options else ""
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(api, "IMPORT FOREIGN SCHEMA sample FROM SERVER tpm INTO s" + listed)
+    assert caught.value.pgcode == code, caught.value
+    assert words in str(caught.value)
+    assert sandbox.requests() == []
+
+
+def test_the_catalogue_takes_no_resources(api):
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(api, "IMPORT FOREIGN SCHEMA tpm FROM SERVER tpm INTO s OPTIONS (resources '/regions')")
+    assert caught.value.pgcode == "HV00D"
+
+
+# ----- resources that cannot be read -----
+
+
+@pytest.mark.parametrize("fault,parameters,words", [
+    ("status:403", {"detail": "not for you"}, ["status 403", "not for you"]),
+    ("status:404", {}, ["status 404"]),
+    ("status:500", {"detail": "broken"}, ["status 500", "broken"]),
+    ("status:400", {"detail": "filter wanted"}, ["status 400", "filter wanted"]),
+    ("html_200", {}, ["not JSON"]),
+    ("garbage", {}, ["not JSON"]),
+    ("no_data", {}, ["not a JSON:API document", "data"]),
+    ("redirect", {}, ["redirected"]),
+    ("reset", {}, ["no answer"]),
+])
+def test_skipped_with_the_reason(api, sandbox, fault, parameters, words):
+    rows(api, "ALTER SERVER tpm OPTIONS (ADD max_retries '0')")
+    sandbox.fault(fault, match="GET /v1/departments", **parameters)
+    text = sample(api, "/regions,/departments,/users")
+    assert tables(api) == ["regions", "users"]
+    assert 'WARNING:  resource "/departments" is skipped' in text
+    for word in words:
+        assert word in text
+
+
+def test_skipped_without_a_value(api, sandbox):
+    text = sample(api, "/third_parties/{third_party_id}/notes,/third_parties/7/notes")
+    assert "is skipped" in text and "value" in text
+    assert tables(api) == ["notes_2"]
+    assert options_of(api, "s.notes_2")["resource"] == "/third_parties/7/notes"
+
+
+def test_no_way_to_the_api_is_an_error(api, sandbox):
+    rows(api, "ALTER SERVER tpm OPTIONS (ADD max_retries '0')")
+    sandbox.fault("reset")
+    with pytest.raises(psycopg2.Error) as caught:
+        sample(api, "/regions,/departments")
+    assert caught.value.pgcode == "HV00N"
+    sandbox.reset()
+    rows(api, "ALTER USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS (SET client_secret 'wrong')")
+    with pytest.raises(psycopg2.Error) as caught:
+        sample(api, "/regions,/departments")
+    assert caught.value.pgcode == "28000"
+    assert tables(api) == []
+
+
+def test_empty_list(api, sandbox):
+    empty = next(item["id"] for item in sandbox.dump("third_parties")
+                 if item["id"] not in {(note["relationships"]["third_party"]["data"] or {}).get("id")
+                                       for note in sandbox.dump("notes")})
+    text = sample(api, f"/third_parties/{empty}/notes")
+    assert "imported without members" in text
+    assert list(columns(api, "s.notes")) == ["id"]
+
+
+# ----- how pages go -----
+
+
+STYLES = [
+    ("links", {"pagination": "number"}), ("links_absolute", {"pagination": "number"}),
+    ("number", {"pagination": "number"}), ("number_base64", {"pagination": "number_base64"}),
+    ("offset", {"pagination": "offset", "page_size": "50"}), ("cursor", {}),
+]
+
+
+@pytest.mark.parametrize("style,expected", STYLES)
+def test_paging_styles(api, sandbox, style, expected):
+    sandbox.settings(pagination=style)
+    sample(api, "/third_parties,/regions")
+    found = options_of(api, "s.third_parties")
+    assert {name: value for name, value in found.items() if name != "total_pointer"} == expected
+    assert found["total_pointer"] == "/meta/total_count"
+    # what was found is right: all rows come, and pages side by side where they can be computed
+    assert len(rows(api, "SELECT id FROM s.third_parties")) == 300
+    assert len(rows(api, "SELECT id FROM s.regions")) == 8
+    assert rows(api, "SELECT count(*) FROM s.third_parties") == [(300,)]
+
+
+def test_other_page_sizes(api, sandbox):
+    sandbox.settings(page_max=20)
+    sample(api, "/third_parties")
+    assert options_of(api, "s.third_parties")["page_size"] == "20"
+    assert len(rows(api, "SELECT id FROM s.third_parties")) == 300
+
+
+def test_pages_too_large(api, sandbox):
+    sandbox.fault("status:413", count=2)
+    sample(api, "/third_parties")
+    assert options_of(api, "s.third_parties")["page_size"] == "25"
+
+
+def test_without_a_total(api, sandbox):
+    sandbox.settings(no_total=True)
+    sample(api, "/third_parties,/regions")
+    assert "total_pointer" not in options_of(api, "s.third_parties")
+    assert "total_pointer" not in options_of(api, "s.regions")
+
+
+def test_what_the_server_says_is_not_repeated(api, sandbox):
+    rows(api, "ALTER SERVER tpm OPTIONS (ADD pagination 'number', ADD total_pointer '/meta/total_count')")
+    sample(api, "/third_parties")
+    assert options_of(api, "s.third_parties") == {}
+
+
+# ----- types -----
+
+
+MIXED = [
+    ((1, 2), "bigint"), ((1, 2.5), "numeric"), ((2.0, None), "numeric"), ((10**18 - 1, 0), "bigint"), ((10**25, 0), "numeric"),
+    ((True, None), "boolean"), ((True, "yes"), "text"), ((1, "2"), "text"), (("1", "2"), "text"), ((True, 1), "text"),
+    (("2024-02-29", ""), "date"), (("2023-02-29",), "text"), (("2024-13-01",), "text"), (("0000-00-00",), "text"),
+    (("2024-01-01T10:00:00Z", None), "timestamp with time zone"), (("2024-01-01T10:00:00.123+02:00",), "timestamp with time zone"),
+    (("2024-01-01 10:00",), "timestamp with time zone"), (("2024-01-01T25:00:00Z",), "text"), (("2024-01-01T10:00:00 CET",), "text"),
+    (("2024-01-01", "2024-01-01T10:00:00Z"), "text"), (("2024-01-01", "soon"), "text"),
+    (("9f0a1c52-0000-4000-8000-00000000000a", ""), "uuid"), (("9F0A1C52-0000-4000-8000-00000000000A",), "text"),
+    ((["a", "b"], []), "text[]"), (([], []), "jsonb"), (([1, 2],), "jsonb"), ((["a"], ""), "jsonb"), (({"a": 1}, None), "jsonb"),
+    (({"a": 1}, "x"), "jsonb"), ((None, None), "text"), (("", ""), "text"), (("", 5), "bigint"), (("007",), "text"),
+]
+
+
+def test_types(api, sandbox):
+    for number, (values, _) in enumerate(MIXED):
+        for at, value in enumerate(values):
+            sandbox.edit("regions", at + 1, **{f"m{number}": value})
+    sample(api, "/regions")
+    found = columns(api, "s.regions")
+    assert {n: (MIXED[n][0], found[f"m{n}"][0]) for n in range(len(MIXED))} == dict(enumerate(MIXED))
+    # and every one of these columns can read what was there
+    assert len(everything(api, "s.regions")) == 8
+
+
+def test_relationships_of_several_types(api, sandbox):
+    sandbox.edit("regions", 1)
+    sample(api, "/notes,/users")
+    assert columns(api, "s.notes")["author_id"] == ("text", "relationship=author")
+    assert columns(api, "s.users")["regions"] == ("text[]", "relationship=regions")
+    assert "author_type" not in columns(api, "s.notes")
+
+
+# ----- names -----
+
+
+def test_names(api, sandbox):
+    long = "a_very_long_name_" * 6
+    odd = {
+        "firstName": ("firstname", "attribute=firstName"), "first-name": ("first_name", "attribute=first-name"),
+        "first.name": ("first_name_2", "attribute=first.name"), "FIRSTNAME": ("firstname_2", "attribute=FIRSTNAME"),
+        'say "hi"': ("say__hi_", 'attribute=say "hi"'), "it's": ("it_s", "attribute=it's"), "order": ("order", None),
+        "select": ("select", None), "id": ("id_2", "attribute=id"), "ctid": ("ctid_2", "attribute=ctid"),
+        "xmin": ("xmin_2", "attribute=xmin"), "größe": ("größe", None), "a/b": ("a_b", "pointer=/attributes/a~1b"),
+        "": ("column", "pointer=/attributes/"), "3d": ("3d", None), "x~y": ("x_y", "attribute=x~y"),
+        long: (long[:63], f"attribute={long}"), long + "z": (long[:61] + "_2", f"attribute={long}z"),
+        "region_id": ("region_id", None), "é" * 40: ("é" * 31, "attribute=" + "é" * 40),
+        "'); DROP SCHEMA s; --": ("____drop_schema_s____", "attribute='); DROP SCHEMA s; --"),
+    }
+    for name in odd:
+        sandbox.edit("regions", 1, **{name: f"<{name}>"})
+    text = sample(api, "/regions")
+    found = columns(api, "s.regions")
+    values = everything(api, "s.regions")["1"]
+    for name, (column, options) in odd.items():
+        assert found.get(column) == ("text", options), (name, found)
+        assert values[column] == f"<{name}>", name
+    # a change of spelling needs no words; everything else does
+    for name in ("first.name", "FIRSTNAME", 'say "hi"', "it's", "order", "select", "id", "ctid", "3d", "x~y"):
+        assert f'column "{name}"' in text, name
+    for name in ("firstName", "first-name", "größe"):
+        assert f'column "{name}"' not in text, name
+    assert text.count("63 bytes") >= 2
+
+
+def test_names_that_no_option_holds(api, sandbox):
+    sandbox.edit("regions", 1, **{"a\nb": 1, "x" * 5000: 2, "y" * 900: 3})
+    text = sample(api, "/regions")
+    assert text.count("is left out") == 2 and "control character" in text and "1000 bytes" in text
+    assert set(columns(api, "s.regions")) == {"id", "name", "active", "y" * 63}
+    assert everything(api, "s.regions")["1"]["y" * 63] == 3
+
+
+def test_too_many_columns(api, sandbox):
+    sandbox.edit("regions", 1, **{f"m{n}": n for n in range(3000)})
+    text = sample(api, "/regions", fetched_at="true")
+    assert "more columns than can be imported" in text
+    assert len(columns(api, "s.regions")) == 1501
+    assert columns(api, "s.regions")["fetched_at"][1] == "fetched_at=true"
+    assert len(rows(api, "SELECT * FROM s.regions")) == 8
+
+
+def test_a_taken_relationship_name(api, sandbox):
+    sandbox.edit("cases", 1, region_id="mine")
+    text = sample(api, "/cases")
+    found = columns(api, "s.cases")
+    assert found["region_id"] == ("text", None)
+    assert found["region_id_2"] == ("text", "relationship=region")
+    assert "region_id_2" in text
+
+
+def test_table_names(api, sandbox):
+    text = sample(api, "/regions,/third_parties/7/regions,/regions")
+    assert "is imported as" in text
+    assert "regions" in tables(api) and "regions_3" in tables(api)
+    assert options_of(api, "s.regions_3")["resource"] == "/regions"
+    assert len(rows(api, "SELECT * FROM s.regions_3")) == 8
+
+
+def test_hostile_answers(api, sandbox):
+    sandbox.edit("regions", 1, deep=eval("[" * 90 + "]" * 90), big="x" * 300000)
+    sandbox.edit("departments", 1, nul="a\0b")
+    text = sample(api, "/regions,/departments")
+    assert tables(api) == ["regions"] and '"/departments" is skipped' in text
+    assert columns(api, "s.regions")["deep"] == ("jsonb", None)
+
+
+def test_needs_the_mapping(api, sandbox, cluster):
+    cluster.sql("DROP ROLE IF EXISTS importer")
+    cluster.sql("CREATE ROLE importer LOGIN")
+    rows(api, "GRANT ALL ON SCHEMA s TO importer")
+    rows(api, "GRANT USAGE ON FOREIGN SERVER tpm TO importer")
+    other = cluster.connect(api.info.dbname, "importer")
+    try:
+        with pytest.raises(psycopg2.Error) as caught:
+            sample(other, "/regions")
+        assert "user mapping" in str(caught.value)
+        assert sandbox.requests() == []
+    finally:
+        other.close()
+        rows(api, "DROP OWNED BY importer")
+        cluster.sql("DROP ROLE importer")
