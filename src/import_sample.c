@@ -214,28 +214,35 @@ usual_parameters(const TpmOptions *opt, int style)
 	return psprintf("%s,%s", copy.page_size_parameter, copy.page_number_parameter);
 }
 
+/* the two names as an option holds them, NULL if none can: a comma separates them */
+static char *
+parameter_names(const TpmSamplePaging *paging, const TpmOptions *opt)
+{
+	const char *position = paging->position_parameter ? paging->position_parameter
+	: opt->page_number_parameter;
+	char	   *names = psprintf("%s,%s", paging->size_parameter, position);
+
+	if (!tpm_name_is_storable(names) || strchr(strchr(names, ',') + 1, ',') != NULL ||
+		strcmp(paging->size_parameter, position) == 0)
+		return NULL;
+	return names;
+}
+
 static void
 add_paging(TpmImportTable *table, const TpmSamplePaging *paging, const TpmOptions *opt)
 {
 	int			style = paging->position_parameter ? paging->style : opt->pagination;
+	char	   *names = paging->size_parameter ? parameter_names(paging, opt) : NULL;
 
 	if (paging->page_size > 0 && paging->page_size != opt->page_size)
 		table->options = tpm_import_option(table->options, "page_size",
 										   psprintf("%d", paging->page_size));
+	if (names == NULL)
+		return;
 	if (style != opt->pagination)
 		table->options = tpm_import_option(table->options, "pagination", style_name(style));
-	if (paging->size_parameter)
-	{
-		const char *position = paging->position_parameter ? paging->position_parameter
-		: opt->page_number_parameter;
-		char	   *names = psprintf("%s,%s", paging->size_parameter, position);
-
-		/* a comma separates the two */
-		if (tpm_name_is_storable(names) && strchr(paging->size_parameter, ',') == NULL &&
-			strchr(position, ',') == NULL && strcmp(paging->size_parameter, position) != 0 &&
-			strcmp(names, usual_parameters(opt, style)) != 0)
-			table->options = tpm_import_option(table->options, "page_parameters", names);
-	}
+	if (strcmp(names, usual_parameters(opt, style)) != 0)
+		table->options = tpm_import_option(table->options, "page_parameters", names);
 }
 
 static void

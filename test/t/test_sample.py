@@ -1,6 +1,10 @@
 """IMPORT FOREIGN SCHEMA sample: tables from what real pages show, whatever they show."""
 
+import http.server
+import json
 import re
+import threading
+import time
 
 import psycopg2
 import pytest
@@ -406,3 +410,210 @@ def test_needs_the_mapping(api, sandbox, cluster):
         other.close()
         rows(api, "DROP OWNED BY importer")
         cluster.sql("DROP ROLE importer")
+
+
+# ----- other dialects: a server that answers what a test tells it to -----
+
+
+class Scripted:
+    """Answers each path with the documents given for it, the last one for ever."""
+
+    def __init__(self):
+        self.documents = {}
+        self.seen = []
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.seen.append(self.path)
+                path = self.path.split("?")[0].removeprefix("/api")
+                status, body = outer.documents.get(path, (404, "{}"))
+                if callable(body):
+                    status, body = body(self.path)
+                body = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/api"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def say(self, path, body, status=200):
+        self.documents[path] = (status, body)
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def scripted(db):
+    server = Scripted()
+    options = {"base_url": server.url, "auth": "none", "max_retries": "0", **tpmtest.GENEROUS}
+    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
+    rows(db, "CREATE SCHEMA s")
+    rows(db, "SET tpm_fdw.cache_ttl = 0")
+    yield db, server
+    server.stop()
+
+
+def items(n, kind="things", **attributes):
+    return [{"id": str(i), "type": kind, "attributes": {"name": f"n{i}", **attributes}} for i in range(1, n + 1)]
+
+
+# links.next, links.last, meta, rows; the options that must come of it
+DIALECTS = [
+    # Laravel: plain names, number of the page, a total beside the number of pages
+    ("/api/things?page=2&per_page=15", None, {"total": 40, "current_page": 1, "last_page": 3, "per_page": 15}, 15,
+     {"page_size": "15", "pagination": "number", "page_parameters": "per_page,page", "total_pointer": "/meta/total"}),
+    ("?page[number]=2&page[size]=10", "?page[number]=4&page[size]=10", {"page": {"total": 4, "current": 1}}, 10,
+     {"page_size": "10", "pagination": "number"}),
+    ("?page[number]=2&page[size]=10", "?page[number]=4&page[size]=10", {"page": {"total": 31}}, 10,
+     {"page_size": "10", "pagination": "number", "total_pointer": "/meta/page/total"}),
+    ("?page%5Boffset%5D=10&page%5Blimit%5D=10", None, {"record-count": 31}, 10,
+     {"page_size": "10", "pagination": "offset", "total_pointer": "/meta/record-count"}),
+    ("?limit=10&start=10", None, {"results": {"total~a/b_count": 12}}, 10,
+     {"page_size": "10", "pagination": "offset", "page_parameters": "limit,start",
+      "total_pointer": "/meta/results/total~0a~1b_count"}),
+    ("?page[size]=100&page[number]=Mg%3D%3D", None, {}, 100, {"pagination": "number_base64"}),
+    # a cursor, several things that move, a page counted from 0, a link that loses what was asked
+    ("?page[size]=100&page[after]=abc", None, {"total_count": 500}, 100, {"total_pointer": "/meta/total_count"}),
+    ("?page[size]=100&page[number]=2&snapshot=77", None, {}, 100, {}),
+    ("?page[size]=100&page[number]=1", None, {}, 100, {}),
+    # two rows a page: by its name only
+    ("?page[size]=2&page[offset]=2", None, {}, 2, {"page_size": "2", "pagination": "offset", "page_parameters": "page[size],page[offset]"}),
+    ("?page[size]=2&page[number]=2", None, {}, 2, {"page_size": "2", "pagination": "number"}),
+    # totals that cannot be: of pages, less than the rows, beyond the last page, a count of this page
+    ("?page[size]=100&page[number]=2", None, {"total_pages": 900, "total_count": 50, "count": 100}, 100, {"pagination": "number"}),
+    ("?page[size]=100&page[number]=2", "?page[size]=100&page[number]=3", {"total": 5000}, 100, {"pagination": "number"}),
+    (None, None, {"total_count": 7}, 6, {}),
+    (None, None, {"total_count": 6, "count": 6}, 6, {"total_pointer": "/meta/total_count"}),
+    (None, None, {"count": 6}, 6, {}),
+    (None, None, {"total_count": "6"}, 6, {}),
+]
+
+
+@pytest.mark.parametrize("as_object", [False, True])
+@pytest.mark.parametrize("following,last,meta,n,expected", DIALECTS)
+def test_dialects(scripted, following, last, meta, n, expected, as_object):
+    db, server = scripted
+    links = {"next": following, "last": last}
+    if as_object:
+        links = {name: {"href": link} if link else None for name, link in links.items()}
+    server.say("/things", {"data": items(n), "links": links, "meta": meta})
+    sample(db, "/things")
+    assert options_of(db, "s.things") == expected
+    assert len(server.seen) == 1
+
+
+def test_a_next_page_elsewhere_is_not_asked_for(scripted):
+    db, server = scripted
+    server.say("/things", {"data": items(3), "links": {"next": "http://127.0.0.1:9/api/things?page[number]=2"}})
+    sample(db, "/things", sample_pages="5")
+    assert tables(db) == ["things"] and len(server.seen) == 1
+
+
+def test_shapes(scripted):
+    db, server = scripted
+    data = [
+        {"id": 1, "type": "gadgets", "attributes": {"b": 1, "a": "x"}, "relationships": {
+            "owner": {"data": {"type": "people", "id": "1"}}, "home": {"links": {"related": "/x"}},
+            "tags": {"data": []}, "boss": {"data": None}}},
+        {"id": 2, "type": "gadgets", "attributes": {"c": True}, "relationships": {
+            "owner": {"data": {"type": "teams", "id": "1"}}, "late": {"data": [{"type": "x", "id": "1"}]}}},
+        {"id": 3, "type": "gadgets"}, {"id": 4, "type": "gadgets", "attributes": None, "relationships": []},
+    ]
+    server.say("/things", {"data": data})
+    sample(db, "/things")
+    assert list(columns(db, "s.things").items()) == [
+        ("id", ("text", None)), ("b", ("bigint", None)), ("a", ("text", None)), ("c", ("boolean", None)),
+        ("owner_id", ("text", "relationship=owner")), ("owner_type", ("text", "pointer=/relationships/owner/data/type")),
+        ("home_id", ("text", "relationship=home")), ("tags", ("text[]", "relationship=tags")),
+        ("boss_id", ("text", "relationship=boss")), ("late", ("text[]", "relationship=late"))]
+    assert options_of(db, "s.things") == {"type": "gadgets"}
+    assert rows(db, "SELECT id, b, owner_id, owner_type, tags, late FROM s.things ORDER BY id")[:2] == [
+        ("1", 1, "1", "people", [], None), ("2", None, "1", "teams", None, ["1"])]
+
+
+def test_one_resource(scripted):
+    db, server = scripted
+    server.say("/settings", {"data": {"id": "1", "type": "settings", "attributes": {"limit": 5}}})
+    sample(db, "/settings")
+    assert columns(db, "s.settings")["limit"] == ("bigint", None)
+    assert rows(db, 'SELECT id, "limit" FROM s.settings') == [("1", 5)]
+
+
+@pytest.mark.parametrize("body,words", [
+    ('{"data": [1]}', "no resource object"), ('{"data": "x"}', "data"), ("[]", "no JSON object"), ("17", "no JSON object"),
+    ('{"data": [' + "[" * 20000 + "]" * 20000 + "]}", ""), ("", "not JSON"), (b'{"data": [{"id": "\xff"}]}', "UTF-8"),
+    ('{"data": [{"id": "1", "type": "x", "attributes": {"a\\u0000b": 1}}]}', "not JSON"),
+    ('{"errors": [{"title": "no"}]}', "data"), ('{"data": [{"id": "1", "attributes": {"n": 1e999999}}]}', ""),
+])
+def test_what_is_no_document(scripted, body, words):
+    db, server = scripted
+    server.say("/bad", body)
+    server.say("/things", {"data": items(2)})
+    text = sample(db, "/bad,/things")
+    assert 'resource "/bad" is skipped' in text and words in text
+    assert tables(db) == ["things"]
+
+
+def test_odd_types_and_names(scripted):
+    db, server = scripted
+    server.say("/a", {"data": [{"id": "1", "type": "x\ny", "attributes": {}}]})
+    server.say("/b", {"data": items(1), "links": {"next": "?page[number]=2&per%0Apage=1"}})
+    server.say("/c", {"data": [{"id": "1", "type": "x" * 5000, "relationships": {"": {"data": None}, "a/b": {"data": None}}}]})
+    sample(db, "/a,/b,/c")
+    assert [options_of(db, f"s.{name}") for name in "abc"] == [{}, {"type": "things", "page_size": "1"}, {}]
+    assert columns(db, "s.c") == {"id": ("text", None), "a_b_id": ("text", "relationship=a/b")}
+
+
+def test_ten_megabytes_of_names(scripted):
+    """Ten megabytes of names, no two alike, of which a table has room for some."""
+    db, server = scripted
+    data = [{"id": str(r), "type": "things", "attributes": {f"member_{r}_{n}": n for n in range(3000)},
+             "relationships": {f"r_{r}_{n}": {"data": None} for n in range(300)}} for r in range(130)]
+    body = json.dumps({"data": data})
+    assert len(body) > 10_000_000
+    server.say("/things", body)
+    began = time.monotonic()
+    sample(db, "/things")
+    assert time.monotonic() - began < 20
+    assert len(columns(db, "s.things")) == 1500
+
+
+def test_custom_fields_of_thousands(scripted):
+    db, server = scripted
+    fields = [{"id": str(n), "term": f"Field {n}", "value": [n]} for n in range(4000)]
+    server.say("/things", {"data": items(1, custom_fields=fields)})
+    text = sample(db, "/things", custom_fields="columns")
+    assert "more columns than can be imported" in text
+    assert len(columns(db, "s.things")) == 1500
+
+
+def test_cancelled(api, sandbox, cluster):
+    sandbox.fault("hold", match="GET /v1/regions")
+    ((pid,),) = rows(api, "SELECT pg_backend_pid()")
+    caught = []
+
+    def work():
+        try:
+            sample(api, "/departments,/regions")
+        except psycopg2.Error as error:
+            caught.append(error.pgcode)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    tpmtest.wait_until(lambda: sandbox.state()["held"])
+    cluster.sql("SELECT pg_cancel_backend(%s)", (pid,))
+    thread.join(5)
+    assert caught == ["57014"]
+    sandbox.reset()
+    assert tables(api) == []
+    sample(api, "/regions")
+    assert tables(api) == ["regions"]
