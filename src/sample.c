@@ -48,6 +48,7 @@ resource_depth(const Naming *naming)
 static TpmJsonResult
 name_container(void *state)
 {
+	CHECK_FOR_INTERRUPTS();
 	((Naming *) state)->depth++;
 	TPM_JSON_OK;
 }
@@ -328,8 +329,9 @@ tpm_sampler_create(const TpmServer *server, int n, int pages)
 	sampler->page_size = server->opt.page_size;
 	sampler->asks_size = true;
 	ereport(NOTICE,
-			(errmsg("the import sends %d requests to server \"%s\"", n * pages, server->name),
-			 errdetail("%d resources, and at most %d pages of each; one more where the API wants pages of another size or name.",
+			(errmsg_plural("the import sends %d request to server \"%s\"",
+						   "the import sends %d requests to server \"%s\"", n * pages, n * pages, server->name),
+			 errdetail("Resources: %d, pages of each: at most %d; one more where the API wants pages of another size or name.",
 					   n, pages)));
 	tpm_client_admit(sampler->session, (int64) n * pages);
 	return sampler;

@@ -228,3 +228,18 @@ def test_a_value_that_does_not_fit(api, sandbox):
     with pytest.raises(psycopg2.Error) as caught:
         rows(api, "SELECT tier FROM s.third_parties")
     assert caught.value.pgcode == "22P02" and '"tier"' in caught.value.diag.context
+
+
+def test_a_refusal_names_the_column(api, sandbox):
+    # no page has shown an id for this field, and the sandbox insists on one
+    sandbox.settings(put="merge")
+    rows(api, """CREATE FOREIGN TABLE s.third_parties (id text, gdpr text OPTIONS (custom_field 'GDPR relevant'))
+                 SERVER tpm OPTIONS (update_body 'changed')""")
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(api, "UPDATE s.third_parties SET gdpr = 'yes' WHERE id = '1'")
+    assert caught.value.pgcode == "22023" and '"gdpr"' in caught.value.diag.message_primary
+    rows(api, "ALTER FOREIGN TABLE s.third_parties ADD COLUMN notes text OPTIONS (custom_field 'Notes')")
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(api, "UPDATE s.third_parties SET gdpr = 'yes' WHERE id = '1'")
+    assert "custom_fields" in caught.value.diag.message_detail
+    assert "No column holds" not in (caught.value.diag.message_hint or "")

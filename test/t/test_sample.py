@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -112,7 +113,7 @@ def test_the_same_rows(api, sandbox):
 
 def test_tells_before_it_asks(api, sandbox):
     text = sample(api, "/third_parties, /cases", sample_pages="2")
-    assert "NOTICE" in text and "the import sends 4 requests" in text and "2 resources" in text
+    assert "NOTICE" in text and "the import sends 4 requests" in text and "Resources: 2" in text
     assert gets(sandbox) == ["/v1/third_parties"] * 2 + ["/v1/cases"] * 2
 
 
@@ -617,3 +618,30 @@ def test_cancelled(api, sandbox, cluster):
     assert tables(api) == []
     sample(api, "/regions")
     assert tables(api) == ["regions"]
+
+
+def test_failures_leave_nothing_open(api, sandbox):
+    rows(api, "ALTER SERVER tpm OPTIONS (ADD max_retries '0')")
+    sample(api, "/users")
+    ((pid,),) = rows(api, "SELECT pg_backend_pid()")
+
+    def open_files():
+        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+    def memory():
+        return int(rows(api, "SELECT sum(used_bytes) FROM pg_backend_memory_contexts")[0][0])
+
+    sandbox.fault("reset", match="GET /v1/regions")
+    sandbox.fault("status:500", match="GET /v1/departments")
+    sandbox.fault("garbage", match="GET /v1/forms")
+    once = "/cases,/regions,/departments,/forms"
+    for _ in range(2):
+        sample(api, once)
+        rows(api, "DROP FOREIGN TABLE s.cases")
+    files, used = open_files(), memory()
+    for _ in range(10):
+        sample(api, once)
+        rows(api, "DROP FOREIGN TABLE s.cases")
+    assert open_files() <= files + 1
+    assert memory() < used * 1.2 + 200_000
+    assert rows(api, "SELECT sum(waiting) FROM tpm_fdw_rate_limits") == [(0,)]
