@@ -42,21 +42,24 @@ trimmed(const char *text)
 	return pnstrdup(text, len);
 }
 
-/* the last segment that is no placeholder */
+/* its last segment */
 static char *
 type_of_path(const char *resource)
 {
-	char	   *type = NULL;
-	ListCell   *lc;
+	return strVal(llast(tpm_split(resource, '/')));
+}
 
-	foreach(lc, tpm_split(resource, '/'))
-	{
-		char	   *segment = strVal(lfirst(lc));
-
-		if (segment[0] != '\0' && strchr(segment, '{') == NULL)
-			type = segment;
-	}
-	return type ? type : pstrdup(resource);
+/* a path with a placeholder cannot be read as it is */
+static bool
+is_readable(const char *resource)
+{
+	if (strchr(resource, '{') == NULL)
+		return true;
+	ereport(WARNING,
+			(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+			 errmsg("resource \"%s\" is skipped: its path needs a value", resource),
+			 errhint("Name a path that can be read as it is, such as \"/third_parties/7/notes\".")));
+	return false;
 }
 
 static List *
@@ -82,6 +85,8 @@ wanted_resources(const TpmImportOptions *options)
 		wanted->resource = trimmed(strVal(lfirst(lc)));
 		/* checked as the option of the table will be, before anything is sent */
 		tpm_option_store(def, wanted->resource, &scratch);
+		if (!is_readable(wanted->resource))
+			continue;
 		wanted->table = tpm_names_add(&names, type_of_path(wanted->resource));
 		if (wanted->table && tpm_import_wants(options, wanted->table))
 			result = lappend(result, wanted);

@@ -345,11 +345,6 @@ first_url(const TpmSampler *sampler, const char *resource)
 	.by_id = !sampler->asks_size};
 	TpmPosition start = {0};
 
-	if (request.path == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
-				 errmsg("its path needs a value"),
-				 errhint("Name a path that can be read as it is, such as \"/third_parties/7/notes\".")));
 	return tpm_request_url(&table, &request, &start);
 }
 
@@ -453,7 +448,6 @@ is_of_resource(const TpmSampler *sampler, const ErrorData *error)
 		return sampler->answered;
 	return code == ERRCODE_FDW_UNABLE_TO_CREATE_REPLY || code == ERRCODE_FDW_TABLE_NOT_FOUND ||
 		code == ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION || code == ERRCODE_INSUFFICIENT_PRIVILEGE ||
-		code == ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED ||
 		ERRCODE_TO_CATEGORY(code) == ERRCODE_DATA_EXCEPTION ||
 		ERRCODE_TO_CATEGORY(code) == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
 }

@@ -286,26 +286,55 @@ escaped(const char *name)
 	return result;
 }
 
+/* letters and digits in lower case: "record-count" and "recordCount" are one name */
+static char *
+plain_name(const char *name)
+{
+	char	   *result = palloc(strlen(name) + 1);
+	char	   *to = result;
+
+	for (; *name; name++)
+	{
+		if (isalnum((unsigned char) *name))
+			*to++ = pg_ascii_tolower((unsigned char) *name);
+	}
+	*to = '\0';
+	return result;
+}
+
+static bool
+is_one_of(const char *name, const char *const *words)
+{
+	for (; *words; words++)
+	{
+		if (strcmp(name, *words) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* how surely the name means "rows in all"; 0: it does not */
 static int
 rank_of(const char *name, const char *path, const TotalSearch *search)
 {
-	static const char *const total[] = {"total", NULL};
-	static const char *const rows[] = {"count", "record", "item", "result", "element", "resource", "entries", "rows", NULL};
-	static const char *const page[] = {"page", "limit", "offset", "size", NULL};
-	bool		is_proved = !search->has_next || search->most >= 0;
+	static const char *const total[] = {
+		"totalcount", "totalrecords", "totalresults", "totalitems", "totalelements", "totalresources",
+		"totalrows", "totalentries", "totalobjects", "totalhits", "totalmatches", NULL
+	};
+	static const char *const count[] = {
+		"count", "recordcount", "recordscount", "resourcecount", "resourcescount", "itemcount",
+		"itemscount", "resultcount", "resultscount", "rowcount", "elementcount", "objectcount", NULL
+	};
+	static const char *const page[] = {"page", NULL};
+	char	   *plain = plain_name(name);
 
-	if (has_word(name, page))
-		return 0;
-	if (has_word(name, total))
-	{
-		if (has_word(name, rows))
-			return 4;
-		/* "page": {"total": 7} may be the number of pages */
-		return is_proved || !has_word(path, page) ? 3 : 0;
-	}
+	if (is_one_of(plain, total))
+		return 3;
+	/* "page": {"total": 7} may be the number of pages */
+	if (strcmp(plain, "total") == 0)
+		return !search->has_next || search->most >= 0 || !has_word(path, page) ? 2 : 0;
 	/* a mere count may be that of the page */
-	return has_word(name, rows) && search->has_next ? 2 : 0;
+	return is_one_of(plain, count) && search->has_next ? 1 : 0;
 }
 
 static bool

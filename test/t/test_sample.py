@@ -211,8 +211,9 @@ def test_skipped_with_the_reason(api, sandbox, fault, parameters, words):
 def test_skipped_without_a_value(api, sandbox):
     text = sample(api, "/third_parties/{third_party_id}/notes,/third_parties/7/notes")
     assert "is skipped" in text and "value" in text
-    assert tables(api) == ["notes_2"]
-    assert options_of(api, "s.notes_2")["resource"] == "/third_parties/7/notes"
+    assert "the import sends 1 request to" in text
+    assert tables(api) == ["notes"]
+    assert options_of(api, "s.notes")["resource"] == "/third_parties/7/notes"
 
 
 def test_no_way_to_the_api_is_an_error(api, sandbox):
@@ -478,9 +479,9 @@ DIALECTS = [
      {"page_size": "10", "pagination": "number", "total_pointer": "/meta/page/total"}),
     ("?page%5Boffset%5D=10&page%5Blimit%5D=10", None, {"record-count": 31}, 10,
      {"page_size": "10", "pagination": "offset", "total_pointer": "/meta/record-count"}),
-    ("?limit=10&start=10", None, {"results": {"total~a/b_count": 12}}, 10,
+    ("?limit=10&start=10", None, {"res~a/b": {"totalCount": 12}, "total_amount": 900, "accounts": 90}, 10,
      {"page_size": "10", "pagination": "offset", "page_parameters": "limit,start",
-      "total_pointer": "/meta/results/total~0a~1b_count"}),
+      "total_pointer": "/meta/res~0a~1b/totalCount"}),
     ("?page[size]=100&page[number]=Mg%3D%3D", None, {}, 100, {"pagination": "number_base64"}),
     # a cursor, several things that move, a page counted from 0, a link that loses what was asked
     ("?page[size]=100&page[after]=abc", None, {"total_count": 500}, 100, {"total_pointer": "/meta/total_count"}),
@@ -492,6 +493,9 @@ DIALECTS = [
     # totals that cannot be: of pages, less than the rows, beyond the last page, a count of this page
     ("?page[size]=100&page[number]=2", None, {"total_pages": 900, "total_count": 50, "count": 100}, 100, {"pagination": "number"}),
     ("?page[size]=100&page[number]=2", "?page[size]=100&page[number]=3", {"total": 5000}, 100, {"pagination": "number"}),
+    # sums, and names that only sound like it
+    ("?page[size]=100&page[number]=2", None, {"total_amount": 900, "accounts": 900, "discount": 900}, 100,
+     {"pagination": "number"}),
     (None, None, {"total_count": 7}, 6, {}),
     (None, None, {"total_count": 6, "count": 6}, 6, {"total_pointer": "/meta/total_count"}),
     (None, None, {"count": 6}, 6, {}),
