@@ -1,12 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * sample_page.c
- *		How a resource is paged, and where its total is, seen on one page.
+ *		How a resource is paged, seen on one page.
  *
- * Owns what counts as proof.  Computed pages and totals are what answers are
- * built on, so nothing is concluded from a name alone: the next link must
- * differ from the request in the page's position only, and a number is a
- * total only if it agrees with the rows and links beside it.
+ * Owns what counts as proof.  Computed pages are what answers are built on, so
+ * nothing is concluded from a name alone: the next link must differ from the
+ * request in the page's position only.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,10 +14,6 @@
 #include <ctype.h>
 
 #include "common/base64.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/numeric.h"
-
 #include "sample.h"
 #include "url.h"
 #include "value.h"
@@ -96,9 +91,8 @@ find_pair(List *pairs, const char *name)
 	return NULL;
 }
 
-/* a whole number, -1 if it is none */
-static int64
-number_of(const char *text)
+int64
+tpm_sample_number(const char *text)
 {
 	size_t		len = strlen(text);
 
@@ -115,7 +109,7 @@ base64_number(const char *text)
 	if (n <= 0)
 		return -1;
 	buffer[n] = '\0';
-	return number_of(buffer);
+	return tpm_sample_number(buffer);
 }
 
 /* ----- names ----- */
@@ -201,7 +195,7 @@ position_of(List *next, List *request, Pair **size)
 		Pair	   *pair = lfirst(lc);
 		Pair	   *asked = find_pair(request, pair->name);
 
-		if (names_size(pair->name) && number_of(pair->value) > 0 && *size == NULL)
+		if (names_size(pair->name) && tpm_sample_number(pair->value) > 0 && *size == NULL)
 			*size = pair;
 		else if (asked == NULL || strcmp(asked->value, pair->value) != 0)
 		{
@@ -216,7 +210,7 @@ position_of(List *next, List *request, Pair **size)
 static int
 style_of(const Pair *position, int received)
 {
-	int64		number = number_of(position->value);
+	int64		number = tpm_sample_number(position->value);
 
 	/* a list of two rows a page: the second page, or the rows from 2 on? */
 	if (number > 0 && number == received && (number != 2 || names_offset(position->name)))
@@ -240,8 +234,8 @@ find_style(const TpmSampler *sampler, const char *url, const char *next, int rec
 	if (resolved == NULL)
 		return;
 	position = position_of(query_of(resolved), query_of(url), &size);
-	if (size && number_of(size->value) < sampler->page_size)
-		paging->page_size = (int) number_of(size->value);
+	if (size && tpm_sample_number(size->value) < sampler->page_size)
+		paging->page_size = (int) tpm_sample_number(size->value);
 	/* where the API has another name for it, that one alone is known to work */
 	if (size)
 		paging->size_parameter = size->name;
@@ -252,145 +246,6 @@ find_style(const TpmSampler *sampler, const char *url, const char *next, int rec
 	paging->style = style_of(position, received);
 	if (paging->style != TPM_PAGE_LINKS)
 		paging->position_parameter = position->name;
-}
-
-/* ----- the total ----- */
-
-typedef struct TotalSearch
-{
-	int64		received;
-	bool		has_next;
-	int64		most;			/* rows that there can be; -1 not known */
-	char	   *found;
-	int			rank;			/* of what was found */
-} TotalSearch;
-
-/* as a JSON Pointer writes it (RFC 6901, section 3) */
-static char *
-escaped(const char *name)
-{
-	char	   *result = palloc(strlen(name) * 2 + 1);
-	char	   *to = result;
-
-	for (; *name; name++)
-	{
-		if (*name == '~' || *name == '/')
-		{
-			*to++ = '~';
-			*to++ = *name == '~' ? '0' : '1';
-		}
-		else
-			*to++ = *name;
-	}
-	*to = '\0';
-	return result;
-}
-
-/* letters and digits in lower case: "record-count" and "recordCount" are one name */
-static char *
-plain_name(const char *name)
-{
-	char	   *result = palloc(strlen(name) + 1);
-	char	   *to = result;
-
-	for (; *name; name++)
-	{
-		if (isalnum((unsigned char) *name))
-			*to++ = pg_ascii_tolower((unsigned char) *name);
-	}
-	*to = '\0';
-	return result;
-}
-
-static bool
-is_one_of(const char *name, const char *const *words)
-{
-	for (; *words; words++)
-	{
-		if (strcmp(name, *words) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* how surely the name means "rows in all"; 0: it does not */
-static int
-rank_of(const char *name, const char *path, const TotalSearch *search)
-{
-	static const char *const total[] = {
-		"totalcount", "totalrecords", "totalresults", "totalitems", "totalelements", "totalresources",
-		"totalrows", "totalentries", "totalobjects", "totalhits", "totalmatches", NULL
-	};
-	static const char *const count[] = {
-		"count", "recordcount", "recordscount", "resourcecount", "resourcescount", "itemcount",
-		"itemscount", "resultcount", "resultscount", "rowcount", "elementcount", "objectcount", NULL
-	};
-	static const char *const page[] = {"page", NULL};
-	char	   *plain = plain_name(name);
-
-	if (is_one_of(plain, total))
-		return 3;
-	/* "page": {"total": 7} may be the number of pages */
-	if (strcmp(plain, "total") == 0)
-		return !search->has_next || search->most >= 0 || !has_word(path, page) ? 2 : 0;
-	/* a mere count may be that of the page */
-	return is_one_of(plain, count) && search->has_next ? 1 : 0;
-}
-
-static bool
-agrees(const TotalSearch *search, int64 number)
-{
-	if (!search->has_next)
-		return number == search->received;
-	return number > search->received && (search->most < 0 ||
-										 (number <= search->most && number > search->most - search->received));
-}
-
-static void
-consider(TotalSearch *search, const char *path, const char *name, Numeric value)
-{
-	int64		number = number_of(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
-	int			rank = rank_of(name, path, search);
-
-	if (rank <= search->rank || number < 0 || !agrees(search, number))
-		return;
-	search->rank = rank;
-	search->found = psprintf("%s/%s", path, escaped(name));
-}
-
-/* no option can hold a control character */
-static bool
-is_plain(const char *name)
-{
-	for (; *name; name++)
-	{
-		if ((unsigned char) *name < ' ' || *name == 0x7f)
-			return false;
-	}
-	return true;
-}
-
-static void
-search_total(TotalSearch *search, const char *path, JsonbContainer *object, int levels)
-{
-	JsonbIterator *it = JsonbIteratorInit(object);
-	JsonbValue	v;
-	JsonbIteratorToken token;
-	char	   *name = NULL;
-
-	if (!JsonContainerIsObject(object))
-		return;
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token == WJB_KEY)
-			name = pnstrdup(v.val.string.val, v.val.string.len);
-		if (token != WJB_VALUE || !is_plain(name) || strlen(name) > NAMEDATALEN)
-			continue;
-		if (v.type == jbvNumeric)
-			consider(search, path, name, v.val.numeric);
-		else if (v.type == jbvBinary && levels > 1)
-			search_total(search, psprintf("%s/%s", path, escaped(name)), v.val.binary.data, levels - 1);
-	}
 }
 
 /* rows up to the end of the last page, where links.last can be understood; else -1 */
@@ -406,7 +261,7 @@ rows_to_last(Jsonb *document, const char *url, int received, const TpmSamplePagi
 	if (position == NULL)
 		return -1;
 	number = paging->style == TPM_PAGE_NUMBER_BASE64 ? base64_number(position->value)
-		: number_of(position->value);
+		: tpm_sample_number(position->value);
 	if (number <= 0 || number > PG_INT32_MAX)
 		return -1;
 	return paging->style == TPM_PAGE_OFFSET ? number + received : number * received;
@@ -417,16 +272,12 @@ tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url, i
 				  TpmSamplePaging *paging)
 {
 	char	   *next = tpm_sample_next(document);
-	TotalSearch search = {.received = received,.has_next = next != NULL,.most = -1};
-	JsonbValue	buffer;
-	JsonbValue *meta = tpm_json_get(&document->root, "meta", &buffer);
+	int64		most = -1;
 
 	if (next)
 	{
 		find_style(sampler, url, next, received, paging);
-		search.most = rows_to_last(document, url, received, paging);
+		most = rows_to_last(document, url, received, paging);
 	}
-	if (meta && meta->type == jbvBinary)
-		search_total(&search, "/meta", meta->val.binary.data, 3);
-	paging->total_pointer = search.found;
+	paging->total_pointer = tpm_sample_total(document, received, next != NULL, most);
 }
