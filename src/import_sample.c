@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "common/string.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
@@ -227,7 +228,8 @@ parameter_names(const TpmSamplePaging *paging, const TpmOptions *opt)
 	: opt->page_number_parameter;
 	char	   *names = psprintf("%s,%s", paging->size_parameter, position);
 
-	if (!tpm_name_is_storable(names) || strchr(strchr(names, ',') + 1, ',') != NULL ||
+	/* what was decoded from a URL need not be text */
+	if (!tpm_name_is_storable(names) || !pg_is_ascii(names) || strchr(strchr(names, ',') + 1, ',') != NULL ||
 		strcmp(paging->size_parameter, position) == 0)
 		return NULL;
 	return names;

@@ -20,6 +20,9 @@
 #include "sample.h"
 #include "value.h"
 
+/* of a page, which no honest one has more of: the rest proves nothing new */
+#define MOST_RESOURCES 10000
+
 /* ----- names of members, in the order of the document ----- */
 
 /* data (1) > resource (2, or 3 in a list) > attributes > name */
@@ -203,7 +206,8 @@ look_at_identifier(TpmSampleMember *member, JsonbContainer *identifier, MemoryCo
 	MemoryContext old;
 	ListCell   *lc;
 
-	if (type == NULL || type->type != jbvString)
+	/* more than one is all there is to know */
+	if (type == NULL || type->type != jbvString || list_length(member->types) > 1)
 		return;
 	foreach(lc, member->types)
 	{
@@ -299,7 +303,7 @@ tpm_sample_data(TpmSample *sample, Jsonb *document, MemoryContext context, const
 		return 1;
 	}
 	n = JsonContainerSize(data);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < Min(n, MOST_RESOURCES); i++)
 	{
 		JsonbValue *element = getIthJsonbValueFromContainer(data, i);
 

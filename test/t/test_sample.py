@@ -573,7 +573,9 @@ def test_odd_types_and_names(scripted):
     server.say("/a", {"data": [{"id": "1", "type": "x\ny", "attributes": {}}]})
     server.say("/b", {"data": items(1), "links": {"next": "?page[number]=2&per%0Apage=1"}})
     server.say("/c", {"data": [{"id": "1", "type": "x" * 5000, "relationships": {"": {"data": None}, "a/b": {"data": None}}}]})
-    sample(db, "/a,/b,/c")
+    server.say("/d", {"data": items(1, "d"), "links": {"next": "?page[number]=2&%FFper=1"}})
+    sample(db, "/a,/b,/c,/d")
+    assert options_of(db, "s.d") == {"page_size": "1"}
     assert [options_of(db, f"s.{name}") for name in "abc"] == [{}, {"type": "things", "page_size": "1"}, {}]
     assert columns(db, "s.c") == {"id": ("text", None), "a_b_id": ("text", "relationship=a/b")}
 
@@ -590,6 +592,19 @@ def test_ten_megabytes_of_names(scripted):
     sample(db, "/things")
     assert time.monotonic() - began < 20
     assert len(columns(db, "s.things")) == 1500
+
+
+def test_a_million_resources(scripted):
+    db, server = scripted
+    first = {"id": "0", "type": "things", "attributes": {f"m{n}": n for n in range(1900)}}
+    owners = [{"type": f"t{n}", "id": "1"} for n in range(100_000)]
+    second = {"id": "1", "type": "things", "relationships": {"owners": {"data": owners}}}
+    server.say("/things", '{"data": [%s, %s%s]}' % (json.dumps(first), json.dumps(second),
+                                                    ', {"attributes": {}, "id": "x"}' * 1_000_000))
+    began = time.monotonic()
+    sample(db, "/things")
+    assert time.monotonic() - began < 30
+    assert columns(db, "s.things")["m1000"] == ("bigint", None)
 
 
 def test_custom_fields_of_thousands(scripted):
@@ -649,3 +664,24 @@ def test_failures_leave_nothing_open(api, sandbox):
     assert open_files() <= files + 1
     assert memory() < used * 1.2 + 200_000
     assert rows(api, "SELECT sum(waiting) FROM tpm_fdw_rate_limits") == [(0,)]
+
+
+def test_another_encoding(cluster, sandbox):
+    """Names and values in LATIN1; what it has no letters for is skipped, and a path is sent as UTF-8."""
+    cluster.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    db = cluster.connect("latin")
+    try:
+        tpmtest.setup_server(db, sandbox)
+        rows(db, "CREATE SCHEMA s")
+        sandbox.edit("regions", 1, **{"größe": "mäßig"})
+        sandbox.edit("departments", 1, name="東京")
+        text = sample(db, "/regions,/departments")
+        assert tables(db) == ["regions"] and '"/departments" is skipped' in text
+        assert columns(db, "s.regions")["größe"] == ("text", None)
+        assert everything(db, "s.regions")["1"]["größe"] == "mäßig"
+        sandbox.create("third_parties", name="Müller", country="DE")
+        ((answer,),) = rows(db, "SELECT tpm_fdw_get('tpm', '/third_parties?filter[name]=Müller&fields[third_parties]=name')")
+        assert [item["attributes"]["name"] for item in answer["data"]] == ["Müller"]
+    finally:
+        db.close()
+        cluster.sql("DROP DATABASE latin")
