@@ -12,6 +12,7 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -32,10 +33,17 @@
 
 PG_FUNCTION_INFO_V1(tpm_fdw_create_views);
 
+/* a table of ours; others may drop it meanwhile */
+typedef struct OurTable
+{
+	Oid			relid;
+	char	   *name;
+} OurTable;
+
 static int
 by_name(const ListCell *a, const ListCell *b)
 {
-	return strcmp(get_rel_name(lfirst_oid(a)), get_rel_name(lfirst_oid(b)));
+	return strcmp(((OurTable *) lfirst(a))->name, ((OurTable *) lfirst(b))->name);
 }
 
 static List *
@@ -49,9 +57,16 @@ our_tables(Oid schema)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
+		char	   *name = get_rel_namespace(form->ftrelid) == schema ? get_rel_name(form->ftrelid) : NULL;
 
-		if (get_rel_namespace(form->ftrelid) == schema && tpm_is_our_server(form->ftserver))
-			tables = lappend_oid(tables, form->ftrelid);
+		if (name && tpm_is_our_server(form->ftserver))
+		{
+			OurTable   *table = palloc(sizeof(OurTable));
+
+			table->relid = form->ftrelid;
+			table->name = name;
+			tables = lappend(tables, table);
+		}
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -72,9 +87,9 @@ is_taken(const char *name, Oid schema)
 }
 
 static bool
-may_create(Oid table, Oid into)
+may_create(Relation table, Oid into)
 {
-	char	   *name = get_rel_name(table);
+	char	   *name = RelationGetRelationName(table);
 
 	if (is_taken(name, into))
 	{
@@ -85,7 +100,7 @@ may_create(Oid table, Oid into)
 				 errdetail("The name is taken.")));
 		return false;
 	}
-	if (pg_class_aclcheck(table, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+	if (pg_class_aclcheck(RelationGetRelid(table), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -145,16 +160,24 @@ copy_comments(Relation table, Oid view)
 	}
 }
 
-static void
+/* false, with a WARNING unless the table is gone: there is none */
+static bool
 create_view(Oid relid, Oid into)
 {
-	Relation	table = table_open(relid, AccessShareLock);
-	int			result = SPI_execute(create_statement(table, into), false, 0);
+	Relation	table = try_relation_open(relid, AccessShareLock);
+	bool		may = table != NULL && may_create(table, into);
 
-	if (result != SPI_OK_UTILITY)
-		elog(ERROR, "CREATE VIEW failed: %s", SPI_result_code_string(result));
-	copy_comments(table, get_relname_relid(RelationGetRelationName(table), into));
-	table_close(table, AccessShareLock);
+	if (may)
+	{
+		int			result = SPI_execute(create_statement(table, into), false, 0);
+
+		if (result != SPI_OK_UTILITY)
+			elog(ERROR, "CREATE VIEW failed: %s", SPI_result_code_string(result));
+		copy_comments(table, get_relname_relid(RelationGetRelationName(table), into));
+	}
+	if (table != NULL)
+		relation_close(table, AccessShareLock);
+	return may;
 }
 
 Datum
@@ -173,10 +196,7 @@ tpm_fdw_create_views(PG_FUNCTION_ARGS)
 	foreach(lc, our_tables(schema))
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (!may_create(lfirst_oid(lc), into))
-			continue;
-		create_view(lfirst_oid(lc), into);
-		created++;
+		created += create_view(((OurTable *) lfirst(lc))->relid, into) ? 1 : 0;
 	}
 	SPI_finish();
 	PG_RETURN_INT32(created);
