@@ -303,6 +303,9 @@ typedef struct TpmTable
 /* option.c */
 extern TpmServer *tpm_get_server(Oid serverid);
 extern TpmServer *tpm_get_server_by_name(const char *name);
+
+/* is it a server of this wrapper? */
+extern bool tpm_is_our_server(Oid serverid);
 extern TpmTable *tpm_get_table(Oid relid);
 
 /* a foreign table of this name and server in any schema, InvalidOid if there is none */

@@ -143,6 +143,21 @@ tpm_document_text(char *body, size_t *len, int invalid_characters, const char *w
 	return converted;
 }
 
+Jsonb *
+tpm_document_json(char *body, size_t len, int invalid_characters, const char *where)
+{
+	char	   *text = tpm_document_text(body, &len, invalid_characters, where);
+	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding());
+	JsonParseErrorType error = pg_parse_json(lex, &nullSemAction);
+
+	if (error != JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("the answer to %s is not JSON", where),
+				 errdetail_internal("%s", json_errdetail(error, lex))));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
 /*
  * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
  */
