@@ -144,6 +144,7 @@ tpm_import_openapi(Oid serverid, const TpmImportOptions *options)
 				 errmsg("option \"document\" is required"),
 				 errhint("It names the OpenAPI document: a URL on the origin of base_url, perhaps relative to it, or an absolute path of a file.")));
 	api->where = options->document;
+	api->options = options;
 	api->root = tpm_openapi_load(server, options->document);
 	check_version(api);
 	foreach(lc, tpm_openapi_resources(api, server))

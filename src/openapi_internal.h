@@ -19,6 +19,7 @@ typedef struct TpmOpenapi
 {
 	const TpmNode *root;
 	const char *where;			/* its name, for messages */
+	const TpmImportOptions *options;
 	bool		swagger;		/* version 2 */
 	int			warnings;
 	int			steps;			/* schemas looked at, for this resource */
@@ -161,6 +162,9 @@ typedef struct TpmDraft
 	const char *pagination;		/* or NULL */
 	int			page_size;		/* 0: not said */
 } TpmDraft;
+
+/* why the answer of its list cannot be a table; NULL: it can */
+extern const char *tpm_openapi_list_problem(TpmOpenapi *api, const TpmResource *known);
 
 /* NULL, with api->problem, if the resource cannot be a table */
 extern TpmImportTable *tpm_openapi_table(TpmOpenapi *api, const TpmResource *known,

@@ -61,15 +61,31 @@ is_named(const char *name, const char *const *names)
 	return false;
 }
 
+/* perPage, users_per_page, PageSize and their like */
+static bool
+is_page_size(const char *name)
+{
+	static const char *const sizes[] = {"page[size]", "page[limit]", "page[per_page]", "limit", NULL};
+	static const char *const ends[] = {"perpage", "per_page", "pagesize", "page_size"};
+	int			len = strlen(name);
+
+	for (int i = 0; i < (int) lengthof(ends); i++)
+	{
+		int			end = strlen(ends[i]);
+
+		if (len >= end && pg_strcasecmp(name + len - end, ends[i]) == 0)
+			return true;
+	}
+	return is_named(name, sizes);
+}
+
 static bool
 read_page(TpmDraft *draft, const TpmParameter *parameter)
 {
-	static const char *const sizes[] = {"page[size]", "page[limit]", "page[per_page]", "per_page",
-	"perPage", "page_size", "pageSize", "limit", NULL};
 	static const char *const numbers[] = {"page[number]", "page[page]", "page", "page_number", "pageNumber", NULL};
 	static const char *const offsets[] = {"page[offset]", "offset", "skip", NULL};
 
-	if (is_named(parameter->name, sizes))
+	if (is_page_size(parameter->name))
 	{
 		draft->page_size_parameter = parameter->name;
 		if (parameter->shape->maximum)

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "utils/memutils.h"
 
 #include "openapi_internal.h"
 
@@ -32,7 +33,10 @@ segments_of(const char *path)
 	{
 		int			len = strcspn(at, "/");
 
-		if (len > 0)
+		if (len > 1 && at[0] == ':')
+			/* not OpenAPI's way, but many a document's */
+			segments = lappend(segments, psprintf("{%s}", pnstrdup(at + 1, len - 1)));
+		else if (len > 0)
 			segments = lappend(segments, pnstrdup(at, len));
 		at += len;
 		at += *at == '/';
@@ -122,6 +126,25 @@ path_below(const TpmOpenapi *api, const TpmServer *server, const char *path)
 	return NULL;
 }
 
+/* The last n fixed segments of the path, or all: third_parties_notes */
+static char *
+name_of(const TpmResource *known, int n)
+{
+	List	   *segments = segments_of(known->resource);
+	char	   *name = NULL;
+
+	for (int i = list_length(segments) - 1; i >= 0 && n > 0; i--)
+	{
+		char	   *segment = list_nth(segments, i);
+
+		if (is_placeholder(segment))
+			continue;
+		name = name ? psprintf("%s_%s", segment, name) : segment;
+		n--;
+	}
+	return name ? name : pstrdup("unnamed");
+}
+
 /* ----- operations ----- */
 
 static const TpmNode *
@@ -162,10 +185,14 @@ tpm_openapi_parameters(TpmOpenapi *api, const TpmNode *path_item, const TpmNode 
 
 /* ----- resources ----- */
 
+/* What nobody has asked for needs no WARNING */
 static void
 skip(TpmOpenapi *api, const char *path, const char *why)
 {
-	tpm_openapi_warning(api, psprintf("skipping \"%s\"", tpm_name_shown(path)), why);
+	TpmResource unknown = {.resource = path};
+
+	if (tpm_import_wants(api->options, name_of(&unknown, 1)))
+		tpm_openapi_warning(api, psprintf("skipping \"%s\"", tpm_name_shown(path)), why);
 }
 
 static int
@@ -274,25 +301,6 @@ find_resources(TpmOpenapi *api, const TpmServer *server)
 
 /* ----- names ----- */
 
-/* The last n fixed segments of the path, or all: third_parties_notes */
-static char *
-name_of(const TpmResource *known, int n)
-{
-	List	   *segments = segments_of(known->resource);
-	char	   *name = NULL;
-
-	for (int i = list_length(segments) - 1; i >= 0 && n > 0; i--)
-	{
-		char	   *segment = list_nth(segments, i);
-
-		if (is_placeholder(segment))
-			continue;
-		name = name ? psprintf("%s_%s", segment, name) : segment;
-		n--;
-	}
-	return name ? name : pstrdup("unnamed");
-}
-
 char *
 tpm_openapi_last_segment(const TpmResource *known)
 {
@@ -336,6 +344,25 @@ give_names(List *resources)
 	}
 }
 
+/* Whether its answer can be a table, said in memory that is given back */
+static bool
+is_usable(TpmOpenapi *api, const TpmResource *known)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw resource", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	const char *problem;
+
+	api->steps = 0;
+	api->problem = NULL;
+	problem = tpm_openapi_list_problem(api, known);
+	if (problem)
+		skip(api, known->path, psprintf("It cannot be a table: %s.", problem));
+	api->problem = NULL;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return problem == NULL;
+}
+
 List *
 tpm_openapi_resources(TpmOpenapi *api, const TpmServer *server)
 {
@@ -343,7 +370,10 @@ tpm_openapi_resources(TpmOpenapi *api, const TpmServer *server)
 	List	   *resources = NIL;
 
 	for (int i = 0; i < found->count; i++)
-		resources = lappend(resources, found->values[i]);
+	{
+		if (is_usable(api, found->values[i]))
+			resources = lappend(resources, found->values[i]);
+	}
 	give_names(resources);
 	return resources;
 }

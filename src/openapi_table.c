@@ -115,6 +115,14 @@ read_answers(TpmDraft *draft)
 	return draft->resources != NIL;
 }
 
+const char *
+tpm_openapi_list_problem(TpmOpenapi *api, const TpmResource *known)
+{
+	TpmDraft	draft = {.api = api,.known = known};
+
+	return read_answers(&draft) ? NULL : api->problem;
+}
+
 /* ----- options of the table ----- */
 
 static void
