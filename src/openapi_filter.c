@@ -195,7 +195,7 @@ add_required(TpmDraft *draft, const TpmDraftColumn *column)
 		draft->required = lappend(draft->required, name);
 }
 
-static void
+static bool
 add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, bool repeat)
 {
 	static const char *const types[] = {"text", "boolean", "integer", "bigint", "uuid", "date", NULL};
@@ -204,7 +204,7 @@ add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, boo
 	draft->has_filters = true;
 	if (column == NULL || column->filter || !is_type(column, types) ||
 		!read_values(column, parameter->values))
-		return;
+		return false;
 	column->filter = name;
 	if (!parameter->is_list && !repeat)
 		column->filter_operators = "=";
@@ -212,6 +212,7 @@ add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, boo
 	column->exact = column->is_id || column->is_relationship || (column->shape && column->shape->words != NIL);
 	if (parameter->required)
 		add_required(draft, column);
+	return true;
 }
 
 /* Places of TpmDraftColumn.bounds */
@@ -237,7 +238,7 @@ bound_of(const char *word)
 	return -1;
 }
 
-static void
+static bool
 add_bound(TpmDraft *draft, const TpmParameter *parameter, const char *name, int bound)
 {
 	TpmDraftColumn *column = column_of_member(draft, name);
@@ -246,41 +247,38 @@ add_bound(TpmDraft *draft, const TpmParameter *parameter, const char *name, int 
 	if (column == NULL && strcmp(name, "date") == 0)
 		column = only_time(draft);
 	if (column == NULL || !tpm_openapi_has_range(column) || column->bounds[bound])
-		return;
+		return false;
 	column->bounds[bound] = parameter->name;
 	if (parameter->required)
 		add_required(draft, column);
+	return true;
 }
 
 /* filter[name], filter[name][] and filter[name][start] */
-void
+bool
 tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter)
 {
 	const char *begin = parameter->name + strlen("filter[");
 	const char *end = strchr(begin, ']');
 	char	   *name;
-	char	   *key;
+	int			bound;
 
 	if (end == NULL || end == begin)
-		return;
+		return false;
 	name = pnstrdup(begin, end - begin);
 	if (end[1] == '\0')
-		add_filter(draft, parameter, name, false);
-	else if (strcmp(end + 1, "[]") == 0)
-		add_filter(draft, parameter, name, true);
-	else if (end[1] == '[' && end[strlen(end) - 1] == ']')
-	{
-		key = pnstrdup(end + 2, strlen(end) - 3);
-		if (bound_of(key) >= 0)
-			add_bound(draft, parameter, name, bound_of(key));
-	}
+		return add_filter(draft, parameter, name, false);
+	if (strcmp(end + 1, "[]") == 0)
+		return add_filter(draft, parameter, name, true);
+	if (end[1] != '[' || end[strlen(end) - 1] != ']')
+		return false;
+	bound = bound_of(pnstrdup(end + 2, strlen(end) - 3));
+	return bound >= 0 && add_bound(draft, parameter, name, bound);
 }
 
 bool
 tpm_openapi_read_bare_filter(TpmDraft *draft, const TpmParameter *parameter)
 {
-	if (column_of_filter(draft, parameter->name) == NULL)
-		return false;
-	add_filter(draft, parameter, parameter->name, false);
-	return true;
+	return column_of_filter(draft, parameter->name) != NULL &&
+		add_filter(draft, parameter, parameter->name, false);
 }

@@ -202,10 +202,10 @@ extern void tpm_openapi_read_parameters(TpmDraft *draft);
 
 /* ----- openapi_filter.c: filters ----- */
 
-/* of a parameter that is named filter[...] */
-extern void tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter);
+/* of a parameter that is named filter[...]; false: nothing came of it */
+extern bool tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter);
 
-/* of one that is named like a member; false if there is none */
+/* of one that is named like a member */
 extern bool tpm_openapi_read_bare_filter(TpmDraft *draft, const TpmParameter *parameter);
 
 /* can ranges of its values be asked for? */

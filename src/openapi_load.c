@@ -40,7 +40,7 @@ file_of(const char *document)
 {
 	struct stat st;
 
-	if (strncmp(document, FILE_SCHEME, strlen(FILE_SCHEME)) == 0)
+	if (strncmp(document, FILE_SCHEME "/", strlen(FILE_SCHEME "/")) == 0)
 		return document + strlen(FILE_SCHEME);
 	if (document[0] == '/' && document[1] != '/' && may_read_files() && lstat(document, &st) == 0)
 		return document;

@@ -105,21 +105,39 @@ read_page(TpmDraft *draft, const TpmParameter *parameter)
 
 /* ----- parameters ----- */
 
-static void
+/* False: nothing came of it */
+static bool
 use_parameter(TpmDraft *draft, const TpmParameter *parameter)
 {
-	if (strlen(parameter->name) > MAX_NAME_BYTES || tpm_openapi_has_control(parameter->name) || strchr(parameter->name, '%'))
-		return;
+	if (strlen(parameter->name) > MAX_NAME_BYTES || tpm_openapi_has_control(parameter->name) ||
+		strchr(parameter->name, '%'))
+		return false;
 	if (strncmp(parameter->name, "filter[", 7) == 0)
-		tpm_openapi_read_filter(draft, parameter);
-	else if (strcmp(parameter->name, "sort") == 0)
+		return tpm_openapi_read_filter(draft, parameter);
+	if (strcmp(parameter->name, "sort") == 0)
+	{
 		read_sort(draft, parameter);
-	else if (!read_page(draft, parameter) &&
-			 (draft->brackets || !tpm_openapi_read_bare_filter(draft, parameter)) &&
-			 parameter->required)
-		tpm_openapi_warning(draft->api, psprintf("table \"%s\" cannot be read without the parameter \"%s\"",
-												 draft->known->name, parameter->name),
-							"Add it to the table's option \"query\".");
+		return true;
+	}
+	return read_page(draft, parameter) ||
+		(!draft->brackets && tpm_openapi_read_bare_filter(draft, parameter));
+}
+
+static bool
+says_comma_list(const char *description)
+{
+	static const char *const phrases[] = {"comma-separated", "comma separated", "separated by comma",
+	"comma-delimited", "comma delimited"};
+	char	   *lower = pstrdup(description);
+
+	for (char *c = lower; *c; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	for (int i = 0; i < (int) lengthof(phrases); i++)
+	{
+		if (strstr(lower, phrases[i]) != NULL)
+			return true;
+	}
+	return false;
 }
 
 /* Is an array written as a,b and not as a parameter that is repeated? */
@@ -131,7 +149,7 @@ takes_list(const TpmDraft *draft, const TpmParameter *parameter)
 	const TpmNode *explode = tpm_node_member(parameter->node, "explode");
 
 	if (!(parameter->shape->types & TPM_JSON_ARRAY))
-		return parameter->description && strcasestr(parameter->description, "comma") != NULL;
+		return parameter->description && says_comma_list(parameter->description);
 	if (draft->api->swagger)
 		return format == NULL || strcmp(format, "csv") == 0;
 	return (style == NULL || strcmp(style, "form") == 0) && explode != NULL && !tpm_node_is_true(explode);
@@ -165,7 +183,10 @@ read_parameter(TpmDraft *draft, const TpmNode *node, const char *name, const Tpm
 		return;
 	}
 	parameter.is_list = takes_list(draft, &parameter);
-	use_parameter(draft, &parameter);
+	if (!use_parameter(draft, &parameter) && required)
+		tpm_openapi_warning(draft->api, psprintf("table \"%s\" cannot be read without the parameter \"%s\"",
+												 draft->known->name, tpm_name_shown(name)),
+							"Add it to the table's option \"query\".");
 }
 
 void

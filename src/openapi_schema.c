@@ -16,11 +16,11 @@
 
 #include "openapi_internal.h"
 
-/* a resource of the largest API known takes some 2,000 */
-#define MAX_STEPS 50000
+/* a resource of the largest API known takes fewer than 1,000 */
+#define MAX_STEPS 20000
 
 /* all resources together */
-#define MAX_ALL_STEPS 20000000
+#define MAX_ALL_STEPS 4000000
 
 /* allOf in allOf; and references to references */
 #define MAX_LEVELS 40

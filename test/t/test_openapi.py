@@ -83,6 +83,20 @@ def test_tables_of_the_sandbox_document_work(db, sandbox):
     assert rows(db, "SELECT name, city FROM told.third_parties WHERE id = %s", (number,)) == [("New", "Bonn")]
 
 
+@pytest.mark.parametrize("style, wanted", [
+    ("number_base64", {}), ("offset", {"page_parameters": "page[limit],page[offset]"}),
+    ("cursor", {}), ("links_absolute", {})])
+def test_every_page_style_is_read_to_the_end(db, sandbox, style, wanted):
+    sandbox.settings(pagination=style, page_max=40)
+    tpmtest.setup_server(db, sandbox)
+    rows(db, "CREATE SCHEMA told")
+    rows(db, "IMPORT FOREIGN SCHEMA openapi LIMIT TO (third_parties) FROM SERVER tpm INTO told"
+             " OPTIONS (document 'openapi.json')")
+    assert pairs(described(db, "told")[0]["third_parties"]) == {"page_size": "40", **wanted}
+    assert rows(db, "SELECT count(DISTINCT id), count(name) FROM told.third_parties") == [(300, 300)]
+    assert len(sandbox.api_requests()) == 1 + 8
+
+
 def test_comments_come_from_the_document(db, sandbox):
     tpmtest.setup_server(db, sandbox)
     rows(db, "CREATE SCHEMA told")
@@ -341,9 +355,10 @@ def test_openapi_3_in_json(load):
             query("page", {"type": "object", "properties": {"number": {"type": "integer"}, "size": {"maximum": 20}}},
                   style="deepObject"),
         ], links={"type": "object", "properties": {"next": text}}),
-        "/flat": listing(resource({"name": text, "made": {"type": "string", "format": "date"}}), [
+        "/flat": listing(resource({"name": text, "remark": text, "made": {"type": "string", "format": "date"}}), [
             query("name", text, description="several names, comma separated"), query("page", {"type": "integer"}),
-            query("per_page", {"type": "integer"}), query("tenant", text, required=True)]),
+            query("per_page", {"type": "integer"}), query("tenant", text, required=True),
+            query("remark", text, description="must hold no comma")]),
     }, schemas={"state/of it": {"enum": ["x", "y"]}}))
     assert load.tables(schema) == {
         "things": {"ops": "read", "page_size": "20", "list_format": "repeat"},
@@ -364,7 +379,8 @@ def test_openapi_3_in_json(load):
         "some_thing": ("text", {"attribute": "some-thing"}),
     }
     assert load.columns(schema, "flat")["name"] == ("text", {"filter": "name"})
-    assert any('"tenant"' in text for text in load.warnings())
+    assert load.columns(schema, "flat")["remark"] == ("text", {"filter": "remark", "filter_operators": "="})
+    assert [text for text in load.warnings() if "cannot be read without" in text and '"tenant"' in text]
 
 
 def test_base_url_may_end_within_the_paths_of_the_document(load, db):
@@ -587,7 +603,8 @@ def stranger(cluster, db, sandbox):
 def test_files_take_the_right_to_read_them(cluster, db, load, stranger):
     connection, role = stranger
     path = load.file(SWAGGER)
-    statement = f"IMPORT FOREIGN SCHEMA openapi LIMIT TO (widgets) FROM SERVER tpm INTO theirs OPTIONS (document '{path}')"
+    statement = "IMPORT FOREIGN SCHEMA openapi LIMIT TO (widgets) FROM SERVER tpm INTO theirs" \
+                f" OPTIONS (document '{path}')"
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not found"):
         rows(connection, statement)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="permission denied"):
@@ -641,7 +658,8 @@ def test_other_origins_are_refused(db, sandbox, document):
     assert sandbox.requests() == []
 
 
-@pytest.mark.parametrize("document", ["ftp://127.0.0.1/x", "http://user:secret@127.0.0.1/x", "a b"])
+@pytest.mark.parametrize("document", ["ftp://127.0.0.1/x", "http://user:secret@127.0.0.1/x", "a b",
+                                      "file://relative"])
 def test_what_is_no_url(db, sandbox, document):
     tpmtest.setup_server(db, sandbox)
     with pytest.raises(psycopg2.Error):
