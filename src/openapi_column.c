@@ -40,14 +40,16 @@ add_column(TpmDraft *draft, const char *wish, const char *type, const TpmShape *
 	return column;
 }
 
+/* only of attributes an empty name can be said, by a pointer */
 static bool
-is_fit(TpmDraft *draft, const char *member)
+is_fit(TpmDraft *draft, const char *member, bool may_be_empty)
 {
-	if (strlen(member) <= MAX_MEMBER_BYTES && tpm_name_is_storable(member))
+	if (strlen(member) <= MAX_MEMBER_BYTES && tpm_name_is_storable(member) &&
+		(may_be_empty || member[0] != '\0'))
 		return !draft->names.full;
 	tpm_openapi_warning(draft->api, psprintf("skipping a member of table \"%s\": \"%s\"", draft->known->name,
 											 tpm_name_shown(member)),
-						"Its name is too long, or holds a control character.");
+						"Its name is empty or too long, or holds a control character.");
 	return false;
 }
 
@@ -62,7 +64,7 @@ add_attribute(TpmDraft *draft, const char *name, const TpmNode *schema, bool req
 		column->always &= !shape->nullable;
 		return;
 	}
-	if (shape->write_only || !is_fit(draft, name))
+	if (shape->write_only || !is_fit(draft, name, true))
 		return;
 	column = add_column(draft, name, tpm_openapi_type(draft->api, shape), shape);
 	if (column == NULL)
@@ -98,7 +100,7 @@ add_relationship(TpmDraft *draft, const char *name, const TpmNode *schema)
 	bool		many = linkage && (linkage->types & TPM_JSON_ARRAY);
 	TpmDraftColumn *column;
 
-	if (tpm_dict_get(&draft->relationships, name) || shape->write_only || !is_fit(draft, name))
+	if (tpm_dict_get(&draft->relationships, name) || shape->write_only || !is_fit(draft, name, false))
 		return;
 	column = add_column(draft, many ? name : psprintf("%s_id", name), many ? "text[]" : "text", shape);
 	if (column == NULL)

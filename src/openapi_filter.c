@@ -148,22 +148,22 @@ static char *
 spell_values(const TpmShape *values, const List *ours)
 {
 	StringInfoData out;
-	ListCell   *word,
-			   *title;
 
 	initStringInfo(&out);
-	forboth(word, values->words, title, values->titles)
+	for (int i = 0; i < list_length(values->words); i++)
 	{
-		const char *sql = lfirst(title) && tpm_openapi_holds_word(ours, lfirst(title)) ? lfirst(title) : lfirst(word);
+		const char *word = list_nth(values->words, i);
+		const char *title = list_nth(values->titles, i);
+		const char *sql = title && tpm_openapi_holds_word(ours, title) ? title : word;
 
-		if (tpm_openapi_has_control(lfirst(word)) || tpm_openapi_has_control(sql) || sql[0] == '\0' || ((char *) lfirst(word))[0] == '\0' ||
+		if (tpm_openapi_has_control(word) || tpm_openapi_has_control(sql) || sql[0] == '\0' || word[0] == '\0' ||
 			(ours != NIL && !tpm_openapi_holds_word(ours, sql)))
 			continue;
 		if (out.len > 0)
 			appendStringInfoChar(&out, ',');
 		append_value(&out, sql);
 		appendStringInfoChar(&out, '=');
-		append_value(&out, lfirst(word));
+		append_value(&out, word);
 		if (out.len > MAX_VALUES_BYTES)
 			return NULL;
 	}

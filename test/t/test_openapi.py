@@ -418,8 +418,8 @@ def test_only_what_is_imported_is_complained_of(load, db):
 def test_names_that_sql_cannot_take_as_they_are(load):
     names = ["order", "Name", "name", "nAMe", 'quo"te', "", "id", "ctid", "x" * 100, "x" * 80, "ünï", "due date",
              "fetched_at", "new\nline", "y" * 2000]
-    schema = load(openapi({"/select": listing(resource({name: {"type": "string"} for name in names}))}),
-                  fetched_at="true")
+    schema = load(openapi({"/select": listing(resource({name: {"type": "string"} for name in names},
+                                                        {"": {}, "new\n": {}, "x" * 2000: {}}))}), fetched_at="true")
     columns = load.columns(schema, "select")
     mapped = [options.get("attribute") or options.get("pointer") or name for name, (_, options) in columns.items()]
     for name in names[:-2]:
