@@ -177,9 +177,10 @@ spell_values(const TpmShape *values, const List *ours)
 static bool
 read_values(TpmDraftColumn *column, const TpmShape *values)
 {
-	List	   *ours = strcmp(column->column->type, "boolean") == 0 ? list_make2("true", "false")
-	: column->shape ? column->shape->words : NIL;
+	List	   *ours = column->shape ? column->shape->words : NIL;
 
+	if (strcmp(column->column->type, "boolean") == 0)
+		ours = list_make2("true", "false");
 	if (values->words == NIL || (ours != NIL && holds_all(values->words, ours)))
 		return true;
 	column->filter_values = spell_values(values, ours);
