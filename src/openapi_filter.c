@@ -180,7 +180,7 @@ read_values(TpmDraftColumn *column, const TpmShape *values)
 	List	   *ours = column->shape ? column->shape->words : NIL;
 
 	if (strcmp(column->column->type, "boolean") == 0)
-		ours = list_make2("true", "false");
+		ours = lappend(list_make1("true"), "false");
 	if (values->words == NIL || (ours != NIL && holds_all(values->words, ours)))
 		return true;
 	column->filter_values = spell_values(values, ours);
