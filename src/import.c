@@ -32,6 +32,7 @@ typedef struct ImportSource
 
 static const ImportSource sources[] = {
 	{"tpm", tpm_import_catalogue},
+	{"openapi", tpm_import_openapi},
 	{"sample", tpm_import_sample}
 };
 
@@ -44,8 +45,11 @@ typedef struct ImportOption
 
 static const ImportOption known_options[] = {
 	{"trust", "tpm"},
+	{"trust", "openapi"},
 	{"fetched_at", NULL},
-	{"custom_fields", NULL},
+	{"document", "openapi"},
+	{"custom_fields", "tpm"},
+	{"custom_fields", "sample"},
 	{"resources", "sample"},
 	{"sample_pages", "sample"}
 };
@@ -67,7 +71,7 @@ find_source(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 			 errmsg("remote schema \"%s\" does not exist", name),
-			 errhint("The remote schema is \"tpm\", the catalogue of Third-Party Manager resources, or \"sample\", what the API shows of the resources named.")));
+			 errhint("The remote schema is \"tpm\", the catalogue of Third-Party Manager resources, \"openapi\", what an OpenAPI document describes, or \"sample\", what the API shows of the resources named.")));
 	return NULL;				/* keep compiler quiet */
 }
 
@@ -149,6 +153,8 @@ read_options(ImportForeignSchemaStmt *stmt)
 			result.custom_columns = is_word(elem, "columns");
 		else if (strcmp(elem->defname, "resources") == 0)
 			result.resources = defGetString(elem);
+		else if (strcmp(elem->defname, "document") == 0)
+			result.document = defGetString(elem);
 		else
 			result.sample_pages = number_of_pages(elem);
 	}

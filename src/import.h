@@ -39,6 +39,7 @@ typedef struct TpmImportOptions
 	bool		custom_columns; /* a column for each custom field */
 	const char *resources;		/* to look at, or NULL */
 	int			sample_pages;
+	const char *document;		/* URL or file, or NULL */
 } TpmImportOptions;
 
 /* import.c */
@@ -50,6 +51,9 @@ extern bool tpm_import_wants(const TpmImportOptions *options, const char *table)
 
 /* import_sample.c: List of TpmImportTable * */
 extern List *tpm_import_sample(Oid serverid, const TpmImportOptions *options);
+
+/* openapi.c: List of TpmImportTable * */
+extern List *tpm_import_openapi(Oid serverid, const TpmImportOptions *options);
 
 /*
  * The option that leads to a member of attributes; NIL if the column's name
