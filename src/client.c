@@ -332,12 +332,9 @@ departing(void *arg)
 	return true;
 }
 
-static void
-common_spec(TpmCall *call, TpmHttpSpec *spec)
+void
+tpm_client_spec(const TpmServer *server, const TpmOptions *opt, TpmHttpSpec *spec)
 {
-	const TpmServer *server = call->session->server;
-	const TpmOptions *opt = call->session->opt;
-
 	memset(spec, 0, sizeof(*spec));
 	spec->connect_timeout = opt->connect_timeout;
 	spec->request_timeout = opt->request_timeout;
@@ -364,7 +361,7 @@ send_token_request(TpmCall *call)
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
 	TpmTokenRequest *request = tpm_oauth_request(call->session);
 
-	common_spec(call, &call->spec);
+	tpm_client_spec(call->session->server, call->session->opt, &call->spec);
 	call->spec.method = "POST";
 	call->spec.url = call->session->server->opt.token_url;
 	call->spec.origin = tpm_url_origin(call->spec.url);
@@ -543,7 +540,7 @@ send_request(TpmCall *call)
 	TpmHttpSpec *spec = &call->spec;
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
 
-	common_spec(call, spec);
+	tpm_client_spec(session->server, session->opt, spec);
 	spec->method = call->method;
 	spec->url = call->url;
 	spec->origin = session->server->origin;
@@ -624,6 +621,12 @@ step_slot(TpmCall *call)
 {
 	int64		slot_us;
 
+	if (call->flags & TPM_CALL_TOKEN)
+	{
+		enter(call, CALL_DONE);
+		call->wake_us = PG_INT64_MAX;
+		return;
+	}
 	check_enabled(call);
 	if (call->ticket == NULL)
 	{
@@ -658,6 +661,7 @@ done(TpmCall *call)
 	answer->len = t->body_len;
 	answer->etag = t->etag;
 	answer->location = t->location;
+	answer->date = t->date;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */

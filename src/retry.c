@@ -23,8 +23,8 @@
 #define LONGEST_RETRY_AFTER_S	3600
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", the one date form that is still sent */
-static bool
-read_http_date(const char *value, pg_time_t *when)
+bool
+tpm_read_http_date(const char *value, pg_time_t *when)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	char		month[4];
@@ -55,7 +55,7 @@ tpm_retry_after_seconds(const char *value, pg_time_t now)
 	char	   *end;
 	double		seconds;
 
-	if (read_http_date(value, &when))
+	if (tpm_read_http_date(value, &when))
 		return Max(0, Min(when - now, LONGEST_RETRY_AFTER_S));
 	if (value[0] < '0' || value[0] > '9')
 		return -1;
