@@ -412,11 +412,14 @@ step_token(TpmCall *call)
 static void
 raise_token_refused(TpmCall *call, const char *error)
 {
+	const char *hint = tpm_hint_of_words(error);
+
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			 errmsg("no access token for server \"%s\"", call->session->server->name),
 			 errdetail("The token endpoint answered: %s.", error),
-			 errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
+			 hint ? errhint("%s", hint)
+			 : errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
 }
 
 static void

@@ -180,6 +180,9 @@ extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict
 /* the API's own words, or NULL: titles and details joined */
 extern char *tpm_answer_words(const TpmAnswer *answer);
 
+/* what to do about a refusal in these words, whatever its status; NULL: unknown */
+extern const char *tpm_hint_of_words(const char *words);
+
 
 /* oauth.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest

@@ -1,0 +1,586 @@
+/*-------------------------------------------------------------------------
+ *
+ * check_filter.c
+ *		tpm_fdw_check of one foreign table: is each filter obeyed?
+ *
+ * All filters of a table are tried in one request.  Each is given the values
+ * of a few rows of the first page but for one value, that of its witness: a
+ * row which every other filter lets through.  The answer must hold the row
+ * that all let through, and neither a witness nor any other row with a value
+ * that was not asked for.  A request that is refused, or loses rows, is
+ * tried once more without the filter that it names, or with one value each.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "check.h"
+#include "counters.h"
+#include "shippable.h"
+
+/* rows of the page that witnesses are looked for among, and values of one filter */
+#define MOST_ROWS	100
+#define MOST_BASES	20
+
+typedef struct Filter
+{
+	const TpmColumn *column;
+	char	  **texts;			/* of each row of the page, NULL: none to send */
+	int			witness;		/* a row, -1: none */
+	List	   *values;			/* that are asked for, of char * */
+	bool		wrong;			/* a row came that was not asked for */
+	bool		partial;		/* whose value holds one that was */
+	char	   *example;
+	bool		named;			/* by a refusal */
+} Filter;
+
+typedef struct Filters
+{
+	TpmTableCheck *check;
+	Filter	   *items;
+	int			n;
+	int			nrows;
+	int			base;			/* the row that all filters let through */
+	TpmPage    *page;			/* the answer's */
+	const TpmAnswer *answer;
+	char	   *refusal;		/* or why there is none */
+} Filters;
+
+static bool
+is_tried(const TpmColumn *column)
+{
+	return column->kind != TPM_COL_NONE && column->filter != NULL && !column->placeholder &&
+		(column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) != 0;
+}
+
+bool
+tpm_check_has_filter(const TpmTable *table)
+{
+	for (int i = 0; i < table->natts; i++)
+	{
+		if (is_tried(&table->columns[i]))
+			return true;
+	}
+	return false;
+}
+
+char *
+tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row)
+{
+	bool		isnull;
+	bool		none;
+	Datum		value = heap_getattr(row, column->attnum, check->tupdesc, &isnull);
+	List	   *values;
+
+	if (isnull || OidIsValid(get_element_type(column->type)))
+		return NULL;
+	values = tpm_condition_values(check->table, column, TPM_COND_EQ, value, isnull, column->type, &none);
+	return values != NIL && strchr(linitial(values), ',') == NULL ? linitial(values) : NULL;
+}
+
+static void
+collect(Filters *filters)
+{
+	TpmTableCheck *check = filters->check;
+	const TpmTable *table = check->table;
+
+	filters->nrows = Min(check->page->nrows, MOST_ROWS);
+	filters->items = palloc0(sizeof(Filter) * Max(table->natts, 1));
+	for (int i = 0; i < table->natts; i++)
+	{
+		Filter	   *filter = &filters->items[filters->n];
+
+		if (!is_tried(&table->columns[i]))
+			continue;
+		filters->n++;
+		filter->column = &table->columns[i];
+		filter->witness = -1;
+		filter->texts = palloc0(sizeof(char *) * Max(filters->nrows, 1));
+		for (int row = 0; row < filters->nrows; row++)
+			filter->texts[row] = tpm_check_spell(check, filter->column, check->page->rows[row].tuple);
+	}
+}
+
+/* ----- choosing witnesses ----- */
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* does the filter let the row through, if it leaves out what its witness has? */
+static bool
+lets_through(const Filters *filters, const Filter *filter, int row)
+{
+	const char *text = filter->texts[row];
+
+	if (text == NULL)
+		return false;
+	if (!(filter->column->filter_operators & TPM_FILTER_IN))
+		return same_text(text, filter->texts[filters->base]);
+	return filter->witness < 0 || !same_text(text, filter->texts[filter->witness]);
+}
+
+/* could this row tell that the filter is obeyed, beside the witnesses there are? */
+static bool
+may_be_witness(Filters *filters, Filter *filter, int row)
+{
+	bool		good;
+
+	if (same_text(filter->texts[row], filter->texts[filters->base]))
+		return false;
+	for (int i = 0; i < filters->n; i++)
+	{
+		Filter	   *other = &filters->items[i];
+
+		if (other != filter && !lets_through(filters, other, row))
+			return false;
+	}
+	/* those chosen before must still be let through by this one */
+	filter->witness = row;
+	good = true;
+	for (int i = 0; i < filters->n && good; i++)
+	{
+		Filter	   *other = &filters->items[i];
+
+		if (other != filter && other->witness >= 0)
+			good = lets_through(filters, filter, other->witness);
+	}
+	filter->witness = -1;
+	return good;
+}
+
+/* how many filters have a witness with this row as the base */
+static int
+choose_with(Filters *filters, int base)
+{
+	int			chosen = 0;
+
+	filters->base = base;
+	for (int i = 0; i < filters->n; i++)
+		filters->items[i].witness = -1;
+	for (int i = 0; i < filters->n; i++)
+	{
+		if (filters->items[i].texts[base] == NULL)
+			return -1;
+	}
+	for (int i = 0; i < filters->n; i++)
+	{
+		Filter	   *filter = &filters->items[i];
+
+		for (int row = 0; row < filters->nrows; row++)
+		{
+			if (row == base || !may_be_witness(filters, filter, row))
+				continue;
+			filter->witness = row;
+			chosen++;
+			break;
+		}
+	}
+	return chosen;
+}
+
+/* filters that no row has a value for, or all the same, cannot be tried */
+static void
+leave_out(Filters *filters, int i, const char *why)
+{
+	Filter	   *filter = &filters->items[i];
+
+	tpm_report(filters->check->report, psprintf("filter %s", filter->column->name), TPM_STEP_NOT_TRIED,
+			   why, NULL);
+	memmove(filter, filter + 1, sizeof(Filter) * (filters->n - i - 1));
+	filters->n--;
+}
+
+static void
+leave_out_uniform(Filters *filters)
+{
+	for (int i = filters->n - 1; i >= 0; i--)
+	{
+		Filter	   *filter = &filters->items[i];
+		int			values = 0;
+		bool		differ = false;
+
+		for (int row = 0; row < filters->nrows; row++)
+		{
+			values += filter->texts[row] != NULL;
+			differ = differ || !same_text(filter->texts[row], filter->texts[0]);
+		}
+		if (values == 0)
+			leave_out(filters, i, "not tried: no row of the page has a value that can be sent");
+		else if (!differ)
+			leave_out(filters, i, "not tried: all rows of the page have the same value");
+	}
+}
+
+/* the base in which the fewest filters have no value */
+static void
+leave_out_sparse(Filters *filters)
+{
+	int			best = 0;
+	int			most = -1;
+
+	for (int row = 0; row < Min(filters->nrows, MOST_ROWS); row++)
+	{
+		int			n = 0;
+
+		for (int i = 0; i < filters->n; i++)
+			n += filters->items[i].texts[row] != NULL;
+		if (n > most)
+		{
+			most = n;
+			best = row;
+		}
+	}
+	for (int i = filters->n - 1; i >= 0; i--)
+		if (filters->items[i].texts[best] == NULL)
+			leave_out(filters, i, "not tried: no row of the page has a value for this filter and the others");
+}
+
+static void
+choose(Filters *filters)
+{
+	int			best = -1;
+	int			most = -1;
+	int			bases = 0;
+
+	leave_out_uniform(filters);
+	leave_out_sparse(filters);
+	for (int row = 0; row < filters->nrows && bases < MOST_BASES; row++)
+	{
+		int			n = choose_with(filters, row);
+
+		CHECK_FOR_INTERRUPTS();
+		bases += n >= 0;
+		if (n > most)
+		{
+			most = n;
+			best = row;
+		}
+	}
+	if (best >= 0)
+		choose_with(filters, best);
+}
+
+/* ----- asking ----- */
+
+static int
+bytes_of(const Filter *filter)
+{
+	int			bytes = 0;
+	ListCell   *lc;
+
+	/* each may be percent-encoded */
+	foreach(lc, filter->values)
+		bytes += 3 * strlen(lfirst(lc)) + 1;
+	return bytes;
+}
+
+static List *
+add_value(List *values, char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, values)
+	{
+		if (strcmp(lfirst(lc), text) == 0)
+			return values;
+	}
+	return lappend(values, text);
+}
+
+static void
+fill_values(Filters *filters, bool one_each)
+{
+	for (int i = 0; i < filters->n; i++)
+	{
+		Filter	   *filter = &filters->items[i];
+
+		filter->values = list_make1(filter->texts[filters->base]);
+		for (int j = 0; j < filters->n && !one_each; j++)
+		{
+			int			row = filters->items[j].witness;
+
+			if (j != i && row >= 0 && (filter->column->filter_operators & TPM_FILTER_IN))
+				filter->values = add_value(filter->values, filter->texts[row]);
+		}
+	}
+}
+
+/* a URL has room for so much */
+static void
+leave_out_long(Filters *filters)
+{
+	for (;;)
+	{
+		int			all = 0;
+		int			longest = 0;
+
+		fill_values(filters, false);
+		for (int i = 0; i < filters->n; i++)
+		{
+			all += bytes_of(&filters->items[i]);
+			if (bytes_of(&filters->items[i]) > bytes_of(&filters->items[longest]))
+				longest = i;
+		}
+		if (all <= TPM_MAX_FILTER_BYTES)
+			return;
+		leave_out(filters, longest, "not tried: its values are too long for a URL beside the others");
+	}
+}
+
+static void
+read_rows(void *arg)
+{
+	Filters    *filters = arg;
+	Bitmapset  *columns = NULL;
+
+	for (int i = 0; i < filters->n; i++)
+		columns = bms_add_member(columns, filters->items[i].column->attnum);
+	if (filters->check->table->id_attnum > 0)
+		columns = bms_add_member(columns, filters->check->table->id_attnum);
+	filters->page = tpm_check_decode(filters->check, filters->answer, columns);
+}
+
+static void
+ask(Filters *filters, bool one_each)
+{
+	TpmTableCheck *check = filters->check;
+	TpmRequest *request = tpm_check_request(check);
+	ErrorData  *error;
+
+	filters->page = NULL;
+	fill_values(filters, one_each);
+	for (int i = 0; i < filters->n; i++)
+	{
+		TpmTerm    *term = palloc0(sizeof(TpmTerm));
+
+		term->parameter = tpm_request_filter_name(check->table, filters->items[i].column);
+		term->values = filters->items[i].values;
+		request->terms = lappend(request->terms, term);
+	}
+	filters->answer = tpm_check_fetch(check, request);
+	if (filters->answer == NULL)
+		filters->refusal = "no request is left for it";
+	else if (filters->answer->status < 200 || filters->answer->status > 299)
+		filters->refusal = tpm_check_refusal(filters->answer);
+	else if (!tpm_check_try(read_rows, filters, &error))
+		filters->refusal = error->message;
+	else
+		filters->refusal = NULL;
+}
+
+/* ----- judging ----- */
+
+static bool
+is_asked_for(const Filter *filter, const char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, filter->values)
+	{
+		if (text && strcmp(lfirst(lc), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool
+holds_one(const Filter *filter, const char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, filter->values)
+	{
+		int			len = strlen(lfirst(lc));
+
+		for (const char *s = text; s && *s; s++)
+			if (pg_strncasecmp(s, lfirst(lc), len) == 0)
+				return true;
+	}
+	return false;
+}
+
+static void
+judge_rows(Filters *filters)
+{
+	for (int row = 0; row < filters->page->nrows; row++)
+	{
+		for (int i = 0; i < filters->n; i++)
+		{
+			Filter	   *filter = &filters->items[i];
+			char	   *text = tpm_check_spell(filters->check, filter->column,
+											   filters->page->rows[row].tuple);
+
+			if (is_asked_for(filter, text))
+				continue;
+			filter->partial = (!filter->wrong || filter->partial) && holds_one(filter, text);
+			filter->wrong = true;
+			if (filter->example == NULL)
+				filter->example = text ? text : "NULL";
+		}
+	}
+}
+
+static bool
+has_base(const Filters *filters)
+{
+	uint64		wanted = filters->check->page->rows[filters->base].idhash;
+
+	for (int row = 0; row < filters->page->nrows; row++)
+	{
+		if (filters->page->rows[row].idhash == wanted)
+			return true;
+	}
+	/* it may stand on a later page */
+	return filters->page->next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
+}
+
+/* does a refusal speak of this filter and no other? */
+static int
+named_filter(const Filters *filters)
+{
+	int			found = -1;
+	int			longest = 0;
+
+	for (int i = 0; i < filters->n; i++)
+	{
+		const char *name = filters->items[i].column->filter;
+
+		if (strstr(filters->refusal, name) && (int) strlen(name) > longest)
+		{
+			found = i;
+			longest = strlen(name);
+		}
+	}
+	return found;
+}
+
+static char *
+drop_filter(const TpmTable *table, const TpmColumn *column)
+{
+	List	   *options = tpm_alter_option(NIL, "filter", NULL);
+
+	options = tpm_alter_option(options, "filter_match", NULL);
+	options = tpm_alter_option(options, "filter_operators", NULL);
+	options = tpm_alter_option(options, "filter_values", NULL);
+	return tpm_alter_column(table, column, options);
+}
+
+static void
+report_filter(Filters *filters, const Filter *filter)
+{
+	TpmTableCheck *check = filters->check;
+	const TpmColumn *column = filter->column;
+	const char *step = psprintf("filter %s", column->name);
+
+	if (filter->wrong)
+	{
+		if (column->filter_exact)
+			tpm_learnt_lying(check->table->relid, check->table->options_hash, column->attnum);
+		if (filter->partial)
+			tpm_report(check->report, step, column->filter_exact ? TPM_STEP_FAILED : TPM_STEP_OK,
+					   psprintf("it also brings values that hold what was asked for: %s", filter->example),
+					   column->filter_exact
+					   ? tpm_alter_column(check->table, column, tpm_alter_option(NIL, "filter_match", "recheck"))
+					   : NULL);
+		else
+			tpm_report(check->report, step, TPM_STEP_FAILED,
+					   psprintf("not obeyed: it brought %s, which was not asked for", filter->example),
+					   drop_filter(check->table, column));
+	}
+	else if (filter->witness >= 0)
+		tpm_report(check->report, step, TPM_STEP_OK, "obeyed: it left out what was not asked for", NULL);
+	else
+		tpm_report(check->report, step, TPM_STEP_NOT_TRIED,
+				   "no row of the page could tell: the other filters leave out the same rows", NULL);
+}
+
+static void
+report_refused(Filters *filters)
+{
+	TpmTableCheck *check = filters->check;
+	int			named = named_filter(filters);
+
+	if (named < 0)
+	{
+		for (int i = 0; i < filters->n; i++)
+			tpm_report(check->report, psprintf("filter %s", filters->items[i].column->name),
+					   TPM_STEP_FAILED, psprintf("refused together with others: %s", filters->refusal),
+					   "Take the filters from the columns one by one and check again.");
+		filters->n = 0;
+		return;
+	}
+	tpm_report(check->report, psprintf("filter %s", filters->items[named].column->name),
+			   TPM_STEP_FAILED, psprintf("refused: %s", filters->refusal),
+			   drop_filter(check->table, filters->items[named].column));
+	memmove(&filters->items[named], &filters->items[named + 1],
+			sizeof(Filter) * (filters->n - named - 1));
+	filters->n--;
+}
+
+/* rows that all filters let through are missing: a list is spelt otherwise, or a filter loses rows */
+static void
+report_lost(Filters *filters)
+{
+	TpmTableCheck *check = filters->check;
+	int			was = check->table->opt.list_format;
+	bool		lists_at_fault;
+
+	ask(filters, true);
+	lists_at_fault = filters->refusal == NULL && has_base(filters);
+	if (lists_at_fault)
+		tpm_report(check->report, "list format", TPM_STEP_FAILED,
+				   "several values in one filter lose rows, one value does not",
+				   tpm_alter_table(check->table,
+								   tpm_alter_option(NIL, "list_format", was == TPM_LIST_COMMA ? "repeat" : "comma")));
+	for (int i = 0; i < filters->n; i++)
+		tpm_report(check->report, psprintf("filter %s", filters->items[i].column->name),
+				   lists_at_fault ? TPM_STEP_NOT_TRIED : TPM_STEP_FAILED,
+				   lists_at_fault ? "one value is obeyed or ignored; check again when lists are spelt right"
+				   : "together with the others it loses a row that matches",
+				   lists_at_fault ? NULL
+				   : "A filter that loses rows makes queries miss them: drop the option filter of the columns, and add it again one by one with a check after each.");
+}
+
+void
+tpm_check_filters(TpmTableCheck *check)
+{
+	Filters		filters = {.check = check};
+
+	collect(&filters);
+	choose(&filters);
+	leave_out_long(&filters);
+	if (filters.n == 0)
+		return;
+	ask(&filters, false);
+	if (filters.refusal && filters.answer && filters.answer->status >= 400)
+	{
+		report_refused(&filters);
+		if (filters.n == 0)
+			return;
+		ask(&filters, false);
+	}
+	if (filters.refusal)
+	{
+		for (int i = 0; i < filters.n; i++)
+			tpm_report(check->report, psprintf("filter %s", filters.items[i].column->name),
+					   TPM_STEP_NOT_TRIED, psprintf("not tried: %s", filters.refusal), NULL);
+		return;
+	}
+	judge_rows(&filters);
+	if (!has_base(&filters))
+	{
+		report_lost(&filters);
+		return;
+	}
+	for (int i = 0; i < filters.n; i++)
+		report_filter(&filters, &filters.items[i]);
+}
