@@ -5,7 +5,8 @@
  *
  * All filters of a table are tried in one request.  Each is given the values
  * of a few rows of the first page but for one value, that of its witness: a
- * row which every other filter lets through.  The answer must hold the row
+ * row which every other filter lets through.  A bound leaves out the lower
+ * (or upper) quarter of the page.  The answer must hold the row
  * that all let through, and neither a witness nor any other row with a value
  * that was not asked for.  A request that is refused, or loses rows, is
  * tried once more without the filter that it names, or with one value each.
@@ -19,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "check.h"
 #include "counters.h"
@@ -30,14 +32,19 @@
 
 typedef struct Filter
 {
+	const TpmTable *table;
 	const TpmColumn *column;
+	const char *bound;			/* parameter of a bound; NULL: the plain filter */
+	bool		upper;			/* and rows are below it */
 	char	  **texts;			/* of each row of the page, NULL: none to send */
+	bool	   *within;			/* of each row: a bound lets it through */
+	Datum		limit;			/* what a bound asks for */
+	char	   *limit_text;		/* NULL: no value of the page would do */
 	int			witness;		/* a row, -1: none */
 	List	   *values;			/* that are asked for, of char * */
 	bool		wrong;			/* a row came that was not asked for */
 	bool		partial;		/* whose value holds one that was */
 	char	   *example;
-	bool		named;			/* by a refusal */
 } Filter;
 
 typedef struct Filters
@@ -59,12 +66,22 @@ is_tried(const TpmColumn *column)
 		(column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) != 0;
 }
 
+/* the bound that is tried: the lower one, if the column has both */
+static const char *
+bound_of(const TpmColumn *column, bool *upper)
+{
+	*upper = column->filter_ge == NULL;
+	return column->kind == TPM_COL_NONE ? NULL : *upper ? column->filter_le : column->filter_ge;
+}
+
 bool
 tpm_check_has_filter(const TpmTable *table)
 {
+	bool		upper;
+
 	for (int i = 0; i < table->natts; i++)
 	{
-		if (is_tried(&table->columns[i]))
+		if (is_tried(&table->columns[i]) || bound_of(&table->columns[i], &upper))
 			return true;
 	}
 	return false;
@@ -84,27 +101,132 @@ tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple r
 	return values != NIL && strchr(linitial(values), ',') == NULL ? linitial(values) : NULL;
 }
 
+static int
+compare_values(const TpmColumn *column, Datum a, Datum b)
+{
+	TypeCacheEntry *entry = lookup_type_cache(column->type, TYPECACHE_CMP_PROC_FINFO);
+
+	return DatumGetInt32(FunctionCall2Coll(&entry->cmp_proc_finfo, column->collation, a, b));
+}
+
+static char *
+bound_text(const Filter *filter, Datum value)
+{
+	bool		none;
+	List	   *values = tpm_condition_values(filter->table, filter->column,
+											  filter->upper ? TPM_COND_LE : TPM_COND_GE, value, false,
+											  filter->column->type, &none);
+
+	return values ? linitial(values) : NULL;
+}
+
+static bool
+is_within(const Filters *filters, const Filter *filter, HeapTuple row)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, filter->column->attnum, filters->check->tupdesc, &isnull);
+
+	return !isnull && compare_values(filter->column, value, filter->limit) * (filter->upper ? -1 : 1) >= 0;
+}
+
+static Filter *
+add_filter(Filters *filters, const TpmColumn *column)
+{
+	Filter	   *filter = &filters->items[filters->n++];
+
+	filter->table = filters->check->table;
+	filter->column = column;
+	filter->witness = -1;
+	filter->texts = palloc0(sizeof(char *) * Max(filters->nrows, 1));
+	return filter;
+}
+
+static void
+collect_plain(Filters *filters, const TpmColumn *column)
+{
+	Filter	   *filter = add_filter(filters, column);
+
+	for (int row = 0; row < filters->nrows; row++)
+		filter->texts[row] = tpm_check_spell(filters->check, column,
+											 filters->check->page->rows[row].tuple);
+}
+
+/* the value that a quarter of the values are in front of */
+static void
+choose_limit(Filter *filter, Datum *values, int n)
+{
+	int			sign = filter->upper ? -1 : 1;
+
+	for (int i = 1; i < n; i++)
+	{
+		Datum		value = values[i];
+		int			at = i;
+
+		for (; at > 0 && sign * compare_values(filter->column, values[at - 1], value) > 0; at--)
+			values[at] = values[at - 1];
+		values[at] = value;
+	}
+	for (int i = n / 4; i < n; i++)
+	{
+		if (compare_values(filter->column, values[0], values[i]) == 0)
+			continue;
+		filter->limit = values[i];
+		filter->limit_text = bound_text(filter, filter->limit);
+		return;
+	}
+}
+
+static void
+collect_bound(Filters *filters, const TpmColumn *column, const char *bound, bool upper)
+{
+	Filter	   *filter = add_filter(filters, column);
+	Datum	   *values = palloc(sizeof(Datum) * Max(filters->nrows, 1));
+	int			n = 0;
+
+	filter->bound = bound;
+	filter->upper = upper;
+	for (int row = 0; row < filters->nrows; row++)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(filters->check->page->rows[row].tuple, column->attnum,
+										 filters->check->tupdesc, &isnull);
+
+		if (isnull)
+			continue;
+		filter->texts[row] = bound_text(filter, value);
+		values[n++] = value;
+	}
+	choose_limit(filter, values, n);
+	filter->within = palloc0(sizeof(bool) * Max(filters->nrows, 1));
+	for (int row = 0; row < filters->nrows && filter->limit_text; row++)
+		filter->within[row] = is_within(filters, filter, filters->check->page->rows[row].tuple);
+}
+
 static void
 collect(Filters *filters)
 {
-	TpmTableCheck *check = filters->check;
-	const TpmTable *table = check->table;
+	const TpmTable *table = filters->check->table;
 
-	filters->nrows = Min(check->page->nrows, MOST_ROWS);
-	filters->items = palloc0(sizeof(Filter) * Max(table->natts, 1));
+	filters->nrows = Min(filters->check->page->nrows, MOST_ROWS);
+	filters->items = palloc0(sizeof(Filter) * Max(2 * table->natts, 1));
 	for (int i = 0; i < table->natts; i++)
 	{
-		Filter	   *filter = &filters->items[filters->n];
+		const TpmColumn *column = &table->columns[i];
+		bool		upper;
+		const char *bound = bound_of(column, &upper);
 
-		if (!is_tried(&table->columns[i]))
-			continue;
-		filters->n++;
-		filter->column = &table->columns[i];
-		filter->witness = -1;
-		filter->texts = palloc0(sizeof(char *) * Max(filters->nrows, 1));
-		for (int row = 0; row < filters->nrows; row++)
-			filter->texts[row] = tpm_check_spell(check, filter->column, check->page->rows[row].tuple);
+		if (is_tried(column))
+			collect_plain(filters, column);
+		if (bound)
+			collect_bound(filters, column, bound, upper);
 	}
+}
+
+static char *
+step_of(const Filter *filter)
+{
+	return psprintf("filter %s%s", filter->column->name, filter->bound == NULL ? ""
+					: filter->upper ? " <=" : " >=");
 }
 
 /* ----- choosing witnesses ----- */
@@ -115,14 +237,21 @@ same_text(const char *a, const char *b)
 	return a == b || (a && b && strcmp(a, b) == 0);
 }
 
+/* can the row be one that all filters let through, as far as this one knows? */
+static bool
+may_pass(const Filter *filter, int row)
+{
+	return filter->texts[row] != NULL && (filter->bound == NULL || filter->within[row]);
+}
+
 /* does the filter let the row through, if it leaves out what its witness has? */
 static bool
 lets_through(const Filters *filters, const Filter *filter, int row)
 {
 	const char *text = filter->texts[row];
 
-	if (text == NULL)
-		return false;
+	if (!may_pass(filter, row) || filter->bound)
+		return may_pass(filter, row);
 	if (!(filter->column->filter_operators & TPM_FILTER_IN))
 		return same_text(text, filter->texts[filters->base]);
 	return filter->witness < 0 || !same_text(text, filter->texts[filter->witness]);
@@ -134,7 +263,8 @@ may_be_witness(Filters *filters, Filter *filter, int row)
 {
 	bool		good;
 
-	if (same_text(filter->texts[row], filter->texts[filters->base]))
+	if (filter->bound ? lets_through(filters, filter, row)
+		: same_text(filter->texts[row], filter->texts[filters->base]))
 		return false;
 	for (int i = 0; i < filters->n; i++)
 	{
@@ -168,7 +298,7 @@ choose_with(Filters *filters, int base)
 		filters->items[i].witness = -1;
 	for (int i = 0; i < filters->n; i++)
 	{
-		if (filters->items[i].texts[base] == NULL)
+		if (!may_pass(&filters->items[i], base))
 			return -1;
 	}
 	for (int i = 0; i < filters->n; i++)
@@ -193,7 +323,7 @@ leave_out(Filters *filters, int i, const char *why)
 {
 	Filter	   *filter = &filters->items[i];
 
-	tpm_report(filters->check->report, psprintf("filter %s", filter->column->name), TPM_STEP_NOT_TRIED,
+	tpm_report(filters->check->report, step_of(filter), TPM_STEP_NOT_TRIED,
 			   why, NULL);
 	memmove(filter, filter + 1, sizeof(Filter) * (filters->n - i - 1));
 	filters->n--;
@@ -215,7 +345,7 @@ leave_out_uniform(Filters *filters)
 		}
 		if (values == 0)
 			leave_out(filters, i, "not tried: no row of the page has a value that can be sent");
-		else if (!differ)
+		else if (!differ || (filter->bound && filter->limit_text == NULL))
 			leave_out(filters, i, "not tried: all rows of the page have the same value");
 	}
 }
@@ -232,7 +362,7 @@ leave_out_sparse(Filters *filters)
 		int			n = 0;
 
 		for (int i = 0; i < filters->n; i++)
-			n += filters->items[i].texts[row] != NULL;
+			n += may_pass(&filters->items[i], row);
 		if (n > most)
 		{
 			most = n;
@@ -240,7 +370,7 @@ leave_out_sparse(Filters *filters)
 		}
 	}
 	for (int i = filters->n - 1; i >= 0; i--)
-		if (filters->items[i].texts[best] == NULL)
+		if (!may_pass(&filters->items[i], best))
 			leave_out(filters, i, "not tried: no row of the page has a value for this filter and the others");
 }
 
@@ -303,7 +433,9 @@ fill_values(Filters *filters, bool one_each)
 	{
 		Filter	   *filter = &filters->items[i];
 
-		filter->values = list_make1(filter->texts[filters->base]);
+		filter->values = list_make1(filter->bound ? filter->limit_text : filter->texts[filters->base]);
+		if (filter->bound)
+			continue;
 		for (int j = 0; j < filters->n && !one_each; j++)
 		{
 			int			row = filters->items[j].witness;
@@ -362,7 +494,8 @@ ask(Filters *filters, bool one_each)
 	{
 		TpmTerm    *term = palloc0(sizeof(TpmTerm));
 
-		term->parameter = tpm_request_filter_name(check->table, filters->items[i].column);
+		term->parameter = filters->items[i].bound ? pstrdup(filters->items[i].bound)
+			: tpm_request_filter_name(check->table, filters->items[i].column);
 		term->values = filters->items[i].values;
 		request->terms = lappend(request->terms, term);
 	}
@@ -408,6 +541,24 @@ holds_one(const Filter *filter, const char *text)
 	return false;
 }
 
+/* the text of the row's value, for people; *right: it was asked for */
+static char *
+judge_row(const Filters *filters, const Filter *filter, HeapTuple row, bool *right)
+{
+	char	   *text;
+	bool		isnull;
+	Datum		value = heap_getattr(row, filter->column->attnum, filters->check->tupdesc, &isnull);
+
+	if (filter->bound == NULL)
+	{
+		text = tpm_check_spell(filters->check, filter->column, row);
+		*right = is_asked_for(filter, text);
+		return text;
+	}
+	*right = is_within(filters, filter, row);
+	return isnull ? NULL : bound_text(filter, value);
+}
+
 static void
 judge_rows(Filters *filters)
 {
@@ -416,12 +567,12 @@ judge_rows(Filters *filters)
 		for (int i = 0; i < filters->n; i++)
 		{
 			Filter	   *filter = &filters->items[i];
-			char	   *text = tpm_check_spell(filters->check, filter->column,
-											   filters->page->rows[row].tuple);
+			bool		right;
+			char	   *text = judge_row(filters, filter, filters->page->rows[row].tuple, &right);
 
-			if (is_asked_for(filter, text))
+			if (right)
 				continue;
-			filter->partial = (!filter->wrong || filter->partial) && holds_one(filter, text);
+			filter->partial = filter->bound == NULL && (!filter->wrong || filter->partial) && holds_one(filter, text);
 			filter->wrong = true;
 			if (filter->example == NULL)
 				filter->example = text ? text : "NULL";
@@ -452,7 +603,8 @@ named_filter(const Filters *filters)
 
 	for (int i = 0; i < filters->n; i++)
 	{
-		const char *name = filters->items[i].column->filter;
+		const Filter *filter = &filters->items[i];
+		const char *name = filter->bound ? filter->bound : filter->column->filter;
 
 		if (strstr(filters->refusal, name) && (int) strlen(name) > longest)
 		{
@@ -464,10 +616,15 @@ named_filter(const Filters *filters)
 }
 
 static char *
-drop_filter(const TpmTable *table, const TpmColumn *column)
+drop_filter(const TpmTable *table, const Filter *filter)
 {
-	List	   *options = tpm_alter_option(NIL, "filter", NULL);
+	const TpmColumn *column = filter->column;
+	List	   *options;
 
+	if (filter->bound)
+		return tpm_alter_column(table, column,
+								tpm_alter_option(NIL, filter->upper ? "filter_le" : "filter_ge", NULL));
+	options = tpm_alter_option(NIL, "filter", NULL);
 	options = tpm_alter_option(options, "filter_match", NULL);
 	options = tpm_alter_option(options, "filter_operators", NULL);
 	options = tpm_alter_option(options, "filter_values", NULL);
@@ -479,7 +636,7 @@ report_filter(Filters *filters, const Filter *filter)
 {
 	TpmTableCheck *check = filters->check;
 	const TpmColumn *column = filter->column;
-	const char *step = psprintf("filter %s", column->name);
+	char	   *step = step_of(filter);
 
 	if (filter->wrong)
 	{
@@ -494,7 +651,7 @@ report_filter(Filters *filters, const Filter *filter)
 		else
 			tpm_report(check->report, step, TPM_STEP_FAILED,
 					   psprintf("not obeyed: it brought %s, which was not asked for", filter->example),
-					   drop_filter(check->table, column));
+					   drop_filter(check->table, filter));
 	}
 	else if (filter->witness >= 0)
 		tpm_report(check->report, step, TPM_STEP_OK, "obeyed: it left out what was not asked for", NULL);
@@ -512,15 +669,15 @@ report_refused(Filters *filters)
 	if (named < 0)
 	{
 		for (int i = 0; i < filters->n; i++)
-			tpm_report(check->report, psprintf("filter %s", filters->items[i].column->name),
+			tpm_report(check->report, step_of(&filters->items[i]),
 					   TPM_STEP_FAILED, psprintf("refused together with others: %s", filters->refusal),
 					   "Take the filters from the columns one by one and check again.");
 		filters->n = 0;
 		return;
 	}
-	tpm_report(check->report, psprintf("filter %s", filters->items[named].column->name),
+	tpm_report(check->report, step_of(&filters->items[named]),
 			   TPM_STEP_FAILED, psprintf("refused: %s", filters->refusal),
-			   drop_filter(check->table, filters->items[named].column));
+			   drop_filter(check->table, &filters->items[named]));
 	memmove(&filters->items[named], &filters->items[named + 1],
 			sizeof(Filter) * (filters->n - named - 1));
 	filters->n--;
@@ -542,7 +699,7 @@ report_lost(Filters *filters)
 				   tpm_alter_table(check->table,
 								   tpm_alter_option(NIL, "list_format", was == TPM_LIST_COMMA ? "repeat" : "comma")));
 	for (int i = 0; i < filters->n; i++)
-		tpm_report(check->report, psprintf("filter %s", filters->items[i].column->name),
+		tpm_report(check->report, step_of(&filters->items[i]),
 				   lists_at_fault ? TPM_STEP_NOT_TRIED : TPM_STEP_FAILED,
 				   lists_at_fault ? "one value is obeyed or ignored; check again when lists are spelt right"
 				   : "together with the others it loses a row that matches",
@@ -571,7 +728,7 @@ tpm_check_filters(TpmTableCheck *check)
 	if (filters.refusal)
 	{
 		for (int i = 0; i < filters.n; i++)
-			tpm_report(check->report, psprintf("filter %s", filters.items[i].column->name),
+			tpm_report(check->report, step_of(&filters.items[i]),
 					   TPM_STEP_NOT_TRIED, psprintf("not tried: %s", filters.refusal), NULL);
 		return;
 	}
