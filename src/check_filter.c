@@ -34,7 +34,8 @@ typedef struct Filter
 {
 	const TpmTable *table;
 	const TpmColumn *column;
-	const char *bound;			/* parameter of a bound; NULL: the plain filter */
+	const char *bound;			/* parameter of a bound; NULL: the plain
+								 * filter */
 	bool		upper;			/* and rows are below it */
 	char	  **texts;			/* of each row of the page, NULL: none to send */
 	bool	   *within;			/* of each row: a bound lets it through */

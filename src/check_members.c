@@ -50,8 +50,8 @@ typedef struct Member
 	int			kinds;
 	bool		linkage;		/* a relationship with "data" */
 	bool		mapped;
-	int			nvalues;		/* distinct short strings, MOST_VALUES + 1: too
-								 * many */
+	int			nvalues;		/* distinct short strings, MOST_VALUES + 1:
+								 * too many */
 	char	   *values[MOST_VALUES];
 	int			counts[MOST_VALUES];
 } Member;

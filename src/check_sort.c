@@ -203,7 +203,7 @@ find_column(Sorting *sort)
 static void
 read_rows(void *arg)
 {
-	Sorting	   *sort = arg;
+	Sorting    *sort = arg;
 	Bitmapset  *columns = bms_make_singleton(sort->column->attnum);
 
 	if (sort->check->table->id_attnum > 0)

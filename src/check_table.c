@@ -260,7 +260,7 @@ check_type(TpmTableCheck *check)
 {
 	JsonbValue	buffer;
 	JsonbValue *type = check->resources == NIL ? NULL
-		: tpm_json_get(linitial(check->resources), "type", &buffer);
+	: tpm_json_get(linitial(check->resources), "type", &buffer);
 	char	   *text;
 
 	if (type == NULL || type->type != jbvString)

@@ -67,8 +67,8 @@ extern TpmSession *tpm_session_create(const TpmServer *server, const TpmTable *t
 #define TPM_CALL_PART		0x04	/* a read that belongs to a write: not
 									 * counted against max_requests */
 #define TPM_CALL_ANY		0x08	/* any status is an answer, not an error */
-#define TPM_CALL_TOKEN		0x10	/* done when there is a token; nothing else
-									 * is sent */
+#define TPM_CALL_TOKEN		0x10	/* done when there is a token; nothing
+									 * else is sent */
 
 /* what came back, in the call's memory context */
 typedef struct TpmAnswer

@@ -191,8 +191,8 @@ static void
 note_address(TpmRunning *run, const struct sockaddr *addr)
 {
 	const void *ip = addr->sa_family == AF_INET
-		? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
-		: (const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
+	? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
+	: (const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
 
 	if (inet_ntop(addr->sa_family, ip, run->pub.address, sizeof(run->pub.address)) == NULL)
 		run->pub.address[0] = '\0';
