@@ -83,8 +83,6 @@ tpm_check_try(TpmWork work, void *arg, ErrorData **error)
 	{
 		MemoryContextSwitchTo(old);
 		*error = CopyErrorData();
-		if (tpm_error_is_interrupt(*error))
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		/* a transfer in it ends with it */
@@ -93,6 +91,8 @@ tpm_check_try(TpmWork work, void *arg, ErrorData **error)
 	PG_END_TRY();
 	MemoryContextSwitchTo(old);
 	CurrentResourceOwner = owner;
+	if (*error && tpm_error_is_interrupt(*error))
+		ReThrowError(*error);
 	return *error == NULL;
 }
 

@@ -41,6 +41,7 @@ typedef struct Filter
 	bool	   *within;			/* of each row: a bound lets it through */
 	Datum		limit;			/* what a bound asks for */
 	char	   *limit_text;		/* NULL: no value of the page would do */
+	int			distinct;		/* texts on the page */
 	int			witness;		/* a row, -1: none */
 	List	   *values;			/* that are asked for, of char * */
 	bool		wrong;			/* a row came that was not asked for */
@@ -330,21 +331,34 @@ leave_out(Filters *filters, int i, const char *why)
 	filters->n--;
 }
 
+static int
+distinct_texts(const Filters *filters, const Filter *filter)
+{
+	int			distinct = 0;
+
+	for (int row = 0; row < filters->nrows; row++)
+	{
+		bool		before = filter->texts[row] == NULL;
+
+		for (int i = 0; i < row && !before; i++)
+			before = same_text(filter->texts[i], filter->texts[row]);
+		distinct += !before;
+	}
+	return distinct;
+}
+
 static void
 leave_out_uniform(Filters *filters)
 {
 	for (int i = filters->n - 1; i >= 0; i--)
 	{
 		Filter	   *filter = &filters->items[i];
-		int			values = 0;
 		bool		differ = false;
 
-		for (int row = 0; row < filters->nrows; row++)
-		{
-			values += filter->texts[row] != NULL;
-			differ = differ || !same_text(filter->texts[row], filter->texts[0]);
-		}
-		if (values == 0)
+		for (int row = 0; row < filters->nrows && !differ; row++)
+			differ = !same_text(filter->texts[row], filter->texts[0]);
+		filter->distinct = distinct_texts(filters, filter);
+		if (filter->distinct == 0)
 			leave_out(filters, i, "not tried: no row of the page has a value that can be sent");
 		else if (!differ || (filter->bound && filter->limit_text == NULL))
 			leave_out(filters, i, "not tried: all rows of the page have the same value");
@@ -375,6 +389,13 @@ leave_out_sparse(Filters *filters)
 			leave_out(filters, i, "not tried: no row of the page has a value for this filter and the others");
 }
 
+static int
+compare_distinct(const void *a, const void *b)
+{
+	return ((const Filter *) a)->distinct - ((const Filter *) b)->distinct;
+}
+
+/* the base with which the most filters have a witness */
 static void
 choose(Filters *filters)
 {
@@ -382,8 +403,8 @@ choose(Filters *filters)
 	int			most = -1;
 	int			bases = 0;
 
-	leave_out_uniform(filters);
-	leave_out_sparse(filters);
+	/* the fewer values, the fewer rows that can be its witness: first come, first served */
+	qsort(filters->items, filters->n, sizeof(Filter), compare_distinct);
 	for (int row = 0; row < filters->nrows && bases < MOST_BASES; row++)
 	{
 		int			n = choose_with(filters, row);
@@ -469,6 +490,12 @@ leave_out_long(Filters *filters)
 	}
 }
 
+static char *
+parameter_of(const Filter *filter)
+{
+	return filter->bound ? pstrdup(filter->bound) : tpm_request_filter_name(filter->table, filter->column);
+}
+
 static void
 read_rows(void *arg)
 {
@@ -495,8 +522,7 @@ ask(Filters *filters, bool one_each)
 	{
 		TpmTerm    *term = palloc0(sizeof(TpmTerm));
 
-		term->parameter = filters->items[i].bound ? pstrdup(filters->items[i].bound)
-			: tpm_request_filter_name(check->table, filters->items[i].column);
+		term->parameter = parameter_of(&filters->items[i]);
 		term->values = filters->items[i].values;
 		request->terms = lappend(request->terms, term);
 	}
@@ -581,6 +607,22 @@ judge_rows(Filters *filters)
 	}
 }
 
+/* a server that obeys no filter at all, and not one that matches parts */
+static void
+judge_all(Filters *filters)
+{
+	for (int i = 0; i < filters->n; i++)
+		if (!filters->items[i].wrong && filters->items[i].witness >= 0)
+			return;
+	for (int i = 0; i < filters->n; i++)
+		if (!filters->items[i].partial && filters->items[i].wrong)
+		{
+			for (int j = 0; j < filters->n; j++)
+				filters->items[j].partial = false;
+			return;
+		}
+}
+
 static bool
 has_base(const Filters *filters)
 {
@@ -595,19 +637,24 @@ has_base(const Filters *filters)
 	return filters->page->next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
 }
 
-/* does a refusal speak of this filter and no other? */
+/* the filter that a refusal speaks of: by its parameter, or else by its name alone; -1 */
 static int
 named_filter(const Filters *filters)
 {
+	char	   *words = tpm_answer_words(filters->answer);
 	int			found = -1;
 	int			longest = 0;
 
 	for (int i = 0; i < filters->n; i++)
 	{
-		const Filter *filter = &filters->items[i];
-		const char *name = filter->bound ? filter->bound : filter->column->filter;
+		if (strstr(filters->answer->body, parameter_of(&filters->items[i])))
+			return i;
+	}
+	for (int i = 0; i < filters->n; i++)
+	{
+		const char *name = filters->items[i].column->filter;
 
-		if (strstr(filters->refusal, name) && (int) strlen(name) > longest)
+		if (name && words && strstr(words, name) && (int) strlen(name) > longest)
 		{
 			found = i;
 			longest = strlen(name);
@@ -708,37 +755,73 @@ report_lost(Filters *filters)
 				   : "A filter that loses rows makes queries miss them: drop the option filter of the columns, and add it again one by one with a check after each.");
 }
 
+/* reports those that have shown what they do, and forgets them */
+static void
+report_known(Filters *filters)
+{
+	int			n = 0;
+
+	for (int i = 0; i < filters->n; i++)
+	{
+		Filter	   *filter = &filters->items[i];
+
+		if (filter->wrong || filter->witness >= 0)
+			report_filter(filters, filter);
+		else
+			filters->items[n++] = *filter;
+	}
+	filters->n = n;
+}
+
+/* false: there is nothing more to ask for */
+static bool
+try_filters(Filters *filters)
+{
+	TpmTableCheck *check = filters->check;
+
+	choose(filters);
+	leave_out_long(filters);
+	if (filters->n == 0)
+		return false;
+	ask(filters, false);
+	if (filters->refusal && filters->answer && filters->answer->status >= 400)
+	{
+		report_refused(filters);
+		if (filters->n == 0)
+			return false;
+		ask(filters, false);
+	}
+	if (filters->refusal)
+	{
+		for (int i = 0; i < filters->n; i++)
+			tpm_report(check->report, step_of(&filters->items[i]), TPM_STEP_NOT_TRIED,
+					   psprintf("not tried: %s", filters->refusal), NULL);
+		return false;
+	}
+	judge_rows(filters);
+	judge_all(filters);
+	if (!has_base(filters))
+	{
+		report_lost(filters);
+		return false;
+	}
+	report_known(filters);
+	return filters->n > 0;
+}
+
 void
 tpm_check_filters(TpmTableCheck *check)
 {
 	Filters		filters = {.check = check};
 
 	collect(&filters);
-	choose(&filters);
-	leave_out_long(&filters);
-	if (filters.n == 0)
-		return;
-	ask(&filters, false);
-	if (filters.refusal && filters.answer && filters.answer->status >= 400)
-	{
-		report_refused(&filters);
-		if (filters.n == 0)
-			return;
-		ask(&filters, false);
-	}
-	if (filters.refusal)
+	leave_out_uniform(&filters);
+	leave_out_sparse(&filters);
+
+	/* those in the shadow of others are tried without them, if a request is left for the order */
+	if (try_filters(&filters) && (check->left < 2 || try_filters(&filters)))
 	{
 		for (int i = 0; i < filters.n; i++)
-			tpm_report(check->report, step_of(&filters.items[i]),
-					   TPM_STEP_NOT_TRIED, psprintf("not tried: %s", filters.refusal), NULL);
-		return;
+			report_filter(&filters, &filters.items[i]);
 	}
-	judge_rows(&filters);
-	if (!has_base(&filters))
-	{
-		report_lost(&filters);
-		return;
-	}
-	for (int i = 0; i < filters.n; i++)
-		report_filter(&filters, &filters.items[i]);
 }

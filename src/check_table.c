@@ -332,6 +332,8 @@ check_types(TpmTableCheck *check, const TpmAnswer *answer)
 	if (tpm_check_try(decode_all, &decoding, &error))
 		return;
 	check->page = NULL;
+	/* its own hint is about the value, as if somebody had typed it */
+	error->hint = NULL;
 	tpm_report_error(check->report, "values", error,
 					 "Give the column a type that its values fit, such as text.");
 }
