@@ -162,16 +162,24 @@ check_table(void *arg)
 		.left = TPM_CHECK_REQUESTS,
 	};
 
+	/* no waiting for the next minute */
+	if (item->table->endpoint_per_minute > 0)
+		check.left = Min(check.left, item->table->endpoint_per_minute);
+
 	relation_close(rel, AccessShareLock);
 	check.session = tpm_session_create(item->table->server, item->table, GetUserId(), NULL);
+	check.session->progress = tpm_progress_start(item->relid, "check");
 	tpm_check_table(&check);
 }
 
 /* a reason for which the tables that follow cannot be tried either */
 static bool
-ends_all(const ErrorData *error)
+ends_all(const TpmTable *table, const ErrorData *error)
 {
-	return error->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
+	bool		own_limit = table->endpoint_per_second || table->endpoint_per_minute ||
+	table->endpoint_per_hour;
+
+	return (error->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED && !own_limit) ||
 		error->sqlerrcode == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
 		error->sqlerrcode == ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION ||
 		error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
@@ -252,7 +260,7 @@ check_schema(TpmReport *report, const TpmServer *server, const char *schema)
 		else if (item->table && !tpm_check_try(check_table, item, &error))
 		{
 			tpm_report_error(report, "path", error, NULL);
-			if (ends_all(error))
+			if (ends_all(item->table, error))
 				stopped = MemoryContextStrdup(old, error->message);
 		}
 		MemoryContextSwitchTo(old);

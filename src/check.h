@@ -96,6 +96,9 @@ extern int64 tpm_check_total(const TpmTableCheck *check, const TpmAnswer *answer
 /* "status 400: unknown filter" */
 extern char *tpm_check_refusal(const TpmAnswer *answer);
 
+/* is the answer about what was asked for, and not about who asked or when? */
+extern bool tpm_check_is_refusal(const TpmAnswer *answer);
+
 /* ----- the parts of a table, each in a file of its name ----- */
 
 extern void tpm_check_members(TpmTableCheck *check);

@@ -403,7 +403,10 @@ choose(Filters *filters)
 	int			most = -1;
 	int			bases = 0;
 
-	/* the fewer values, the fewer rows that can be its witness: first come, first served */
+	/*
+	 * the fewer values, the fewer rows that can be its witness: first come,
+	 * first served
+	 */
 	qsort(filters->items, filters->n, sizeof(Filter), compare_distinct);
 	for (int row = 0; row < filters->nrows && bases < MOST_BASES; row++)
 	{
@@ -784,7 +787,7 @@ try_filters(Filters *filters)
 	if (filters->n == 0)
 		return false;
 	ask(filters, false);
-	if (filters->refusal && filters->answer && filters->answer->status >= 400)
+	if (filters->refusal && filters->answer && tpm_check_is_refusal(filters->answer))
 	{
 		report_refused(filters);
 		if (filters->n == 0)
@@ -818,7 +821,10 @@ tpm_check_filters(TpmTableCheck *check)
 	leave_out_uniform(&filters);
 	leave_out_sparse(&filters);
 
-	/* those in the shadow of others are tried without them, if a request is left for the order */
+	/*
+	 * those in the shadow of others are tried without them, if a request is
+	 * left for the order
+	 */
 	if (try_filters(&filters) && (check->left < 2 || try_filters(&filters)))
 	{
 		for (int i = 0; i < filters.n; i++)

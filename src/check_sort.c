@@ -370,6 +370,13 @@ report_ignored(Sorting *sort)
 }
 
 static void
+report_not_asked(Sorting *sort, const Direction *direction)
+{
+	tpm_report(sort->check->report, psprintf("sort %s", sort->column->name), TPM_STEP_NOT_TRIED,
+			   psprintf("not tried: %s", direction->refusal), NULL);
+}
+
+static void
 report_not_sorted(Sorting *sort, const char *why)
 {
 	const TpmColumn *column = sort->column;
@@ -404,8 +411,12 @@ tpm_check_sort(TpmTableCheck *check)
 	}
 	if (sort.up.refusal == NULL)
 		ask(&sort, &sort.down, true, check->table->opt.page_size);
-	if (sort.up.refusal)
+	if (sort.up.refusal && !tpm_check_is_refusal(sort.up.answer))
+		report_not_asked(&sort, &sort.up);
+	else if (sort.up.refusal)
 		report_not_sorted(&sort, psprintf("refused: %s", sort.up.refusal));
+	else if (sort.down.asked && sort.down.refusal && !tpm_check_is_refusal(sort.down.answer))
+		report_not_asked(&sort, &sort.down);
 	else if (sort.down.asked && sort.down.refusal)
 		report_not_sorted(&sort, psprintf("refused in descending order: %s", sort.down.refusal));
 	else if (!is_bad(&sort.up) && !is_bad(&sort.down))

@@ -61,6 +61,13 @@ tpm_check_refusal(const TpmAnswer *answer)
 	return words ? psprintf("status %d: %s", answer->status, words) : psprintf("status %d", answer->status);
 }
 
+bool
+tpm_check_is_refusal(const TpmAnswer *answer)
+{
+	return answer->status >= 400 && answer->status <= 499 && answer->status != 401 &&
+		answer->status != 403 && answer->status != 408 && answer->status != 429;
+}
+
 TpmPage *
 tpm_check_decode(TpmTableCheck *check, const TpmAnswer *answer, Bitmapset *columns)
 {

@@ -687,3 +687,53 @@ def test_strange_documents(db, odd, body):
     found = check_schema(db)
     assert found["z: path"][0] is True
     assert any(step.startswith("things: ") for step in found)
+
+
+@pytest.mark.parametrize("style", ["links_absolute", "number", "number_base64", "offset", "cursor"])
+def test_every_style_of_paging(tpm, sandbox, style):
+    """The sandbox is found to be right in each; a wrong name of a parameter is said."""
+    sandbox.settings(pagination=style)
+    if style == "offset":
+        ok, detail, hint = check_schema(tpm)["users: path"]
+        assert ok is False and "page[size]" in detail and "paging" in hint
+    pagination = style if style in ("number", "number_base64", "offset") else "links"
+    tpmtest.rows(tpm, f"ALTER SERVER tpm OPTIONS (ADD pagination '{pagination}')")
+    found = check_schema(tpm)
+    assert failed(found) == set() and statements(found) == []
+
+
+def test_trouble_is_no_verdict(tpm, sandbox):
+    """An API that fails, or wants a pause, has not refused a filter or an order."""
+    tpmtest.rows(tpm, "ALTER SERVER tpm OPTIONS (ADD max_retries '0')")
+    sandbox.fault("status:500", match="GET /v1/users?filter")
+    sandbox.fault("status:500", match="GET /v1/users?sort")
+    found = check_schema(tpm)
+    assert {found[f"users: {step}"][0] for step in ("filter email", "sort created_at")} == {None}
+    assert "500" in found["users: filter email"][1] and "500" in found["users: sort created_at"][1]
+    assert failed(found) == set() and statements(found) == []
+
+
+def test_limit_of_an_endpoint(tpm, sandbox):
+    """A table with a limit of its own gets no more requests than that, and holds up nobody."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE users OPTIONS (ADD rate_limit_per_minute '2'); SET tpm_fdw.max_wait = 0")
+    sandbox.reset()
+    found = check_schema(tpm)
+    assert [entry["path"] for entry in sandbox.api_requests()].count("/v1/users") == 2
+    assert failed(found) == set()
+    found = check_schema(tpm)
+    assert failed(found) == {"users: path"} and found["workflows: path"][0] is True
+
+
+def test_progress(tpm, sandbox, cluster):
+    """Others see the table that is being checked."""
+    sandbox.fault("hold", count=1, match="GET /v1/users")
+    thread = threading.Thread(target=check_schema, args=(tpm,))
+    thread.start()
+    tpmtest.wait_until(lambda: sandbox.state()["held"])
+    other = psycopg2.connect(tpm.dsn)
+    assert tpmtest.rows(other, "SELECT relation, operation FROM tpm_fdw_progress WHERE database = current_database()") \
+        == [("tpm.users", "check")]
+    other.close()
+    sandbox.release()
+    thread.join(30)
+    assert tpmtest.rows(tpm, "SELECT count(*) FROM tpm_fdw_progress") == [(0,)]
