@@ -5,429 +5,25 @@
  *
  * All filters of a table are tried in one request.  Each is given the values
  * of a few rows of the first page but for one value, that of its witness: a
- * row which every other filter lets through.  A bound leaves out the lower
- * (or upper) quarter of the page.  The answer must hold the row
- * that all let through, and neither a witness nor any other row with a value
- * that was not asked for.  A request that is refused, or loses rows, is
- * tried once more without the filter that it names, or with one value each.
+ * row which every other filter lets through (check_witness.c).  The answer
+ * must hold the row that all let through, and neither a witness nor any other
+ * row with a value that was not asked for.  A request that is refused, or
+ * loses rows, is tried once more without the filter that it names, or with
+ * one value each.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "catalog/pg_type.h"
-#include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/typcache.h"
 
-#include "check.h"
+#include "check_filter.h"
 #include "counters.h"
-#include "shippable.h"
-
-/* rows of the page that witnesses are looked for among, and values of one filter */
-#define MOST_ROWS	100
-#define MOST_BASES	20
-
-typedef struct Filter
-{
-	const TpmTable *table;
-	const TpmColumn *column;
-	const char *bound;			/* parameter of a bound; NULL: the plain
-								 * filter */
-	bool		upper;			/* and rows are below it */
-	char	  **texts;			/* of each row of the page, NULL: none to send */
-	bool	   *within;			/* of each row: a bound lets it through */
-	Datum		limit;			/* what a bound asks for */
-	char	   *limit_text;		/* NULL: no value of the page would do */
-	int			distinct;		/* texts on the page */
-	int			witness;		/* a row, -1: none */
-	List	   *values;			/* that are asked for, of char * */
-	bool		wrong;			/* a row came that was not asked for */
-	bool		partial;		/* whose value holds one that was */
-	char	   *example;
-} Filter;
-
-typedef struct Filters
-{
-	TpmTableCheck *check;
-	Filter	   *items;
-	int			n;
-	int			nrows;
-	int			base;			/* the row that all filters let through */
-	TpmPage    *page;			/* the answer's */
-	const TpmAnswer *answer;
-	char	   *refusal;		/* or why there is none */
-} Filters;
-
-static bool
-is_tried(const TpmColumn *column)
-{
-	return column->kind != TPM_COL_NONE && column->filter != NULL && !column->placeholder &&
-		(column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) != 0;
-}
-
-/* the bound that is tried: the lower one, if the column has both */
-static const char *
-bound_of(const TpmColumn *column, bool *upper)
-{
-	*upper = column->filter_ge == NULL;
-	return column->kind == TPM_COL_NONE ? NULL : *upper ? column->filter_le : column->filter_ge;
-}
-
-bool
-tpm_check_has_filter(const TpmTable *table)
-{
-	bool		upper;
-
-	for (int i = 0; i < table->natts; i++)
-	{
-		if (is_tried(&table->columns[i]) || bound_of(&table->columns[i], &upper))
-			return true;
-	}
-	return false;
-}
-
-char *
-tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row)
-{
-	bool		isnull;
-	bool		none;
-	Datum		value = heap_getattr(row, column->attnum, check->tupdesc, &isnull);
-	List	   *values;
-
-	if (isnull || OidIsValid(get_element_type(column->type)))
-		return NULL;
-	values = tpm_condition_values(check->table, column, TPM_COND_EQ, value, isnull, column->type, &none);
-	return values != NIL && strchr(linitial(values), ',') == NULL ? linitial(values) : NULL;
-}
-
-static int
-compare_values(const TpmColumn *column, Datum a, Datum b)
-{
-	TypeCacheEntry *entry = lookup_type_cache(column->type, TYPECACHE_CMP_PROC_FINFO);
-
-	return DatumGetInt32(FunctionCall2Coll(&entry->cmp_proc_finfo, column->collation, a, b));
-}
-
-static char *
-bound_text(const Filter *filter, Datum value)
-{
-	bool		none;
-	List	   *values = tpm_condition_values(filter->table, filter->column,
-											  filter->upper ? TPM_COND_LE : TPM_COND_GE, value, false,
-											  filter->column->type, &none);
-
-	return values ? linitial(values) : NULL;
-}
-
-static bool
-is_within(const Filters *filters, const Filter *filter, HeapTuple row)
-{
-	bool		isnull;
-	Datum		value = heap_getattr(row, filter->column->attnum, filters->check->tupdesc, &isnull);
-
-	return !isnull && compare_values(filter->column, value, filter->limit) * (filter->upper ? -1 : 1) >= 0;
-}
-
-static Filter *
-add_filter(Filters *filters, const TpmColumn *column)
-{
-	Filter	   *filter = &filters->items[filters->n++];
-
-	filter->table = filters->check->table;
-	filter->column = column;
-	filter->witness = -1;
-	filter->texts = palloc0(sizeof(char *) * Max(filters->nrows, 1));
-	return filter;
-}
-
-static void
-collect_plain(Filters *filters, const TpmColumn *column)
-{
-	Filter	   *filter = add_filter(filters, column);
-
-	for (int row = 0; row < filters->nrows; row++)
-		filter->texts[row] = tpm_check_spell(filters->check, column,
-											 filters->check->page->rows[row].tuple);
-}
-
-/* the value that a quarter of the values are in front of */
-static void
-choose_limit(Filter *filter, Datum *values, int n)
-{
-	int			sign = filter->upper ? -1 : 1;
-
-	for (int i = 1; i < n; i++)
-	{
-		Datum		value = values[i];
-		int			at = i;
-
-		for (; at > 0 && sign * compare_values(filter->column, values[at - 1], value) > 0; at--)
-			values[at] = values[at - 1];
-		values[at] = value;
-	}
-	for (int i = n / 4; i < n; i++)
-	{
-		if (compare_values(filter->column, values[0], values[i]) == 0)
-			continue;
-		filter->limit = values[i];
-		filter->limit_text = bound_text(filter, filter->limit);
-		return;
-	}
-}
-
-static void
-collect_bound(Filters *filters, const TpmColumn *column, const char *bound, bool upper)
-{
-	Filter	   *filter = add_filter(filters, column);
-	Datum	   *values = palloc(sizeof(Datum) * Max(filters->nrows, 1));
-	int			n = 0;
-
-	filter->bound = bound;
-	filter->upper = upper;
-	for (int row = 0; row < filters->nrows; row++)
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(filters->check->page->rows[row].tuple, column->attnum,
-										 filters->check->tupdesc, &isnull);
-
-		if (isnull)
-			continue;
-		filter->texts[row] = bound_text(filter, value);
-		values[n++] = value;
-	}
-	choose_limit(filter, values, n);
-	filter->within = palloc0(sizeof(bool) * Max(filters->nrows, 1));
-	for (int row = 0; row < filters->nrows && filter->limit_text; row++)
-		filter->within[row] = is_within(filters, filter, filters->check->page->rows[row].tuple);
-}
-
-static void
-collect(Filters *filters)
-{
-	const TpmTable *table = filters->check->table;
-
-	filters->nrows = Min(filters->check->page->nrows, MOST_ROWS);
-	filters->items = palloc0(sizeof(Filter) * Max(2 * table->natts, 1));
-	for (int i = 0; i < table->natts; i++)
-	{
-		const TpmColumn *column = &table->columns[i];
-		bool		upper;
-		const char *bound = bound_of(column, &upper);
-
-		if (is_tried(column))
-			collect_plain(filters, column);
-		if (bound)
-			collect_bound(filters, column, bound, upper);
-	}
-}
-
-static char *
-step_of(const Filter *filter)
-{
-	return psprintf("filter %s%s", filter->column->name, filter->bound == NULL ? ""
-					: filter->upper ? " <=" : " >=");
-}
-
-/* ----- choosing witnesses ----- */
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-/* can the row be one that all filters let through, as far as this one knows? */
-static bool
-may_pass(const Filter *filter, int row)
-{
-	return filter->texts[row] != NULL && (filter->bound == NULL || filter->within[row]);
-}
-
-/* does the filter let the row through, if it leaves out what its witness has? */
-static bool
-lets_through(const Filters *filters, const Filter *filter, int row)
-{
-	const char *text = filter->texts[row];
-
-	if (!may_pass(filter, row) || filter->bound)
-		return may_pass(filter, row);
-	if (!(filter->column->filter_operators & TPM_FILTER_IN))
-		return same_text(text, filter->texts[filters->base]);
-	return filter->witness < 0 || !same_text(text, filter->texts[filter->witness]);
-}
-
-/* could this row tell that the filter is obeyed, beside the witnesses there are? */
-static bool
-may_be_witness(Filters *filters, Filter *filter, int row)
-{
-	bool		good;
-
-	if (filter->bound ? lets_through(filters, filter, row)
-		: same_text(filter->texts[row], filter->texts[filters->base]))
-		return false;
-	for (int i = 0; i < filters->n; i++)
-	{
-		Filter	   *other = &filters->items[i];
-
-		if (other != filter && !lets_through(filters, other, row))
-			return false;
-	}
-	/* those chosen before must still be let through by this one */
-	filter->witness = row;
-	good = true;
-	for (int i = 0; i < filters->n && good; i++)
-	{
-		Filter	   *other = &filters->items[i];
-
-		if (other != filter && other->witness >= 0)
-			good = lets_through(filters, filter, other->witness);
-	}
-	filter->witness = -1;
-	return good;
-}
-
-/* how many filters have a witness with this row as the base */
-static int
-choose_with(Filters *filters, int base)
-{
-	int			chosen = 0;
-
-	filters->base = base;
-	for (int i = 0; i < filters->n; i++)
-		filters->items[i].witness = -1;
-	for (int i = 0; i < filters->n; i++)
-	{
-		if (!may_pass(&filters->items[i], base))
-			return -1;
-	}
-	for (int i = 0; i < filters->n; i++)
-	{
-		Filter	   *filter = &filters->items[i];
-
-		for (int row = 0; row < filters->nrows; row++)
-		{
-			if (row == base || !may_be_witness(filters, filter, row))
-				continue;
-			filter->witness = row;
-			chosen++;
-			break;
-		}
-	}
-	return chosen;
-}
-
-/* filters that no row has a value for, or all the same, cannot be tried */
-static void
-leave_out(Filters *filters, int i, const char *why)
-{
-	Filter	   *filter = &filters->items[i];
-
-	tpm_report(filters->check->report, step_of(filter), TPM_STEP_NOT_TRIED,
-			   why, NULL);
-	memmove(filter, filter + 1, sizeof(Filter) * (filters->n - i - 1));
-	filters->n--;
-}
-
-static int
-distinct_texts(const Filters *filters, const Filter *filter)
-{
-	int			distinct = 0;
-
-	for (int row = 0; row < filters->nrows; row++)
-	{
-		bool		before = filter->texts[row] == NULL;
-
-		for (int i = 0; i < row && !before; i++)
-			before = same_text(filter->texts[i], filter->texts[row]);
-		distinct += !before;
-	}
-	return distinct;
-}
-
-static void
-leave_out_uniform(Filters *filters)
-{
-	for (int i = filters->n - 1; i >= 0; i--)
-	{
-		Filter	   *filter = &filters->items[i];
-		bool		differ = false;
-
-		for (int row = 0; row < filters->nrows && !differ; row++)
-			differ = !same_text(filter->texts[row], filter->texts[0]);
-		filter->distinct = distinct_texts(filters, filter);
-		if (filter->distinct == 0)
-			leave_out(filters, i, "not tried: no row of the page has a value that can be sent");
-		else if (!differ || (filter->bound && filter->limit_text == NULL))
-			leave_out(filters, i, "not tried: all rows of the page have the same value");
-	}
-}
-
-/* the base in which the fewest filters have no value */
-static void
-leave_out_sparse(Filters *filters)
-{
-	int			best = 0;
-	int			most = -1;
-
-	for (int row = 0; row < Min(filters->nrows, MOST_ROWS); row++)
-	{
-		int			n = 0;
-
-		for (int i = 0; i < filters->n; i++)
-			n += may_pass(&filters->items[i], row);
-		if (n > most)
-		{
-			most = n;
-			best = row;
-		}
-	}
-	for (int i = filters->n - 1; i >= 0; i--)
-		if (!may_pass(&filters->items[i], best))
-			leave_out(filters, i, "not tried: no row of the page has a value for this filter and the others");
-}
-
-static int
-compare_distinct(const void *a, const void *b)
-{
-	return ((const Filter *) a)->distinct - ((const Filter *) b)->distinct;
-}
-
-/* the base with which the most filters have a witness */
-static void
-choose(Filters *filters)
-{
-	int			best = -1;
-	int			most = -1;
-	int			bases = 0;
-
-	/*
-	 * the fewer values, the fewer rows that can be its witness: first come,
-	 * first served
-	 */
-	qsort(filters->items, filters->n, sizeof(Filter), compare_distinct);
-	for (int row = 0; row < filters->nrows && bases < MOST_BASES; row++)
-	{
-		int			n = choose_with(filters, row);
-
-		CHECK_FOR_INTERRUPTS();
-		bases += n >= 0;
-		if (n > most)
-		{
-			most = n;
-			best = row;
-		}
-	}
-	if (best >= 0)
-		choose_with(filters, best);
-}
 
 /* ----- asking ----- */
 
 static int
-bytes_of(const Filter *filter)
+bytes_of(const TpmTriedFilter *filter)
 {
 	int			bytes = 0;
 	ListCell   *lc;
@@ -452,11 +48,11 @@ add_value(List *values, char *text)
 }
 
 static void
-fill_values(Filters *filters, bool one_each)
+fill_values(TpmTriedFilters *filters, bool one_each)
 {
 	for (int i = 0; i < filters->n; i++)
 	{
-		Filter	   *filter = &filters->items[i];
+		TpmTriedFilter *filter = &filters->items[i];
 
 		filter->values = list_make1(filter->bound ? filter->limit_text : filter->texts[filters->base]);
 		if (filter->bound)
@@ -473,7 +69,7 @@ fill_values(Filters *filters, bool one_each)
 
 /* a URL has room for so much */
 static void
-leave_out_long(Filters *filters)
+leave_out_long(TpmTriedFilters *filters)
 {
 	for (;;)
 	{
@@ -489,12 +85,12 @@ leave_out_long(Filters *filters)
 		}
 		if (all <= TPM_MAX_FILTER_BYTES)
 			return;
-		leave_out(filters, longest, "not tried: its values are too long for a URL beside the others");
+		tpm_filters_leave_out(filters, longest, "not tried: its values are too long for a URL beside the others");
 	}
 }
 
 static char *
-parameter_of(const Filter *filter)
+parameter_of(const TpmTriedFilter *filter)
 {
 	return filter->bound ? pstrdup(filter->bound) : tpm_request_filter_name(filter->table, filter->column);
 }
@@ -502,7 +98,7 @@ parameter_of(const Filter *filter)
 static void
 read_rows(void *arg)
 {
-	Filters    *filters = arg;
+	TpmTriedFilters *filters = arg;
 	Bitmapset  *columns = NULL;
 
 	for (int i = 0; i < filters->n; i++)
@@ -513,7 +109,7 @@ read_rows(void *arg)
 }
 
 static void
-ask(Filters *filters, bool one_each)
+ask(TpmTriedFilters *filters, bool one_each)
 {
 	TpmTableCheck *check = filters->check;
 	TpmRequest *request = tpm_check_request(check);
@@ -543,7 +139,7 @@ ask(Filters *filters, bool one_each)
 /* ----- judging ----- */
 
 static bool
-is_asked_for(const Filter *filter, const char *text)
+is_asked_for(const TpmTriedFilter *filter, const char *text)
 {
 	ListCell   *lc;
 
@@ -556,7 +152,7 @@ is_asked_for(const Filter *filter, const char *text)
 }
 
 static bool
-holds_one(const Filter *filter, const char *text)
+holds_one(const TpmTriedFilter *filter, const char *text)
 {
 	ListCell   *lc;
 
@@ -573,7 +169,7 @@ holds_one(const Filter *filter, const char *text)
 
 /* the text of the row's value, for people; *right: it was asked for */
 static char *
-judge_row(const Filters *filters, const Filter *filter, HeapTuple row, bool *right)
+judge_row(const TpmTriedFilters *filters, const TpmTriedFilter *filter, HeapTuple row, bool *right)
 {
 	char	   *text;
 	bool		isnull;
@@ -585,18 +181,18 @@ judge_row(const Filters *filters, const Filter *filter, HeapTuple row, bool *rig
 		*right = is_asked_for(filter, text);
 		return text;
 	}
-	*right = is_within(filters, filter, row);
-	return isnull ? NULL : bound_text(filter, value);
+	*right = tpm_filter_is_within(filters, filter, row);
+	return isnull ? NULL : tpm_filter_bound_text(filter, value);
 }
 
 static void
-judge_rows(Filters *filters)
+judge_rows(TpmTriedFilters *filters)
 {
 	for (int row = 0; row < filters->page->nrows; row++)
 	{
 		for (int i = 0; i < filters->n; i++)
 		{
-			Filter	   *filter = &filters->items[i];
+			TpmTriedFilter *filter = &filters->items[i];
 			bool		right;
 			char	   *text = judge_row(filters, filter, filters->page->rows[row].tuple, &right);
 
@@ -612,7 +208,7 @@ judge_rows(Filters *filters)
 
 /* a server that obeys no filter at all, and not one that matches parts */
 static void
-judge_all(Filters *filters)
+judge_all(TpmTriedFilters *filters)
 {
 	for (int i = 0; i < filters->n; i++)
 		if (!filters->items[i].wrong && filters->items[i].witness >= 0)
@@ -627,7 +223,7 @@ judge_all(Filters *filters)
 }
 
 static bool
-has_base(const Filters *filters)
+has_base(const TpmTriedFilters *filters)
 {
 	uint64		wanted = filters->check->page->rows[filters->base].idhash;
 
@@ -642,7 +238,7 @@ has_base(const Filters *filters)
 
 /* the filter that a refusal speaks of: by its parameter, or else by its name alone; -1 */
 static int
-named_filter(const Filters *filters)
+named_filter(const TpmTriedFilters *filters)
 {
 	char	   *words = tpm_answer_words(filters->answer);
 	int			found = -1;
@@ -667,7 +263,7 @@ named_filter(const Filters *filters)
 }
 
 static char *
-drop_filter(const TpmTable *table, const Filter *filter)
+drop_filter(const TpmTable *table, const TpmTriedFilter *filter)
 {
 	const TpmColumn *column = filter->column;
 	List	   *options;
@@ -683,11 +279,11 @@ drop_filter(const TpmTable *table, const Filter *filter)
 }
 
 static void
-report_filter(Filters *filters, const Filter *filter)
+report_filter(TpmTriedFilters *filters, const TpmTriedFilter *filter)
 {
 	TpmTableCheck *check = filters->check;
 	const TpmColumn *column = filter->column;
-	char	   *step = step_of(filter);
+	char	   *step = tpm_filter_step(filter);
 
 	if (filter->wrong)
 	{
@@ -712,7 +308,7 @@ report_filter(Filters *filters, const Filter *filter)
 }
 
 static void
-report_refused(Filters *filters)
+report_refused(TpmTriedFilters *filters)
 {
 	TpmTableCheck *check = filters->check;
 	int			named = named_filter(filters);
@@ -720,23 +316,23 @@ report_refused(Filters *filters)
 	if (named < 0)
 	{
 		for (int i = 0; i < filters->n; i++)
-			tpm_report(check->report, step_of(&filters->items[i]),
+			tpm_report(check->report, tpm_filter_step(&filters->items[i]),
 					   TPM_STEP_FAILED, psprintf("refused together with others: %s", filters->refusal),
 					   "Take the filters from the columns one by one and check again.");
 		filters->n = 0;
 		return;
 	}
-	tpm_report(check->report, step_of(&filters->items[named]),
+	tpm_report(check->report, tpm_filter_step(&filters->items[named]),
 			   TPM_STEP_FAILED, psprintf("refused: %s", filters->refusal),
 			   drop_filter(check->table, &filters->items[named]));
 	memmove(&filters->items[named], &filters->items[named + 1],
-			sizeof(Filter) * (filters->n - named - 1));
+			sizeof(TpmTriedFilter) * (filters->n - named - 1));
 	filters->n--;
 }
 
 /* rows that all filters let through are missing: a list is spelt otherwise, or a filter loses rows */
 static void
-report_lost(Filters *filters)
+report_lost(TpmTriedFilters *filters)
 {
 	TpmTableCheck *check = filters->check;
 	int			was = check->table->opt.list_format;
@@ -750,7 +346,7 @@ report_lost(Filters *filters)
 				   tpm_alter_table(check->table,
 								   tpm_alter_option(NIL, "list_format", was == TPM_LIST_COMMA ? "repeat" : "comma")));
 	for (int i = 0; i < filters->n; i++)
-		tpm_report(check->report, step_of(&filters->items[i]),
+		tpm_report(check->report, tpm_filter_step(&filters->items[i]),
 				   lists_at_fault ? TPM_STEP_NOT_TRIED : TPM_STEP_FAILED,
 				   lists_at_fault ? "one value is obeyed or ignored; check again when lists are spelt right"
 				   : "together with the others it loses a row that matches",
@@ -760,13 +356,13 @@ report_lost(Filters *filters)
 
 /* reports those that have shown what they do, and forgets them */
 static void
-report_known(Filters *filters)
+report_known(TpmTriedFilters *filters)
 {
 	int			n = 0;
 
 	for (int i = 0; i < filters->n; i++)
 	{
-		Filter	   *filter = &filters->items[i];
+		TpmTriedFilter *filter = &filters->items[i];
 
 		if (filter->wrong || filter->witness >= 0)
 			report_filter(filters, filter);
@@ -778,11 +374,11 @@ report_known(Filters *filters)
 
 /* false: there is nothing more to ask for */
 static bool
-try_filters(Filters *filters)
+try_filters(TpmTriedFilters *filters)
 {
 	TpmTableCheck *check = filters->check;
 
-	choose(filters);
+	tpm_filters_choose(filters);
 	leave_out_long(filters);
 	if (filters->n == 0)
 		return false;
@@ -797,7 +393,7 @@ try_filters(Filters *filters)
 	if (filters->refusal)
 	{
 		for (int i = 0; i < filters->n; i++)
-			tpm_report(check->report, step_of(&filters->items[i]), TPM_STEP_NOT_TRIED,
+			tpm_report(check->report, tpm_filter_step(&filters->items[i]), TPM_STEP_NOT_TRIED,
 					   psprintf("not tried: %s", filters->refusal), NULL);
 		return false;
 	}
@@ -815,11 +411,9 @@ try_filters(Filters *filters)
 void
 tpm_check_filters(TpmTableCheck *check)
 {
-	Filters		filters = {.check = check};
+	TpmTriedFilters filters = {.check = check};
 
-	collect(&filters);
-	leave_out_uniform(&filters);
-	leave_out_sparse(&filters);
+	tpm_filters_collect(&filters);
 
 	/*
 	 * those in the shadow of others are tried without them, if a request is
