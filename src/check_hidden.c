@@ -15,12 +15,16 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "check.h"
 
 /* fewer rows than this say nothing about the values that a column has */
 #define TELLING_ROWS	3
+
+/* rows of a page that are compared with those of another: all that was asked for */
+#define MOST_ROWS	1000
 
 typedef struct Opposite
 {
@@ -179,9 +183,10 @@ stands_between(const Hidden *hidden, int row)
 {
 	const TpmPage *first = hidden->check->page;
 
-	for (int later = row + 1; later < hidden->page->nrows; later++)
+	for (int later = row + 1; later < Min(hidden->page->nrows, MOST_ROWS); later++)
 	{
-		for (int i = 0; i < first->nrows; i++)
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < Min(first->nrows, MOST_ROWS); i++)
 			if (first->rows[i].idhash == hidden->page->rows[later].idhash)
 				return true;
 	}
@@ -196,12 +201,13 @@ shows_more(const Hidden *hidden)
 
 	if (check->total >= 0 && total >= 0)
 		return total > check->total;
+	/* the first of them tells as much as all */
 	for (int row = 0; row < hidden->page->nrows; row++)
 	{
 		char	   *text = tpm_check_spell(check, hidden->column, hidden->page->rows[row].tuple);
 
-		if (text && strcmp(text, hidden->shown) != 0 && (!check->more || stands_between(hidden, row)))
-			return true;
+		if (text && strcmp(text, hidden->shown) != 0)
+			return !check->more || stands_between(hidden, row);
 	}
 	return false;
 }

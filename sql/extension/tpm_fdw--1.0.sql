@@ -108,7 +108,7 @@ CREATE FUNCTION tpm_fdw_check(server name, OUT step text, OUT ok boolean, OUT de
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'tpm_fdw_check_server'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tpm_fdw_check(name)
-	IS 'tries the connection to a server step by step; says what to do about each failure';
+	IS 'tries the connection to a server step by step, with the caller''s user mapping; says what to do about each failure';
 REVOKE ALL ON FUNCTION tpm_fdw_check(name) FROM PUBLIC;
 
 CREATE FUNCTION tpm_fdw_check(server name, schema name, OUT step text, OUT ok boolean,
@@ -116,5 +116,5 @@ CREATE FUNCTION tpm_fdw_check(server name, schema name, OUT step text, OUT ok bo
 RETURNS SETOF record AS 'MODULE_PATHNAME', 'tpm_fdw_check_schema'
 LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tpm_fdw_check(name, name)
-	IS 'compares the foreign tables of a schema with the API, one to four requests each; the hints are statements that mend them';
+	IS 'compares the foreign tables of a schema with the API, with the caller''s user mapping and one to four requests each; the hints are statements that mend them';
 REVOKE ALL ON FUNCTION tpm_fdw_check(name, name) FROM PUBLIC;
