@@ -368,12 +368,9 @@ departing(void *arg)
 	return true;
 }
 
-static void
-common_spec(TpmCall *call, TpmHttpSpec *spec)
+void
+tpm_client_spec(const TpmServer *server, const TpmOptions *opt, TpmHttpSpec *spec)
 {
-	const TpmServer *server = call->session->server;
-	const TpmOptions *opt = call->session->opt;
-
 	memset(spec, 0, sizeof(*spec));
 	spec->connect_timeout = opt->connect_timeout;
 	spec->request_timeout = opt->request_timeout;
@@ -400,7 +397,7 @@ send_token_request(TpmCall *call)
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
 	TpmTokenRequest *request = tpm_oauth_request(call->session);
 
-	common_spec(call, &call->spec);
+	tpm_client_spec(call->session->server, call->session->opt, &call->spec);
 	call->spec.method = "POST";
 	call->spec.url = call->session->server->opt.token_url;
 	call->spec.origin = tpm_url_origin(call->spec.url);
@@ -451,13 +448,16 @@ step_token(TpmCall *call)
 static void
 raise_token_refused(TpmCall *call, int status, const char *error)
 {
+	const char *hint = tpm_hint_of_words(error);
+
 	ereport(ERROR,
 			(errcode(status >= 500 ? ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION
 					 : status == 429 ? ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
 					 : ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			 errmsg("no access token for server \"%s\"", call->session->server->name),
 			 errdetail("The token endpoint answered: %s.", error),
-			 status >= 500 || status == 429 ? 0
+			 hint ? errhint("%s", hint)
+			 : status >= 500 || status == 429 ? 0
 			 : errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
 }
 
@@ -582,7 +582,7 @@ send_request(TpmCall *call)
 	TpmHttpSpec *spec = &call->spec;
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
 
-	common_spec(call, spec);
+	tpm_client_spec(session->server, session->opt, spec);
 	spec->method = call->method;
 	spec->url = call->url;
 	spec->origin = session->server->origin;
@@ -662,10 +662,17 @@ static void
 step_slot(TpmCall *call)
 {
 	int64		slot_us;
-	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
+	MemoryContext old;
 	bool		changed;
 
+	if (call->flags & TPM_CALL_TOKEN)
+	{
+		enter(call, CALL_DONE);
+		call->wake_us = PG_INT64_MAX;
+		return;
+	}
 	check_enabled(call);
+	old = MemoryContextSwitchTo(call->attempt_context);
 	changed = refresh_limits(call->session);
 	if (call->ticket == NULL)
 	{
@@ -700,6 +707,7 @@ done(TpmCall *call)
 	answer->len = t->body_len;
 	answer->etag = t->etag;
 	answer->location = t->location;
+	answer->date = t->date;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */

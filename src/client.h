@@ -68,6 +68,8 @@ extern TpmSession *tpm_session_create(const TpmServer *server, const TpmTable *t
 #define TPM_CALL_PART		0x04	/* a read that belongs to a write: not
 									 * counted against max_requests */
 #define TPM_CALL_ANY		0x08	/* any status is an answer, not an error */
+#define TPM_CALL_TOKEN		0x10	/* done when there is a token; nothing
+									 * else is sent */
 
 /* what came back, in the call's memory context */
 typedef struct TpmAnswer
@@ -77,6 +79,7 @@ typedef struct TpmAnswer
 	size_t		len;
 	const char *etag;
 	const char *location;
+	const char *date;
 	TimestampTz received;
 	int64		took_us;
 	bool		doubtful;		/* a write that may have acted: no answer */
@@ -154,6 +157,10 @@ extern void tpm_client_admit(TpmSession *session, int64 n);
 /* the same for n requests of writes, which max_requests does not count */
 extern void tpm_client_admit_writes(TpmSession *session, int64 n);
 
+/* how the options say that servers are reached */
+struct TpmHttpSpec;
+extern void tpm_client_spec(const TpmServer *server, const TpmOptions *opt, struct TpmHttpSpec *spec);
+
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);
 
@@ -173,6 +180,9 @@ extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict
 
 /* the API's own words, or NULL: titles and details joined */
 extern char *tpm_answer_words(const TpmAnswer *answer);
+
+/* what to do about a refusal in these words, whatever its status; NULL: unknown */
+extern const char *tpm_hint_of_words(const char *words);
 
 
 /* oauth.c: the token request (RFC 6749, section 4.4) as data */

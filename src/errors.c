@@ -113,11 +113,21 @@ state_of_status(int status)
 	return ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION;
 }
 
+const char *
+tpm_hint_of_words(const char *words)
+{
+	if (words && strstr(asc_tolower(words, strlen(words)), "invalid ip address"))
+		return "The API lets in only the addresses on its allow-list; ask Diligent to add this machine's public IPv4 address: a static one that is neither private nor a VPN's.";
+	return NULL;
+}
+
 static const char *
 hint_of_status(int status, const char *words)
 {
-	if (words && strstr(asc_tolower(words, strlen(words)), "invalid ip address"))
-		return "The API lets in only the addresses on its allow-list; ask Diligent to add this machine's public IPv4 address.";
+	const char *hint = tpm_hint_of_words(words);
+
+	if (hint)
+		return hint;
 	switch (status)
 	{
 		case 401:

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "nodes/value.h"
 #include "utils/memutils.h"
 
 #include "document.h"

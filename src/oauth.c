@@ -70,8 +70,10 @@ tpm_oauth_request(const TpmSession *session)
 
 /* section 5.2: error and error_description, in words */
 static char *
-words_of_error(int status, Jsonb *answer)
+words_of_error(const TpmAnswer *whole, Jsonb *answer)
 {
+	int			status = whole->status;
+	char	   *words;
 	char	   *code = answer ? tpm_json_member(answer, "error") : NULL;
 	char	   *description = answer ? tpm_json_member(answer, "error_description") : NULL;
 
@@ -79,6 +81,14 @@ words_of_error(int status, Jsonb *answer)
 		return psprintf("%s: %s (status %d)", code, description, status);
 	if (code)
 		return psprintf("%s (status %d)", code, status);
+
+	/*
+	 * Whoever stands in front of the endpoint speaks otherwise, but a page
+	 * that repeats the request would repeat the secret: only what is known.
+	 */
+	words = tpm_answer_words(whole);
+	if (tpm_hint_of_words(words))
+		return psprintf("%s (status %d)", words, status);
 	return psprintf("status %d without an OAuth error", status);
 }
 
@@ -94,7 +104,9 @@ tpm_oauth_answer(int status, const char *body, size_t len, int *lifetime, char *
 	*error = NULL;
 	if (status < 200 || status > 299)
 	{
-		*error = words_of_error(status, answer);
+		TpmAnswer	whole = {.status = status,.body = unconstify(char *, body),.len = len};
+
+		*error = words_of_error(&whole, answer);
 		return NULL;
 	}
 	token = answer ? tpm_json_member(answer, "access_token") : NULL;

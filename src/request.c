@@ -187,23 +187,102 @@ add_term(StringInfo query, const TpmTable *table, const TpmTerm *term, bool show
 	}
 }
 
+/* is this the parameter, or one of its repeated "[]" keys? */
+static bool
+is_parameter(const char *name, const char *parameter)
+{
+	size_t		len = strlen(parameter);
+
+	return strncmp(name, parameter, len) == 0 &&
+		(name[len] == '\0' || strcmp(name + len, "[]") == 0);
+}
+
+static List *
+fixed_values(const char *pairs, const char *parameter)
+{
+	char	   *copy = pstrdup(pairs);
+	char	   *save;
+	List	   *values = NIL;
+
+	for (char *pair = strtok_r(copy, "&", &save); pair; pair = strtok_r(NULL, "&", &save))
+	{
+		char	   *equals = strchr(pair, '=');
+		char	   *save_value;
+
+		if (equals == NULL)
+			continue;
+		*equals = '\0';
+		if (!is_parameter(pair, parameter))
+			continue;
+		for (char *value = strtok_r(equals + 1, ",", &save_value); value;
+			 value = strtok_r(NULL, ",", &save_value))
+			values = lappend(values, value);
+	}
+	return values;
+}
+
+static bool
+is_among(const char *value, List *values)
+{
+	ListCell   *lc;
+
+	foreach(lc, values)
+	{
+		if (strcmp(lfirst(lc), value) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+tpm_request_query_allows(const TpmTable *table, const char *parameter, List *values)
+{
+	List	   *fixed = table->opt.query ? fixed_values(table->opt.query, parameter) : NIL;
+	ListCell   *lc;
+
+	foreach(lc, values)
+	{
+		if (fixed != NIL && !is_among(lfirst(lc), fixed))
+			return false;
+	}
+	return true;
+}
+
+/* a term asks for a part of what the pair of this name asks for */
+static bool
+is_narrowed(const TpmTable *table, List *terms, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, terms)
+	{
+		TpmTerm    *term = lfirst(lc);
+
+		if (is_parameter(name, term->parameter) &&
+			tpm_request_query_allows(table, term->parameter, term->values))
+			return true;
+	}
+	return false;
+}
+
 /* the table's own parameters, "a=b&c=d": split, so that each side is encoded once */
 static void
-add_fixed(StringInfo query, const char *pairs, bool shown)
+add_fixed(StringInfo query, const TpmTable *table, List *terms, bool shown)
 {
 	char	   *copy;
 	char	   *save;
 
-	if (pairs == NULL)
+	if (table->opt.query == NULL)
 		return;
-	copy = pstrdup(pairs);
+	copy = pstrdup(table->opt.query);
 	for (char *pair = strtok_r(copy, "&", &save); pair; pair = strtok_r(NULL, "&", &save))
 	{
 		char	   *equals = strchr(pair, '=');
 
 		if (equals)
 			*equals = '\0';
-		add_pair(query, pair, equals ? equals + 1 : "", shown);
+		if (!is_narrowed(table, terms, pair))
+			add_pair(query, pair, equals ? equals + 1 : "", shown);
 	}
 }
 
@@ -216,7 +295,7 @@ add_conditions(StringInfo query, const TpmTable *table, const TpmRequest *reques
 		add_term(query, table, lfirst(lc), shown);
 	if (table->include)
 		add_pair(query, table->opt.include_parameter, table->include, shown);
-	add_fixed(query, table->opt.query, shown);
+	add_fixed(query, table, request->terms, shown);
 }
 
 static char *

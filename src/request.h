@@ -53,6 +53,14 @@ extern char *tpm_request_id_path(const char *path, const char *id, bool shown);
 /* parameter name of a column's plain filter */
 extern char *tpm_request_filter_name(const TpmTable *table, const TpmColumn *column);
 
+/*
+ * The option query may hold the parameter of a filter: then the table is what
+ * its list of values gives, and a filter for some of these values is sent in
+ * its place.  False: one of the values is not in that list, so the filter
+ * must not be sent.
+ */
+extern bool tpm_request_query_allows(const TpmTable *table, const char *parameter, List *values);
+
 /* absolute URL of the page at the position; all of it percent-encoded */
 extern char *tpm_request_url(const TpmTable *table, const TpmRequest *request,
 							 const TpmPosition *position);

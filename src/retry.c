@@ -23,8 +23,8 @@
 #define LONGEST_RETRY_AFTER_S	3600
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", the one date form that is still sent */
-static bool
-read_http_date(const char *value, pg_time_t *when)
+bool
+tpm_read_http_date(const char *value, pg_time_t *when)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	char		month[4];
@@ -54,7 +54,7 @@ tpm_retry_after_seconds(const char *value, pg_time_t now)
 	pg_time_t	when;
 	size_t		digits;
 
-	if (read_http_date(value, &when))
+	if (tpm_read_http_date(value, &when))
 		return Max(0, Min(when - now, LONGEST_RETRY_AFTER_S));
 	/* RFC 9110, section 10.2.3: digits only, however many */
 	digits = strspn(value, "0123456789");

@@ -20,6 +20,9 @@ extern int64 tpm_retry_pause(int attempt, const char *retry_after);
 /* seconds that a Retry-After asks for, from 0 to an hour; -1 if it is neither form */
 extern int64 tpm_retry_after_seconds(const char *value, pg_time_t now);
 
+/* a date as HTTP spells it (RFC 9110, section 5.6.7); false if it is none */
+extern bool tpm_read_http_date(const char *value, pg_time_t *when);
+
 /* false when the tries have taken long enough altogether */
 extern bool tpm_retry_time_left(int64 began_us, const TpmOptions *opt);
 

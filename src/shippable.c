@@ -32,6 +32,7 @@
 #include "utils/typcache.h"
 
 #include "counters.h"
+#include "request.h"
 #include "shippable.h"
 
 /* ----- types and operators ----- */
@@ -661,24 +662,34 @@ array_values(const TpmTable *table, const TpmColumn *column, Datum value, bool *
 	return without_repeats(texts);
 }
 
-List *
-tpm_condition_values(const TpmTable *table, const TpmColumn *column, TpmConditionOp op,
-					 Datum value, bool isnull, Oid value_type, bool *none)
+static List *
+sendable_values(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Datum value,
+				Oid value_type, bool *none)
 {
 	char	   *text;
 
-	*none = false;
 	if (op == TPM_COND_NULL)
 		return list_make1("null");
-	if (isnull)
-	{
-		*none = true;
-		return NIL;
-	}
 	if (op == TPM_COND_IN)
 		return array_values(table, column, value, none);
 	text = send_text(table, column, op, value, value_type);
 	return text ? list_make1(text) : NIL;
+}
+
+List *
+tpm_condition_values(const TpmTable *table, const TpmColumn *column, TpmConditionOp op,
+					 Datum value, bool isnull, Oid value_type, bool *none)
+{
+	List	   *values;
+
+	*none = isnull && op != TPM_COND_NULL;
+	if (*none)
+		return NIL;
+	values = sendable_values(table, column, op, value, value_type, none);
+	if (column->filter && (op == TPM_COND_EQ || op == TPM_COND_IN || op == TPM_COND_NULL) &&
+		!tpm_request_query_allows(table, tpm_request_filter_name(table, column), values))
+		return NIL;
+	return values;
 }
 
 bool

@@ -187,12 +187,24 @@ text_address_is_private(const char *text)
 	return true;
 }
 
+static void
+note_address(TpmRunning *run, const struct sockaddr *addr)
+{
+	const void *ip = addr->sa_family == AF_INET
+	? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
+	: (const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
+
+	if (inet_ntop(addr->sa_family, ip, run->pub.address, sizeof(run->pub.address)) == NULL)
+		run->pub.address[0] = '\0';
+}
+
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	TpmRunning *run = arg;
 	curl_socket_t fd;
 
+	note_address(run, &address->addr);
 	if (!run->spec->private_ok && address_is_private(&address->addr))
 	{
 		run->forbidden = true;
@@ -304,7 +316,8 @@ forget_headers(TpmTransfer *pub)
 	free(pub->etag);
 	free(pub->location);
 	free(pub->retry_after);
-	pub->content_type = pub->etag = pub->location = pub->retry_after = NULL;
+	free(pub->date);
+	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
 }
 
 static size_t
@@ -325,7 +338,8 @@ receive_header(char *data, size_t size, size_t n, void *arg)
 		forget_headers(pub);
 	else if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
 			 !keep_header(data, len, "ETag", &pub->etag) &&
-			 !keep_header(data, len, "Location", &pub->location))
+			 !keep_header(data, len, "Location", &pub->location) &&
+			 !keep_header(data, len, "Date", &pub->date))
 		keep_header(data, len, "Retry-After", &pub->retry_after);
 	return len;
 }
@@ -489,6 +503,12 @@ set_options(TpmRunning *run)
 	if (spec->ip_family != TPM_IP_ANY)
 		curl_easy_setopt(easy, CURLOPT_IPRESOLVE,
 						 (long) (spec->ip_family == TPM_IPV4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_V6));
+	if (spec->fresh)
+	{
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
+		curl_easy_setopt(easy, CURLOPT_CERTINFO, 1L);
+	}
 	set_security(run);
 	set_method(run);
 	set_headers(run);
@@ -541,6 +561,24 @@ judge(TpmRunning *run, CURLcode code)
 }
 
 static void
+note_certificate(TpmRunning *run)
+{
+	static const char name[] = "Expire date:";
+	struct curl_certinfo *certs = NULL;
+
+	if (!run->spec->fresh ||
+		curl_easy_getinfo(run->easy, CURLINFO_CERTINFO, &certs) != CURLE_OK || certs == NULL ||
+		certs->num_of_certs < 1)
+		return;
+	for (struct curl_slist *line = certs->certinfo[0]; line; line = line->next)
+	{
+		if (strncmp(line->data, name, sizeof(name) - 1) == 0)
+			strlcpy(run->pub.cert_expires, line->data + sizeof(name) - 1,
+					sizeof(run->pub.cert_expires));
+	}
+}
+
+static void
 finish(TpmRunning *run, CURLcode code)
 {
 	TpmTransfer *pub = &run->pub;
@@ -556,6 +594,7 @@ finish(TpmRunning *run, CURLcode code)
 	pub->bytes_out = request_size + run->body_sent;
 	pub->ended_us = tpm_monotonic_us();
 	pub->outcome = judge(run, code);
+	note_certificate(run);
 	pub->timed_out = (code == CURLE_OPERATION_TIMEDOUT);
 	pub->no_host = (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY);
 	pub->tls_failure = (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||

@@ -42,6 +42,7 @@ typedef struct TpmHttpSpec
 	const char *client_cert;
 	const char *client_key;
 	bool		private_ok;		/* may reach loopback and link-local addresses */
+	bool		fresh;			/* a new connection, to a name looked up anew */
 	TpmDeparting departing;		/* or NULL */
 	void	   *departing_arg;
 } TpmHttpSpec;
@@ -73,6 +74,10 @@ typedef struct TpmTransfer
 	char	   *etag;
 	char	   *location;
 	char	   *retry_after;
+	char	   *date;
+	char		address[64];	/* the last one that a new connection was
+								 * opened to, "" if none was */
+	char		cert_expires[64];	/* of the peer, fresh connections only */
 	bool		timed_out;
 	bool		tls_failure;
 	bool		no_host;		/* the name did not resolve */

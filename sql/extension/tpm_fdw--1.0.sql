@@ -113,3 +113,21 @@ REVOKE ALL ON FUNCTION tpm_fdw_get(name, text) FROM PUBLIC;
 CREATE FUNCTION tpm_fdw_create_views(schema name, into_schema name) RETURNS int
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tpm_fdw_create_views(name, name) IS 'one view, owned by the caller, for each table of tpm_fdw in a schema; returns how many';
+
+/* ----- checks ----- */
+
+CREATE FUNCTION tpm_fdw_check(server name, OUT step text, OUT ok boolean, OUT detail text,
+	OUT hint text)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'tpm_fdw_check_server'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_check(name)
+	IS 'tries the connection to a server step by step, with the caller''s user mapping; says what to do about each failure';
+REVOKE ALL ON FUNCTION tpm_fdw_check(name) FROM PUBLIC;
+
+CREATE FUNCTION tpm_fdw_check(server name, schema name, OUT step text, OUT ok boolean,
+	OUT detail text, OUT hint text)
+RETURNS SETOF record AS 'MODULE_PATHNAME', 'tpm_fdw_check_schema'
+LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_check(name, name)
+	IS 'compares the foreign tables of a schema with the API, with the caller''s user mapping and one to four requests each; the hints are statements that mend them';
+REVOKE ALL ON FUNCTION tpm_fdw_check(name, name) FROM PUBLIC;

@@ -266,12 +266,12 @@ class Api:
             raise refusal(bad.status, "Bad Request", bad.detail, parameter=bad.parameter) from bad
 
     def _one(self, resource, number, path, asked, striking):
-        wanted = self.shown(resource, asked)
+        wanted = self.shown(resource, asked, striking)
         return self.one(self.found(resource, number), wanted, path, striking)
 
-    def shown(self, resource, asked):
+    def shown(self, resource, asked, striking=()):
         """What an answer with one resource shall show: all that such a request can say."""
-        wanted = query.ListQuery(resource, asked, self.settings)
+        wanted = query.ListQuery(resource, asked, self.settings, None, renamed(resource, striking))
         if wanted.filters or wanted.ranges or wanted.sort or wanted.page:
             raise query.BadRequest("a single resource takes fields and include only")
         return wanted
@@ -309,7 +309,7 @@ class Api:
 
     def _list(self, resource, request, path, asked, striking, belongs=None):
         cap = striking["page_cap"].get("value", 50) if "page_cap" in striking else None
-        wanted = query.ListQuery(resource, asked, self.settings, cap)
+        wanted = query.ListQuery(resource, asked, self.settings, cap, renamed(resource, striking))
         if "move_row" in striking and wanted.size <= wanted.start < 2 * wanted.size:
             self._move_row(resource.type, wanted)
         items = self.store.select(wanted, "ignore_filter" in striking, "partial_filter" in striking)
@@ -402,6 +402,14 @@ class Api:
             await response.write(body[at:at + 1])
             await asyncio.sleep(striking["slow_drip"].get("ms", 100) / 1000)
         return response
+
+
+def renamed(resource, striking):
+    """{name in requests and answers: attribute} under rename_attribute; the old name is understood as well."""
+    if "rename_attribute" not in striking:
+        return {}
+    attribute, to = render.renaming(striking["rename_attribute"])
+    return {to: attribute} if attribute in resource.attributes else {}
 
 
 def hide(items, resource, wanted, striking):

@@ -33,7 +33,7 @@ KINDS = {
     "duplicate_row": "the last row of a page is also the first row of the next one",
     "move_row": "a row of a later page moves to page 1 while page 2 is served",
     "page_cap": "no page holds more than `value` (50) rows, whatever is asked, and its links agree",
-    "rename_attribute": "the attribute `attribute` is called `to` in answers",
+    "rename_attribute": "the attribute `attribute` is called `to` in answers, and in fields and sort as well; filters keep their names",
     "hide_inactive": "lists leave out what is Inactive or not open unless a filter asks for it",
     "numeric_id": "ids are JSON numbers",
     "wrong_type": "resource objects say that they are of type `value` (wrong)",

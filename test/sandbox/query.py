@@ -26,8 +26,9 @@ class BadRequest(Exception):
 class ListQuery:
     """The parsed query string of one list request."""
 
-    def __init__(self, resource, raw, settings, cap=None):
+    def __init__(self, resource, raw, settings, cap=None, renamed=None):
         self.resource = resource
+        self.renamed = renamed or {}
         self.filters = {}
         self.ranges = {}
         self.sort = []
@@ -69,7 +70,7 @@ class ListQuery:
     def _read_sort(self, keys, value, name):
         for part in value.split(","):
             descending = part.startswith("-")
-            field = part.lstrip("-")
+            field = self.renamed.get(part.lstrip("-"), part.lstrip("-"))
             if keys or not self.resource.sortable(field):
                 raise BadRequest(f"cannot sort by {part}", name)
             self.sort.append((field, descending))
@@ -77,7 +78,7 @@ class ListQuery:
     def _read_fields(self, keys, value, name):
         if keys != [self.resource.type]:
             raise BadRequest(f"unknown parameter {name}", name)
-        self.fields = set(value.split(",")) if value else set()
+        self.fields = {self.renamed.get(part, part) for part in value.split(",")} if value else set()
         unknown = {name for name in self.fields if not self.resource.member(name)}
         if unknown:
             raise BadRequest(f"unknown members {', '.join(sorted(unknown))}", name)

@@ -27,6 +27,11 @@ def error(status, title, detail=None, parameter=None, pointer=None, code=None):
     return made
 
 
+def renaming(fault):
+    """The attribute that a rename_attribute is about, and what it is called."""
+    return fault.get("attribute", "approval_status"), fault.get("to", "renamed")
+
+
 class Renderer:
     """Bytes of resource objects."""
 
@@ -67,7 +72,7 @@ class Renderer:
                 "links": {"self": f"/v1/{item['type']}/{item['id']}"}}
 
     def _rename_attribute(self, item, fault):
-        wanted, to = fault.get("attribute", "approval_status"), fault.get("to", "renamed")
+        wanted, to = renaming(fault)
         item["attributes"] = {to if name == wanted else name: value
                               for name, value in item["attributes"].items()}
 

@@ -247,6 +247,9 @@ def test_members_that_are_wrong(client, sandbox):
                  client.post("third_parties", NEW).json["data"]):
         assert "title" in item["attributes"] and "name" not in item["attributes"]
         assert isinstance(item["id"], int) and item["type"] == "wrongs"
+    shown = client.get("third_parties", {"fields[third_parties]": "title", "sort": "-title"}).json["data"]
+    titles = [item["attributes"]["title"] for item in shown]
+    assert titles == sorted(titles, key=str.encode, reverse=True) and len(set(titles)) > 1
     sandbox.reset()
     sandbox.fault("date_nonsense")
     rows = client.get("third_parties").json["data"]
