@@ -14,6 +14,8 @@ import psycopg2
 import pytest
 import tpmtest
 
+pytestmark = pytest.mark.long
+
 TRIES = 20
 WITHIN_MS, TRIES_WITHIN = 100, 19
 ALL_WITHIN_MS = 500
