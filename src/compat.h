@@ -59,6 +59,19 @@ tpm_create_wait_event_set(int nevents)
 #endif
 }
 
+/* a wait event of this name; *event remembers it in this backend */
+static inline uint32
+tpm_wait_event(const char *name, uint32 *event)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*event == 0)
+		*event = WaitEventExtensionNew(name);
+#else
+	*event = PG_WAIT_EXTENSION;
+#endif
+	return *event;
+}
+
 /* the role whose user mapping a scan uses: a view's owner, or the current user */
 static inline Oid
 tpm_scan_user(ScanState *node)

@@ -661,7 +661,6 @@ rebuild_wait_set(void)
 static uint32
 wait_event(TpmWaitReason reason)
 {
-#if PG_VERSION_NUM >= 170000
 	static const char *const names[] = {
 		[TPM_WAIT_ANSWER] = "TpmAnswer",
 		[TPM_WAIT_BUDGET] = "TpmBudget",
@@ -671,12 +670,7 @@ wait_event(TpmWaitReason reason)
 	};
 	static uint32 events[lengthof(names)];
 
-	if (events[reason] == 0)
-		events[reason] = WaitEventExtensionNew(names[reason]);
-	return events[reason];
-#else
-	return PG_WAIT_EXTENSION;
-#endif
+	return tpm_wait_event(names[reason], &events[reason]);
 }
 
 static void
