@@ -161,7 +161,7 @@ is_sound_json(const char *body, size_t len)
 		if ((body[i] == '}' || body[i] == ']') && depth > 0)
 			depth--;
 	}
-	lex = tpm_make_lexer(body, len, PG_UTF8);
+	lex = tpm_make_lexer(body, len, PG_UTF8, true);
 	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
 }
 
