@@ -1,5 +1,6 @@
 """Clocks: wall and CPU time of a statement, memory of a backend, best of interleaved runs."""
 
+import contextlib
 import threading
 import time
 
@@ -8,18 +9,14 @@ import tpmtest
 RUNS = 7
 
 
-def backend_pid(session):
-    return session.get_backend_pid()
-
-
 def cpu_seconds(pid):
-    """User and system time of a process, as getrusage counts it, to the nanosecond (clock_getcpuclockid)."""
+    """User and system time of a process, what getrusage tells it, by the clock that clock_getcpuclockid names."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
 def statement(session, query):
     """(wall seconds, CPU seconds of the backend) of one statement."""
-    pid = backend_pid(session)
+    pid = session.get_backend_pid()
     cpu, wall = cpu_seconds(pid), time.perf_counter()
     tpmtest.rows(session, query)
     wall, cpu = time.perf_counter() - wall, cpu_seconds(pid) - cpu
@@ -36,30 +33,29 @@ def interleaved(measured, runs=RUNS):
     return best
 
 
-def anonymous_kb(pid):
+def anonymous_bytes(pid):
     """Private memory of a process; shared memory does not count."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         for line in status:
             if line.startswith("RssAnon:"):
-                return int(line.split()[1])
+                return int(line.split()[1]) * 1024
     raise RuntimeError("no RssAnon")
 
 
-def peak_kb(session, query):
-    """The most private memory that the backend has had while it ran a statement."""
-    pid = backend_pid(session)
-    seen = [anonymous_kb(pid)]
+@contextlib.contextmanager
+def watched(pid):
+    """A list whose largest entry, in the end, is the most private memory that the process has had meanwhile."""
+    seen = [anonymous_bytes(pid)]
     done = threading.Event()
 
     def watch():
         while not done.wait(0.002):
-            seen.append(anonymous_kb(pid))
+            seen.append(anonymous_bytes(pid))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        tpmtest.rows(session, query)
+        yield seen
     finally:
         done.set()
         watcher.join()
-    return max(seen)
