@@ -47,7 +47,7 @@ class Client:
 def connect(setting, name, sandbox, **options):
     setting.cluster.sql(f"CREATE DATABASE {name}")
     session = setting.cluster.connect(name)
-    tpmtest.setup_server(session, sandbox, schema="tpm", options={"pagination": "number", **options})
+    tpmtest.setup_server(session, sandbox, schema="tpm", trust="exact", options={"pagination": "number", **options})
     tpmtest.rows(session, "SET search_path = tpm; SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.max_writes = 0")
     return session
 
