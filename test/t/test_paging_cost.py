@@ -69,7 +69,8 @@ class Portal:
     def until(self, *last):
         """Messages up to the first of these kinds, as {kind: how many}."""
         seen = {}
-        while not seen or kind not in last:
+        kind = None
+        while kind not in last:
             kind = self.stream.read(1)
             body = self.stream.read(struct.unpack("!I", self.stream.read(4))[0] - 4)
             if kind == b"E":
