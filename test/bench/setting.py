@@ -68,4 +68,4 @@ def create_server(session, static):
 
 def create_table(session, name, size):
     tpmtest.rows(session, f"CREATE FOREIGN TABLE {name} ({pages.table_columns()}) SERVER floor"
-                          f" OPTIONS (resource '/{name}', page_size '{size}')")
+                          f" OPTIONS (resource '/{name}', type 'vendors', page_size '{size}')")
