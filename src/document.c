@@ -113,6 +113,7 @@ typedef struct Reader
 	const char *where;
 	TimestampTz received;
 	MemoryContext scratch;
+	MemoryContext escapes;		/* the string unescaped last */
 	int			depth;			/* containers open */
 	Frame		stack[TPM_MAX_DEPTH + 1];
 	DocNode    *pending;		/* node of the member whose value comes next */
@@ -334,13 +335,22 @@ not_a_document(Reader *reader, const char *detail)
 			 errdetail("%s", detail)));
 }
 
-/* what the parser would have made of a string, which begins with its quote */
+/*
+ * What the parser would have made of a string, which begins with its quote.
+ * It lasts until the next one: escapes may be all that a document holds.
+ */
 static char *
 unescape(Reader *reader, const char *string, int len)
 {
-	JsonLexContext *lex = tpm_make_lexer(string, len, GetDatabaseEncoding(), true);
-	JsonParseErrorType error = json_lex(lex);
+	JsonLexContext *lex;
+	JsonParseErrorType error;
+	MemoryContext old;
 
+	MemoryContextReset(reader->escapes);
+	old = MemoryContextSwitchTo(reader->escapes);
+	lex = tpm_make_lexer(string, len, GetDatabaseEncoding(), true);
+	error = json_lex(lex);
+	MemoryContextSwitchTo(old);
 	if (error != JSON_SUCCESS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
@@ -992,6 +1002,9 @@ scalar(void *state, char *text, JsonTokenType type)
 			token.text[token.len] = after;
 		}
 	}
+	/* numbers and literals come as copies, of which a document may be full */
+	if (text)
+		pfree(text);
 	TPM_JSON_OK;
 }
 
@@ -1128,6 +1141,7 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->received = received;
 	reader->page = new_page(reader);
 	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
+	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);
 	body = tpm_document_text(body, &len, decoder->table->opt.invalid_characters, where);
 	reader->body = body;
 	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(), false);
@@ -1141,5 +1155,6 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	if (decoder->needs_settings)
 		tpm_settings_restore(nestlevel);
 	MemoryContextDelete(reader->scratch);
+	MemoryContextDelete(reader->escapes);
 	return reader->page;
 }

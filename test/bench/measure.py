@@ -1,7 +1,5 @@
-"""Clocks: wall and CPU time of a statement, memory of a backend, best of interleaved runs."""
+"""Clocks: wall and CPU time of a statement, best of interleaved runs."""
 
-import contextlib
-import threading
 import time
 
 import tpmtest
@@ -31,31 +29,3 @@ def interleaved(measured, runs=RUNS):
             figures = function()
             best[name] = tuple(map(min, figures, best.get(name, figures)))
     return best
-
-
-def anonymous_bytes(pid):
-    """Private memory of a process; shared memory does not count."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        for line in status:
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-    raise RuntimeError("no RssAnon")
-
-
-@contextlib.contextmanager
-def watched(pid):
-    """A list whose largest entry, in the end, is the most private memory that the process has had meanwhile."""
-    seen = [anonymous_bytes(pid)]
-    done = threading.Event()
-
-    def watch():
-        while not done.wait(0.002):
-            seen.append(anonymous_bytes(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        watcher.join()

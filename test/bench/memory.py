@@ -1,7 +1,7 @@
 """Private memory of the backend against the number of rows: flat, but for the ids that a scan remembers."""
 
-import measure
 import pages
+import processes
 import tpmtest
 from report import Result
 from setting import COLD, UNKEPT
@@ -16,7 +16,7 @@ def peak(setting, name, preparation):
     tpmtest.rows(session, preparation)
     tpmtest.rows(session, f"SELECT name FROM {name} LIMIT 1")
     tpmtest.rows(session, preparation)
-    with measure.watched(session.get_backend_pid()) as seen:
+    with processes.watched(session.get_backend_pid()) as seen:
         tpmtest.rows(session, pages.counts(name))
     session.close()
     return max(seen)

@@ -3,6 +3,7 @@
 import http.server
 import threading
 
+import processes
 import psycopg2
 import pytest
 import tpmtest
@@ -140,6 +141,18 @@ def test_broken(ask, broken):
     with pytest.raises(psycopg2.Error) as error:
         ask([broken])
     assert error.value.pgcode == "HV00M"
+
+
+@pytest.mark.parametrize("member", [r'"\u0061":1', r'"a":1', r'"a":"\u0061"'], ids=["names", "numbers", "values"])
+def test_memory_of_members_that_nobody_reads(ask, db, member):
+    """A hundred bytes for each member of a body would be a gigabyte for a body within its limit."""
+    rows(db, "SET tpm_fdw.cache_ttl = 0")
+    assert len(ask([RESOURCES["plain"]])) == 1
+    body = document([RESOURCES["plain"]])[:-1] + ("," + ",".join([member] * 1000000) + "}").encode()
+    Served.documents["odd"] = body
+    with processes.watched(db.get_backend_pid()) as seen:
+        assert len(rows(db, "SELECT name FROM odd")) == 1
+    assert max(seen) - seen[0] < 3 * len(body)
 
 
 def test_value_in_the_error(ask):
