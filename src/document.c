@@ -898,6 +898,9 @@ field_start(void *state, char *name, bool isnull)
 				mark_seen(reader, node->presence);
 		}
 	}
+	/* the parser makes copies of names only where it unescapes */
+	if (name)
+		pfree(name);
 	TPM_JSON_OK;
 }
 
@@ -1144,7 +1147,9 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);
 	body = tpm_document_text(body, &len, decoder->table->opt.invalid_characters, where);
 	reader->body = body;
-	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(), false);
+	/* told to unescape, the parser refuses what no text can hold, read or not */
+	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(),
+								 tpm_document_has_invalid_escape(body, len));
 
 	if (decoder->needs_settings)
 		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);

@@ -122,14 +122,17 @@ def test_numbers(ask, db):
 
 @pytest.mark.parametrize("escape", [r"\u0000", r"\ud800", r"\ude00 alone"])
 def test_what_text_cannot_hold(ask, db, escape):
-    """An error that says what, where a column reads it; elsewhere it is not looked at."""
+    """An error that says what, whether or not a column reads it: what is read must not decide what is right."""
     resource = f'{{"type":"odd","id":"1","attributes":{{"name":"{escape}","whole":1}}}}'
-    with pytest.raises(psycopg2.Error) as error:
-        ask([resource], "name")
-    assert error.value.pgcode == "HV00M"
-    assert error.value.diag.message_detail
-    rows(db, "SET tpm_fdw.cache_ttl = 0")
+    for ttl, column in ((-1, "name"), (0, "name"), (0, "whole")):
+        rows(db, f"SET tpm_fdw.cache_ttl = {ttl}")
+        with pytest.raises(psycopg2.Error) as error:
+            ask([resource], column)
+        assert error.value.pgcode == "HV00M"
+        assert error.value.diag.message_detail
+    rows(db, "ALTER SERVER odd OPTIONS (ADD invalid_characters 'replace')")
     assert ask([resource], "whole") == [(1,)]
+    assert "\ufffd" in ask([resource], "name")[0][0]
 
 
 @pytest.mark.parametrize("broken", [
