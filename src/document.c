@@ -970,6 +970,7 @@ scalar(void *state, char *text, JsonTokenType type)
 	Frame	   *frame;
 	DocNode    *node;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->depth == 0)
 		not_a_document(reader, "It is a bare JSON value.");
 	frame = &reader->stack[reader->depth - 1];
