@@ -56,9 +56,12 @@ escaped_unit(const char *s, const char *end)
  * it as itself, so that its conversion shows that.
  */
 static void
-copy_character(StringInfo out, const char *s, int len, pg_wchar character)
+copy_character(StringInfo out, const char *s, int len)
 {
 	unsigned char utf8[5] = {0};
+	pg_wchar	character = len == 12
+	? surrogate_pair_to_codepoint(escaped_unit(s, s + 6), escaped_unit(s + 6, s + 12))
+	: len == 6 ? (pg_wchar) escaped_unit(s, s + 6) : 0;
 
 	if (character < 0x80 || GetDatabaseEncoding() == PG_UTF8)
 		appendBinaryStringInfo(out, s, len);
@@ -67,38 +70,50 @@ copy_character(StringInfo out, const char *s, int len, pg_wchar character)
 }
 
 /*
- * Copies the escape sequence at s.  A NUL or half a surrogate pair, which
- * PostgreSQL's JSON lexer refuses, becomes the replacement character.
+ * The length of the escape sequence at s.  A NUL or half a surrogate pair is
+ * what PostgreSQL's JSON lexer refuses.
  */
-static const char *
-copy_escape(StringInfo out, const char *s, const char *end)
+static int
+escape_length(const char *s, const char *end, bool *invalid)
 {
 	int			unit = escaped_unit(s, end);
 	int			low;
-	pg_wchar	character;
 
+	*invalid = false;
 	if (unit < 0)
-	{
-		int			n = Min(2, end - s);
-
-		appendBinaryStringInfo(out, s, n);
-		return s + n;
-	}
+		return Min(2, end - s);
 	if (unit >= 0xD800 && unit <= 0xDBFF)
 	{
 		low = escaped_unit(s + 6, end);
 		if (low >= 0xDC00 && low <= 0xDFFF)
-		{
-			character = surrogate_pair_to_codepoint(unit, low);
-			copy_character(out, s, 12, character);
-			return s + 12;
-		}
+			return 12;
 	}
-	if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
+	*invalid = unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF);
+	return 6;
+}
+
+bool
+tpm_document_has_invalid_escape(const char *body, size_t len)
+{
+	const char *end = body + len;
+	bool		invalid = false;
+
+	for (const char *s = body; !invalid && (s = memchr(s, '\\', end - s)) != NULL;)
+		s += escape_length(s, end, &invalid);
+	return invalid;
+}
+
+static const char *
+copy_escape(StringInfo out, const char *s, const char *end)
+{
+	bool		invalid;
+	int			n = escape_length(s, end, &invalid);
+
+	if (invalid)
 		appendStringInfoString(out, REPLACEMENT_ESCAPE);
 	else
-		copy_character(out, s, 6, unit);
-	return s + 6;
+		copy_character(out, s, n);
+	return s + n;
 }
 
 static char *
@@ -238,7 +253,7 @@ is_sound_json(const char *body, size_t len)
 		if ((body[i] == '}' || body[i] == ']') && depth > 0)
 			depth--;
 	}
-	lex = tpm_make_lexer(body, len, PG_UTF8);
+	lex = tpm_make_lexer(body, len, PG_UTF8, true);
 	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
 }
 

@@ -177,6 +177,8 @@ class Decoding(Place):
 
     def measure(self):
         """How long the answer takes to arrive, and then to be decoded, on this machine now."""
+        # the first one pays for the token, and for the page that the sandbox makes
+        self._timing()
         timings = [self._timing() for _ in range(3)]
         self.received = max(received for received, _ in timings)
         self.decoding = min(total - received for received, total in timings)
