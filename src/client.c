@@ -662,7 +662,11 @@ done(TpmCall *call)
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
+	{
 		call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
+		call->session->answers_us += answer->took_us;
+		call->session->answers++;
+	}
 	enter(call, CALL_DONE);
 	call->wake_us = PG_INT64_MAX;
 }
@@ -1033,7 +1037,7 @@ tpm_client_get(TpmSession *session, const char *url, int flags)
 static bool
 would_wait_too_long(TpmSession *session, int64 n)
 {
-	TpmLine		line = session->statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	TpmLine		line = tpm_statement_line(session->statement);
 	int64		limit = tpm_max_wait * INT64CONST(1000);
 	TpmBudgetState state;
 	int			last = (int) Min(n, 100000);
@@ -1084,8 +1088,10 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
+	tpm_session_announce(session, n);
 }
 
 void
@@ -1094,6 +1100,7 @@ tpm_client_admit(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n <= 0)
 		return;
 	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
@@ -1105,4 +1112,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
 	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
+	tpm_session_announce(session, n);
 }

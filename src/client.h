@@ -47,6 +47,12 @@ typedef struct TpmSession
 	TpmTokenKey token;
 	TpmProgress *progress;
 
+	int64		expected;		/* requests known to be needed in all, 0: not
+								 * known */
+	int			lanes;			/* requests that may be under way at a time, 0
+								 * as 1 */
+	bool		announced;		/* people know how long it will take */
+
 	/* what it has cost so far */
 	int64		requests;
 	int64		retries;
@@ -54,6 +60,8 @@ typedef struct TpmSession
 	int64		bytes_out;
 	int64		waited_us;		/* for budget and token */
 	int64		slowest_us;
+	int64		answers;		/* measured */
+	int64		answers_us;		/* all of them together */
 } TpmSession;
 
 /* lives in the current memory context; sends nothing */
@@ -152,6 +160,15 @@ extern void tpm_client_admit(TpmSession *session, int64 n);
 
 /* the same for n requests of writes, which max_requests does not count */
 extern void tpm_client_admit_writes(TpmSession *session, int64 n);
+
+/* forecast.c: where a statement stands in line, as far as it is known */
+extern TpmLine tpm_statement_line(const TpmStatement *statement);
+
+/* brings tpm_fdw_progress up to date, with an estimated end where the number of requests is known */
+extern void tpm_session_show(const TpmSession *session, int64 rows);
+
+/* a NOTICE, once, if n more requests will take more than a minute */
+extern void tpm_session_announce(TpmSession *session, int64 n);
 
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);

@@ -96,8 +96,7 @@ tpm_scan_received(TpmScan *scan, const TpmPage *page)
 	if (scan->nconditions == 0 && page->total >= 0)
 		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
-	tpm_progress_update(scan->session->progress, scan->session->requests,
-						scan->session->statement->expected, scan->rows, 0);
+	tpm_session_show(scan->session, scan->rows);
 }
 
 /* ----- filters ----- */
