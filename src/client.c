@@ -510,9 +510,9 @@ line_of(TpmCall *call)
 	if (call->flags & TPM_CALL_CHECK)
 		return TPM_LINE_SMALL;
 	if (call->flags & (TPM_CALL_WRITE | TPM_CALL_PART))
-		return Max(statement->writes + 1, statement->expected) > TPM_SMALL_STATEMENT
+		return Max(statement->writes + 1, statement->expected) > tpm_small_statement
 			? TPM_LINE_LARGE : TPM_LINE_SMALL;
-	return Max(statement->requests + 1, statement->expected) > TPM_SMALL_STATEMENT
+	return Max(statement->requests + 1, statement->expected) > tpm_small_statement
 		? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
 

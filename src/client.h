@@ -15,9 +15,6 @@
 #include "option.h"
 #include "token.h"
 
-/* a statement that needs more requests than this leaves something for others */
-#define TPM_SMALL_STATEMENT 10
-
 /*
  * One run of the executor, over all the foreign tables in it: what it has
  * sent counts against max_requests and max_writes.

@@ -36,7 +36,7 @@ typedef struct Forecast
 TpmLine
 tpm_statement_line(const TpmStatement *statement)
 {
-	return statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	return statement->expected > tpm_small_statement ? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
 
 /* false: they will never all be sent, as things are */
