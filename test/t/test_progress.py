@@ -76,8 +76,11 @@ class Running:
             assert self.error is None
 
 
-def test_estimate_from_latency(cluster, slow):
-    running = Running(cluster, slow(100), "SELECT name FROM third_parties")
+@pytest.mark.parametrize("cache", ("0", "1h"))
+def test_estimate_from_latency(cluster, slow, cache):
+    connection = slow(100)
+    tpmtest.rows(connection, f"SET tpm_fdw.cache_ttl = '{cache}'")
+    running = Running(cluster, connection, "SELECT name FROM third_parties")
     row = running.wait_for(lambda row: row["done"] >= 5)
     promised = time.time() + row["left"]
     assert row["operation"] == "scan" and row["expected"] == PAGES
