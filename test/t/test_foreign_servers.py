@@ -246,6 +246,15 @@ def test_nestjs_counts_from_its_total(trade):
     assert rows == [(sum(p[3] for p in LISTS),)] and len(paths) == 1
 
 
+def test_nestjs_one_name_of_fields_for_all_types(trade):
+    trade.ask("ALTER FOREIGN TABLE trade.suppliers OPTIONS (ADD fields_format 'fields[target]')")
+    rows, paths = trade.paths("SELECT name FROM trade.suppliers WHERE name <> ''")
+    trade.ask("ALTER FOREIGN TABLE trade.suppliers OPTIONS (DROP fields_format)")
+    assert len(rows) == 7 and "fields%5Btarget%5D=name" in paths[0]
+    with pytest.raises(psycopg2.errors.InvalidParameterValue):
+        trade.ask("ALTER FOREIGN TABLE trade.suppliers OPTIONS (ADD fields_format 'fields[%d]')")
+
+
 def test_nestjs_from_the_cache(trade):
     """Rows are kept with what came beside them in included."""
     trade.ask("SET tpm_fdw.cache_ttl = 60")
