@@ -65,11 +65,11 @@ SHAPES = [
     Shape("DBeaver", "distinct values for the filter box", [
         "SELECT status, count(*) FROM {s}.third_parties GROUP BY status ORDER BY status LIMIT 200"], ONCE, ONCE),
 
-    Shape("Metabase", "sync: may it be read?", ["SELECT TRUE AS \"_\" FROM \"{s}\".\"third_parties\" WHERE 1 <> 1 LIMIT 0",
-                                                "SELECT true FROM \"{s}\".\"cases\" LIMIT 0", COLUMNS], NONE, NONE),
+    Shape("Metabase", "sync: may it be read?", [
+        "SELECT TRUE AS \"_\" FROM \"{s}\".\"third_parties\" WHERE 1 <> 1 LIMIT 0", "SELECT true FROM \"{s}\".\"cases\" LIMIT 0", COLUMNS], NONE, NONE),
     Shape("Metabase", "fingerprint of one table", [
-        "-- Metabase\nSELECT \"id\" AS \"id\", SUBSTRING(\"name\", 1, 1234) AS \"substring1\", \"updated_at\" AS \"updated_at\""
-        " FROM \"{s}\".\"third_parties\" LIMIT 10000"], ONCE, ONCE),
+        "-- Metabase\nSELECT \"id\" AS \"id\", SUBSTRING(\"name\", 1, 1234) AS \"substring1\","
+        " \"updated_at\" AS \"updated_at\" FROM \"{s}\".\"third_parties\" LIMIT 10000"], ONCE, ONCE),
     Shape("Metabase", "field values of three columns", [
         f'SELECT "{{s}}"."third_parties"."{column}" AS "{column}" FROM "{{s}}"."third_parties"'
         f' GROUP BY "{{s}}"."third_parties"."{column}" ORDER BY "{{s}}"."third_parties"."{column}" ASC LIMIT 1000'
@@ -84,8 +84,8 @@ SHAPES = [
         "SELECT COUNT(*) AS \"count\" FROM \"{s}\".\"third_parties\""
         " WHERE \"{s}\".\"third_parties\".\"status\" = 'Active'"], (1, 1), (9, 0)),
 
-    Shape("Superset", "dataset: its columns", ["SELECT * FROM (SELECT * FROM {s}.third_parties) AS virtual_table LIMIT 0",
-                                               INFORMATION], NONE, NONE),
+    Shape("Superset", "dataset: its columns", [
+        "SELECT * FROM (SELECT * FROM {s}.third_parties) AS virtual_table LIMIT 0", INFORMATION], NONE, NONE),
     Shape("Superset", "SQL Lab preview", ["SELECT id, name, status, updated_at\nFROM {s}.third_parties\nLIMIT 100"],
           (1, 1), (1, 1)),
     Shape("Superset", "time series of the last quarter", [
@@ -142,10 +142,11 @@ HEAD = """# What query tools cost
 
 Printed from `test/clients/shapes.py`, whose numbers are compared with the sandbox's count by `test/t/test_bi.py`.
 
-Requests for what the tool sends, the first time and again while the answer is kept (`cache_ttl`), where the table has
-10 pages of 100 rows. *Plain* is the import as it is; *checked* is `OPTIONS (trust 'exact')`, for a tenant whose filters,
-orders and totals have been checked. Every shape begins with an empty cache; in practice the second tool, the second
-dashboard and the second user find what the first has fetched.
+Requests for what the tool sends, the first time and again while the answer is kept (`cache_ttl`), where the table
+has 10 pages of 100 rows. *Plain* is the import as it is; *checked* is `OPTIONS (trust 'exact')`, for a tenant whose
+filters, orders and totals have been checked. Every shape begins with an empty cache; in practice the second tool, the
+second dashboard and the second user find what the first has fetched. The shapes follow the tools' documentation and the
+server logs that their users publish: the tools themselves did not run here (Cube did, see below), and versions differ.
 
 | tool | what it does | plain: first | again | checked: first | again |
 | --- | --- | ---: | ---: | ---: | ---: |"""

@@ -167,8 +167,8 @@ def test_fortune_fields_by_a_name_of_its_own(shelf):
 
 
 def test_fortune_joins(shelf):
-    rows, paths = shelf.paths("SELECT a.full_name, count(*) FROM shelf.authors a JOIN shelf.books b ON b.author_id = a.id"
-                              " WHERE a.full_name = 'Author 3' GROUP BY 1")
+    rows, paths = shelf.paths("SELECT a.full_name, count(*) FROM shelf.authors a"
+                              " JOIN shelf.books b ON b.author_id = a.id WHERE a.full_name = 'Author 3' GROUP BY 1")
     assert rows == [("Author 3", sum(b[5] == "3" for b in BOOKS))]
     assert len(paths) <= 6
     (ids,) = shelf.ask("SELECT book_ids FROM shelf.authors WHERE id = '3'")
@@ -284,7 +284,8 @@ def test_nestjs_insert_and_update(trade):
 def test_nestjs_conflict_and_refusal(trade):
     with pytest.raises(psycopg2.errors.UniqueViolation):
         trade.ask("INSERT INTO trade.suppliers (name) VALUES ('Supplier 1')")
-    assert trade.ask("INSERT INTO trade.suppliers (name) VALUES ('Supplier 1') ON CONFLICT DO NOTHING RETURNING id") == []
+    assert trade.ask("INSERT INTO trade.suppliers (name) VALUES ('Supplier 1') ON CONFLICT DO NOTHING"
+                     " RETURNING id") == []
     with pytest.raises(psycopg2.errors.InvalidParameterValue) as refusal:
         trade.ask("INSERT INTO trade.price_lists (label, supplier_id) VALUES ('Bad', 'x')")
     assert "supplier" in str(refusal.value)
