@@ -4,6 +4,7 @@ Owns where npm packages are kept between runs and the pipe to a program. Package
 lock file beside their package.json, and no script of theirs runs when they are installed.
 """
 
+import atexit
 import fcntl
 import hashlib
 import os
@@ -48,12 +49,18 @@ def npm_packages(name):
     return target
 
 
+def start(command, **options):
+    """A process that does not outlive the tests, whatever becomes of the one that started it."""
+    process = subprocess.Popen(command, **options)
+    atexit.register(process.kill)
+    return process
+
+
 class Steps:
     """A program that answers each line of its input with one line."""
 
     def __init__(self, command, **options):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        bufsize=1, **options)
+        self.process = start(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, **options)
 
     def ask(self, line):
         self.process.stdin.write(line + "\n")

@@ -36,8 +36,8 @@ class Cube:
                        **{f"CUBEJS_{name}": str(value) for name, value in settings.items()}}
         self.directory = directory
         self.log = open(directory / "log", "w", encoding="utf-8")  # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(["node", "node_modules/@cubejs-backend/server/bin/server"], cwd=directory,
-                                        env=environment, stdout=self.log, stderr=subprocess.STDOUT)
+        self.process = clients.start(["node", "node_modules/@cubejs-backend/server/bin/server"], cwd=directory,
+                                     env=environment, stdout=self.log, stderr=subprocess.STDOUT)
         tpmtest.wait_until(self._is_up, 60, "Cube's server")
 
     def _is_up(self):

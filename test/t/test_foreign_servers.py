@@ -68,8 +68,8 @@ class Server:
 
     def __init__(self, cluster, name, ddl, *arguments):
         packages = clients.npm_packages(name)
-        self.process = subprocess.Popen(["node", clients.CLIENTS / name / "server.js", *arguments], cwd=packages,
-                                        stdout=subprocess.PIPE, text=True)
+        self.process = clients.start(["node", clients.CLIENTS / name / "server.js", *arguments], cwd=packages,
+                                     stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert "listening on " in line, f"{name} did not start: {line!r}"
         database = f"foreign_{name}"
