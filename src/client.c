@@ -549,9 +549,9 @@ line_of(TpmCall *call)
 	if (call->flags & TPM_CALL_CHECK)
 		return TPM_LINE_SMALL;
 	if (call->flags & (TPM_CALL_WRITE | TPM_CALL_PART))
-		return Max(statement->writes + 1, statement->expected) > TPM_SMALL_STATEMENT
+		return Max(statement->writes + 1, statement->expected) > tpm_small_statement
 			? TPM_LINE_LARGE : TPM_LINE_SMALL;
-	return Max(statement->requests + 1, statement->expected) > TPM_SMALL_STATEMENT
+	return Max(statement->requests + 1, statement->expected) > tpm_small_statement
 		? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
 
@@ -712,7 +712,11 @@ done(TpmCall *call)
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
+	{
 		call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
+		call->session->answers_us += answer->took_us;
+		call->session->answers++;
+	}
 	enter(call, CALL_DONE);
 	call->wake_us = PG_INT64_MAX;
 }
@@ -1079,7 +1083,7 @@ tpm_client_get(TpmSession *session, const char *url, int flags)
 static bool
 would_wait_too_long(TpmSession *session, int64 n)
 {
-	TpmLine		line = session->statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	TpmLine		line = tpm_statement_line(session->statement);
 	int64		leaves_us;
 
 	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
@@ -1109,8 +1113,10 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
+	tpm_session_announce(session, n);
 }
 
 void
@@ -1119,6 +1125,7 @@ tpm_client_admit(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n <= 0)
 		return;
 	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
@@ -1130,4 +1137,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
 	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
+	tpm_session_announce(session, n);
 }

@@ -51,7 +51,7 @@ words_of_error(const TpmApiError *error)
 	return all.data;
 }
 
-/* plain text answers are words too, unless they are a page */
+/* other answers are words too, in JSON of their own or as plain text, unless they are a page */
 static char *
 plain_words(const TpmAnswer *answer)
 {
@@ -60,7 +60,7 @@ plain_words(const TpmAnswer *answer)
 
 	while (len > 0 && isspace((unsigned char) answer->body[len - 1]))
 		len--;
-	if (len == 0 || answer->body[0] == '<' || answer->body[0] == '{')
+	if (len == 0 || answer->body[0] == '<')
 		return NULL;
 	len = pg_encoding_mbcliplen(PG_UTF8, answer->body, answer->len, len);
 	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, answer->body, len) != len ||

@@ -312,6 +312,8 @@ admit_the_rest(TpmList *list, TpmPage *page, int received)
 	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
 		return;
 	pages = (page->total + received - 1) / received;
+	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
+		list->session->lanes = list->table->opt.fetch_concurrency;
 	tpm_client_admit(list->session, pages - 1);
 }
 

@@ -224,7 +224,7 @@ Jsonb *
 tpm_document_json(char *body, size_t len, int invalid_characters, const char *where)
 {
 	char	   *text = tpm_document_text(body, &len, invalid_characters, where);
-	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding());
+	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding(), true);
 	JsonParseErrorType error = pg_parse_json(lex, &nullSemAction);
 
 	if (error != JSON_SUCCESS)
