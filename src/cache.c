@@ -70,6 +70,7 @@ typedef struct SharedList
 	bool		complete;
 	bool		closed;			/* not kept: its readers go on alone */
 	uint64		writes;			/* the resource's counter at the first request */
+	TpmCacheAge age;			/* of who began it; for the view */
 	int64		begun_us;
 	int64		completed_us;
 	TimestampTz completed;
@@ -335,7 +336,7 @@ lifetime(const SharedList *list, const TpmCacheAge *age)
 }
 
 static bool
-is_usable(const SharedList *list, const TpmCacheAge *age, int64 seconds)
+is_usable(const SharedList *list, int64 seconds)
 {
 	int64		now = tpm_monotonic_us();
 
@@ -347,8 +348,9 @@ is_usable(const SharedList *list, const TpmCacheAge *age, int64 seconds)
 	return now - list->begun_us < Max(seconds, 1) * INT64CONST(1000000);
 }
 
+/* age NULL: a complete list up to so many seconds old */
 static dsa_pointer
-find_list(const TpmCacheKey *key, const TpmCacheAge *age, bool stale)
+find_list(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 {
 	uint64		hash = hash_of_key(key);
 
@@ -359,8 +361,8 @@ find_list(const TpmCacheKey *key, const TpmCacheAge *age, bool stale)
 		if (cache->slots[i].hash != hash || !DsaPointerIsValid(cache->slots[i].list))
 			continue;
 		list = list_at(cache->slots[i].list);
-		if (is_key_of(list, key) && (!stale || list->complete) &&
-			is_usable(list, age, stale ? age->stale : lifetime(list, age)))
+		if (is_key_of(list, key) && (age || list->complete) &&
+			is_usable(list, age ? lifetime(list, age) : seconds))
 			return cache->slots[i].list;
 	}
 	return InvalidDsaPointer;
@@ -395,7 +397,7 @@ drop_replaced(const TpmCacheKey *key, uint64 hash, dsa_pointer except)
 }
 
 static dsa_pointer
-new_list(const TpmCacheKey *key)
+new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 {
 	int			slot = free_slot();
 	dsa_pointer pointer;
@@ -424,6 +426,7 @@ new_list(const TpmCacheKey *key)
 	list->resource = key->resource;
 	list->writes = pg_atomic_read_u64(write_counter(key->resource));
 	list->begun_us = list->used_us = tpm_monotonic_us();
+	list->age = *age;
 	list->cursor.total = -1;
 	ConditionVariableInit(&list->changed);
 
@@ -502,11 +505,11 @@ tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complet
 	if (age->ttl == 0 || !attach())
 		return NULL;
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
-	pointer = find_list(key, age, false);
+	pointer = find_list(key, age, 0);
 	if (only_complete && DsaPointerIsValid(pointer) && !list_at(pointer)->complete)
 		pointer = InvalidDsaPointer;
 	if (!DsaPointerIsValid(pointer) && !only_complete)
-		pointer = new_list(key);
+		pointer = new_list(key, age);
 	if (DsaPointerIsValid(pointer))
 		cached = hold(pointer);
 	LWLockRelease(&cache->lock);
@@ -514,15 +517,15 @@ tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complet
 }
 
 TpmCached *
-tpm_cache_open_stale(const TpmCacheKey *key, const TpmCacheAge *age)
+tpm_cache_open_stale(const TpmCacheKey *key, int seconds)
 {
 	dsa_pointer pointer;
 	TpmCached  *cached = NULL;
 
-	if (age->stale <= 0 || !attach())
+	if (!attach())
 		return NULL;
 	LWLockAcquire(&cache->lock, LW_EXCLUSIVE);
-	pointer = find_list(key, age, true);
+	pointer = find_list(key, NULL, seconds);
 	if (DsaPointerIsValid(pointer))
 		cached = hold(pointer);
 	LWLockRelease(&cache->lock);
@@ -533,6 +536,12 @@ void
 tpm_cache_close(TpmCached *cached)
 {
 	release_hold(cached);
+}
+
+void
+tpm_cache_rewind(TpmCached *cached)
+{
+	cached->page = InvalidDsaPointer;
 }
 
 bool
@@ -870,6 +879,8 @@ info_of(const SharedList *list)
 	info->bytes = list->bytes;
 	info->requests = list->requests;
 	info->fetched = list->completed;
+	if (list->complete)
+		info->expires = list->completed + lifetime(list, &list->age) * USECS_PER_SEC;
 	info->hits = list->hits;
 	return info;
 }

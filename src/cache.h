@@ -37,7 +37,6 @@ typedef struct TpmCacheAge
 {
 	int			ttl;			/* seconds, or TPM_TTL_AUTO */
 	int			per_hour;		/* the hourly limit, for 'auto' */
-	int			stale;			/* seconds; 0: only fresh answers */
 } TpmCacheAge;
 
 /* a reader's hold on a shared list */
@@ -51,10 +50,13 @@ typedef struct TpmCached TpmCached;
  */
 extern TpmCached *tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete);
 
-/* an answer that is no longer fresh, up to age->stale old; NULL if none */
-extern TpmCached *tpm_cache_open_stale(const TpmCacheKey *key, const TpmCacheAge *age);
+/* a complete answer, fresh or not, that is up to so many seconds old; NULL if none */
+extern TpmCached *tpm_cache_open_stale(const TpmCacheKey *key, int seconds);
 
 extern void tpm_cache_close(TpmCached *cached);
+
+/* the reader begins again with the first page */
+extern void tpm_cache_rewind(TpmCached *cached);
 
 typedef enum TpmCacheVerdict
 {

@@ -413,13 +413,16 @@ step_token(TpmCall *call)
 }
 
 static void
-raise_token_refused(TpmCall *call, const char *error)
+raise_token_refused(TpmCall *call, int status, const char *error)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			(errcode(status >= 500 ? ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION
+					 : status == 429 ? ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
+					 : ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			 errmsg("no access token for server \"%s\"", call->session->server->name),
 			 errdetail("The token endpoint answered: %s.", error),
-			 errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
+			 status >= 500 || status == 429 ? 0
+			 : errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
 }
 
 static void
@@ -498,7 +501,7 @@ step_token_sent(TpmCall *call)
 		return;
 	}
 	if (seen.outcome == TPM_OUTCOME_ANSWERED)
-		raise_token_refused(call, error);
+		raise_token_refused(call, seen.status, error);
 	raise_token_not_reached(call, error);
 }
 
@@ -703,7 +706,7 @@ answered(TpmCall *call)
 	bool		write = (call->flags & TPM_CALL_WRITE) != 0;
 	bool		again;
 
-	record(call, status < 400 ? NULL : psprintf("status %d", status));
+	record(call, status < 300 ? NULL : psprintf("status %d", status));
 	if (status == 401 && session->server->opt.auth == TPM_AUTH_OAUTH2 && !call->renewed)
 	{
 		call->renewed = true;

@@ -23,6 +23,28 @@
 /* decoding a row, as part of what a request costs */
 #define TPM_ROW_COST 0.02
 
+/* what a condition leaves of a table without statistics, at the least */
+#define TPM_UNKNOWN_SELECTIVITY 0.1
+
+/* is one row, or are a few, asked for by a key? */
+static bool
+asks_by_key(const TpmRelation *relation)
+{
+	ListCell   *lc;
+
+	foreach(lc, relation->conditions)
+	{
+		TpmCondition *condition = lfirst(lc);
+		const TpmColumn *column = &relation->table->columns[condition->attnum - 1];
+
+		if ((condition->op == TPM_COND_EQ || condition->op == TPM_COND_IN) &&
+			(column->kind == TPM_COL_ID || column->kind == TPM_COL_RELATIONSHIP ||
+			 column->kind == TPM_COL_PLACEHOLDER || column->natural_key))
+			return true;
+	}
+	return false;
+}
+
 /* rows that one value of a filter selects, where nothing else is known */
 static double
 matching_rows(PlannerInfo *root, RelOptInfo *baserel, const TpmRelation *relation)
@@ -51,9 +73,10 @@ matching_rows(PlannerInfo *root, RelOptInfo *baserel, const TpmRelation *relatio
 void
 tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
+	bool		analyzed = baserel->tuples > 0;
 	TpmLearnt	learnt;
 
-	if (baserel->tuples > 0)
+	if (analyzed)
 		relation->tuples = baserel->tuples;
 	else if (tpm_learnt_get(relation->table->relid, relation->table->options_hash, &learnt) &&
 			 learnt.total >= 0)
@@ -63,6 +86,16 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	baserel->tuples = relation->tuples;
 	set_baserel_size_estimates(root, baserel);
 	relation->sent_rows = matching_rows(root, baserel, relation);
+	if (analyzed || asks_by_key(relation))
+		return;
+
+	/*
+	 * PostgreSQL's guess for an unknown column is one row in 200.  If that is
+	 * wrong, a join by lookups costs a request for each row, while one that
+	 * reads both tables costs their pages at the most.
+	 */
+	baserel->rows = Max(baserel->rows, clamp_row_est(relation->tuples * TPM_UNKNOWN_SELECTIVITY));
+	relation->sent_rows = Max(relation->sent_rows, baserel->rows);
 }
 
 double

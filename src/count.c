@@ -215,6 +215,35 @@ total_of_list(TpmScan *scan)
 	return cursor.total;
 }
 
+/* the same; where the API gives no answer the rows of an older one are counted */
+static int64
+total(TpmScan *scan)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+	volatile int64 n = -1;
+
+	PG_TRY();
+	{
+		n = total_of_list(scan);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		scan->source = tpm_source_instead(scan, linitial(scan->ask->requests), error);
+		scan->next_request = 1;
+	}
+	return n;
+}
+
 static bool
 row_matches(TpmScan *scan)
 {
@@ -253,7 +282,7 @@ static int64
 count(TpmScan *scan)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
-	int64		n = scan->ask->requests == NIL ? 0 : total_of_list(scan);
+	int64		n = scan->ask->requests == NIL ? 0 : total(scan);
 
 	if (n < 0)
 		n = count_rows(scan);

@@ -489,12 +489,28 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 	MemoryContextSwitchTo(old);
 }
 
+/* what is of another type has members of other meanings */
+static void
+check_type(Reader *reader)
+{
+	const TpmTable *table = reader->decoder->table;
+
+	if (reader->type == NULL || strcmp(reader->type, table->type) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("the answer to %s holds a resource of type \"%s\"", reader->where, reader->type),
+			 errdetail("The type of foreign table %s is \"%s\".", table->name, table->type),
+			 errhint("Correct the option type, or resource, of the foreign table.")));
+}
+
 static void
 end_resource(Reader *reader, MemoryContext page_context)
 {
 	reader->in_resource = false;
 	if (reader->type == NULL && reader->id == NULL)
 		not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
+	check_type(reader);
 	fill_fixed_columns(reader);
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);

@@ -140,6 +140,17 @@ hint_of_status(int status, const char *words)
 	}
 }
 
+static bool
+is_https_twin(const char *url, const char *target)
+{
+	size_t		len;
+
+	if (strncmp(url, "http://", 7) != 0 || strncmp(target, "https://", 8) != 0)
+		return false;
+	len = strcspn(url + 7, ":/");
+	return len == strcspn(target + 8, ":/?") && pg_strncasecmp(url + 7, target + 8, len) == 0;
+}
+
 /* never followed: the token would go where the answer says */
 static void
 raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
@@ -147,8 +158,7 @@ raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *
 	char	   *target = answer->location
 	? tpm_url_resolve(session->server->opt.base_url, answer->location) : NULL;
 	char	   *origin = target ? tpm_url_origin(target) : NULL;
-	bool		https_twin = origin && strncmp(session->server->opt.base_url, "http://", 7) == 0 &&
-	strncmp(origin, "https://", 8) == 0;
+	bool		https_twin = target && is_https_twin(session->server->opt.base_url, target);
 
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),

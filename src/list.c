@@ -145,13 +145,13 @@ hash_text(const char *text)
 }
 
 static void
-raise_bad_link(TpmList *list, const char *detail)
+raise_bad_link(TpmList *list, const char *detail, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
 			 errmsg("foreign table %s: the link to the next page cannot be followed", list->table->name),
 			 errdetail("%s", detail),
-			 errhint("The option links_origin \"rebase\" is for an API that names an inner host.")));
+			 hint ? errhint("%s", hint) : 0));
 }
 
 /* path and query of a link, on our own origin */
@@ -171,12 +171,13 @@ follow_link(TpmList *list, const char *current, const char *next)
 	char	   *url = tpm_url_resolve(current, next);
 
 	if (url == NULL)
-		raise_bad_link(list, "It is no http or https address.");
+		raise_bad_link(list, "It is no http or https address.", NULL);
 	if (strcmp(tpm_url_origin(url), list->session->server->origin) != 0)
 	{
 		if (list->table->opt.links_origin == TPM_LINKS_STRICT)
 			raise_bad_link(list, psprintf("It leads to %s, and the token goes to %s only.",
-										  tpm_url_origin(url), list->session->server->origin));
+										  tpm_url_origin(url), list->session->server->origin),
+						   "The option links_origin \"rebase\" is for an API that names an inner host.");
 		url = rebase(list, url);
 	}
 	return url;
@@ -360,7 +361,7 @@ fetch_page(TpmList *list)
 	MemoryContextReset(list->body_context);
 	old = MemoryContextSwitchTo(list->body_context);
 	if (!tpm_idset_add(list->urls, hash_text(list->url)))
-		raise_bad_link(list, "It was followed before: the list has no end.");
+		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	name = tpm_call_name("GET", list->url);
 	ask_ahead(list);
 	answer = tpm_ahead_take(list->ahead, list->url);
@@ -406,7 +407,7 @@ tpm_list_next(TpmList *list)
 		drop_repeated(list, page);
 		find_next(list, page, received);
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
-			raise_bad_link(list, "A page brought only resources that earlier pages had.");
+			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
 		admit_the_rest(list, page, received);
 		compare_with_total(list);
 		follow_ahead(list);

@@ -142,7 +142,6 @@ decide_cache(TpmScan *scan)
 {
 	scan->age.ttl = tpm_cache_ttl >= 0 ? tpm_cache_ttl : scan->table->opt.cache_ttl;
 	scan->age.per_hour = scan->table->opt.rate_limit_per_hour;
-	scan->age.stale = tpm_cache_stale;
 	scan->resource = tpm_cache_resource(scan->table->server->origin, scan->table->resource);
 	scan->cacheable = is_cacheable(scan->table);
 }
@@ -306,7 +305,7 @@ end_of_rows(TpmScan *scan)
 		scan->filling->complete = true;
 	tpm_progress_end(scan->session->progress);
 	scan->session->progress = NULL;
-	tpm_count_rows(scan->table->server->serverid, scan->userid, scan->rows - scan->counted_rows,
+	tpm_count_rows(scan->table->server->serverid, GetUserId(), scan->rows - scan->counted_rows,
 				   scan->cache_hits - scan->counted_hits);
 	scan->counted_rows = scan->rows;
 	scan->counted_hits = scan->cache_hits;

@@ -183,6 +183,14 @@ extern void tpm_source_keep_page(TpmSource *source);
  */
 extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 
+/*
+ * Raises the error met while the source was opened or read, unless an older
+ * answer may be given instead: then that is returned, and the user warned.
+ * The error is copied into the current memory context; none of the rows of
+ * the request may have been returned.
+ */
+extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error);
+
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
 
@@ -194,6 +202,17 @@ extern bool tpm_source_is_at_hand(const TpmSource *source);
 
 /* the next row; the tuple is valid until the next call.  idhash 0: no id */
 extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
+
+/* fallback.c */
+
+/* may an older answer be given instead of this error? */
+extern bool tpm_fallback_is_for(const ErrorData *error);
+
+/* says that it is, and how old */
+extern void tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *error);
+
+/* the HINT that there is one */
+extern void tpm_fallback_name(ErrorData *error, TimestampTz fetched);
 
 /* scan_check.c */
 

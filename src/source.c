@@ -16,6 +16,7 @@
 
 #include "scan.h"
 #include "shared.h"
+#include "tpm_fdw.h"
 #include "transport.h"
 
 struct TpmSource
@@ -30,6 +31,8 @@ struct TpmSource
 	int			row;
 	TpmCachedPage shared;		/* page of the cache, being returned */
 	bool		at_end;
+	MemoryContext context;		/* of the list; NULL: the scan's */
+	bool		on_trial;		/* its errors are seen to elsewhere */
 };
 
 static TpmCacheKey
@@ -137,15 +140,12 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
  * A list in an order of which not all may be wanted is read alone: those who
  * share a list read it to its end.
  */
-TpmSource *
-tpm_source_open(TpmScan *scan, TpmRequest *request)
+static TpmSource *
+open_new(TpmScan *scan, TpmRequest *request)
 {
-	TpmSource  *source = tpm_source_open_complete(scan, request);
+	TpmSource  *source = palloc0(sizeof(TpmSource));
 	bool		shares;
 
-	if (source)
-		return source;
-	source = palloc0(sizeof(TpmSource));
 	source->scan = scan;
 	source->request = request;
 	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
@@ -156,6 +156,141 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id;
 	spell(source);
 	return source;
+}
+
+/* a list that answers the request, however old within so many seconds */
+static TpmCached *
+find_older(TpmScan *scan, TpmRequest *request, int seconds)
+{
+	TpmCacheKey key = key_of(scan, request);
+	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
+
+	if (older == NULL && scan->ask->everything)
+	{
+		key = key_of(scan, scan->ask->everything);
+		older = tpm_cache_open_stale(&key, seconds);
+	}
+	return older;
+}
+
+/* raises the error, which names an older answer if there is one */
+static void
+raise_named(TpmScan *scan, TpmRequest *request, ErrorData *error)
+{
+	TpmCached  *older = tpm_scan_uses_cache(scan) ? find_older(scan, request, INT_MAX) : NULL;
+
+	if (older)
+		tpm_fallback_name(error, tpm_cache_fetched(older));
+	ReThrowError(error);
+}
+
+TpmSource *
+tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error)
+{
+	TpmCached  *older = NULL;
+	TpmSource  *source;
+
+	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+		older = find_older(scan, request, tpm_cache_stale);
+	if (older == NULL)
+		raise_named(scan, request, error);
+	tpm_fallback_warn(scan, tpm_cache_fetched(older), error);
+	source = palloc0(sizeof(TpmSource));
+	source->scan = scan;
+	source->request = request;
+	source->cached = older;
+	source->complete = true;
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(older));
+	return source;
+}
+
+static bool next_page(TpmSource *source);
+
+/*
+ * Gets what an error could still be exchanged for: the whole list where all of
+ * it is wanted and it is kept, else its first page.
+ */
+static void
+read_ahead(TpmSource *source)
+{
+	if (!next_page(source))
+	{
+		source->at_end = true;
+		return;
+	}
+	if (source->cached == NULL || tpm_scan_may_stop(source->scan))
+		return;
+	while (source->cached && !tpm_cache_is_complete(source->cached))
+	{
+		if (!next_page(source))
+			break;
+	}
+	source->page = NULL;
+	if (source->cached)
+	{
+		tpm_cache_rewind(source->cached);
+		source->shared.nrows = 0;
+		source->complete = true;
+	}
+}
+
+/*
+ * With an older answer at hand nothing is returned before it is certain that
+ * it is not needed: rows of two readings must not be mixed.
+ */
+static TpmSource *
+open_or_older(TpmScan *scan, TpmRequest *request)
+{
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext trial = AllocSetContextCreate(old, "tpm_fdw reading", ALLOCSET_DEFAULT_SIZES);
+	ErrorData  *volatile error = NULL;
+	TpmSource  *volatile source = NULL;
+
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(trial);
+		source = open_new(scan, request);
+		source->context = trial;
+		source->on_trial = true;
+		read_ahead(source);
+		source->on_trial = false;
+		MemoryContextSwitchTo(old);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		MemoryContextDelete(trial);
+		return tpm_source_instead(scan, request, error);
+	}
+	/* a list that outgrew the cache while it was read ahead: from its start */
+	if (source->page == NULL && source->cached == NULL && !source->at_end)
+		return open_new(scan, request);
+	return source;
+}
+
+TpmSource *
+tpm_source_open(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = tpm_source_open_complete(scan, request);
+	TpmCached  *older = NULL;
+
+	if (source)
+		return source;
+	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+		older = find_older(scan, request, tpm_cache_stale);
+	if (older == NULL)
+		return open_new(scan, request);
+	tpm_cache_close(older);
+	return open_or_older(scan, request);
 }
 
 bool
@@ -185,7 +320,7 @@ static void
 open_list(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
-	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
+	MemoryContext old = MemoryContextSwitchTo(source->context ? source->context : scan->ask_context);
 
 	if (source->list == NULL)
 	{
@@ -197,10 +332,37 @@ open_list(TpmSource *source)
 	MemoryContextSwitchTo(old);
 }
 
+static TpmPage *
+receive(TpmSource *source)
+{
+	MemoryContext old = CurrentMemoryContext;
+	TpmPage    *volatile page = NULL;
+
+	if (source->on_trial)
+		return tpm_list_next(source->list);
+	PG_TRY();
+	{
+		page = tpm_list_next(source->list);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		raise_named(source->scan, source->request, error);
+	}
+	PG_END_TRY();
+	return page;
+}
+
 static bool
 fetch(TpmSource *source)
 {
-	source->page = tpm_list_next(source->list);
+	source->page = receive(source);
 	source->row = 0;
 	if (source->page == NULL)
 		return false;

@@ -356,12 +356,17 @@ def test_session_goes_on(stage, place, kind, request):
     """Cancel and time-out end the wait with 57014; the session's next query works."""
     session = Session(stage.cluster)
     errors, times = [], []
-    for attempt in range(TRIES):
+    spare = TRIES // 2 if isinstance(place, Decoding) else 0
+    while len(times) < TRIES:
         place.prepare()
-        error, took = SIGNALS[kind](stage, session, place, attempt)
+        error, took = SIGNALS[kind](stage, session, place, len(times))
+        assert session.run(GOOD) == [("1",)]
+        if error is None and spare > 0:
+            # the statement was faster than those that told how long it takes
+            spare -= 1
+            continue
         errors.append(error)
         times.append(took)
-        assert session.run(GOOD) == [("1",)]
     session.connection.close()
     judge(request.node.name, kind, errors, times)
 
