@@ -252,6 +252,7 @@ start_again(TpmList *list)
 	list->restarted = true;
 	tpm_ahead_drop(list->ahead);
 	memset(&list->position, 0, sizeof(list->position));
+	list->total = -1;
 	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(list->table, list->request, &list->position);
 	MemoryContextSwitchTo(old);
@@ -402,8 +403,8 @@ tpm_list_next(TpmList *list)
 		list->pages++;
 		if (list->pages == 1)
 			list->first_page_rows = received;
-		if (page->total >= 0)
-			list->total = page->total;
+		/* one that has shrunk tells of rows that moved towards the beginning */
+		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
 		find_next(list, page, received);
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
