@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -38,11 +39,12 @@ id_of_location(const char *location)
 	id = to = id + 1;
 	for (const char *from = id; *from; from++)
 	{
-		unsigned int byte;
+		char		byte;
 
-		if (from[0] == '%' && sscanf(from + 1, "%2x", &byte) == 1 && byte != 0)
+		if (from[0] == '%' && isxdigit((unsigned char) from[1]) && isxdigit((unsigned char) from[2]) &&
+			hex_decode(from + 1, 2, &byte) == 1 && byte != '\0')
 		{
-			*to++ = (char) byte;
+			*to++ = byte;
 			from += 2;
 		}
 		else
@@ -71,7 +73,8 @@ try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const cha
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY)
+		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY &&
+			error->sqlerrcode != ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
 			PG_RE_THROW();
 		FlushErrorState();
 		/* what was set while it was read */

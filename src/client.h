@@ -173,6 +173,9 @@ extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict
 /* the API's own words, or NULL: titles and details joined */
 extern char *tpm_answer_words(const TpmAnswer *answer);
 
+/* cuts words of the API, in place, to what a message has room for; NULL is NULL */
+extern char *tpm_clip_words(char *words);
+
 
 /* oauth.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest

@@ -69,6 +69,8 @@ struct TpmDecoder
 	List	   *placeholders;	/* of int */
 	Datum	   *placeholder_values; /* [attnum - 1] */
 	List	   *included;		/* of int */
+	List	   *arrays;			/* of int: those that hold ids of a to-many
+								 * relationship */
 	List	   *custom;			/* of int */
 	bool		needs_settings;
 };
@@ -107,12 +109,14 @@ typedef struct Reader
 	char	   *type;
 	Datum	   *values;
 	bool	   *nulls;
-	List	  **links;			/* [attnum - 1]: ids of a to-many relationship */
+	List	  **links;			/* [attnum - 1]: (id, type) of what is
+								 * included */
+	ArrayBuildState **arrays;	/* [attnum - 1]: ids of a to-many relationship */
 	char	   *custom_term;
 	const char *custom_value;
 	int			custom_value_len;
 	int			space;			/* rows allocated */
-	List	   *included;		/* of IncludedResource */
+	List	   *included;		/* of IncludedResource * */
 	char	   *included_id;
 	char	   *included_type;
 	const char *included_start;
@@ -205,6 +209,8 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 			break;
 		case TPM_COL_RELATIONSHIP:
 			compile_relationship(resource, column);
+			if (column->type == TEXTARRAYOID)
+				decoder->arrays = lappend_int(decoder->arrays, column->attnum);
 			break;
 		case TPM_COL_INCLUDED:
 			compile_relationship(resource, column);
@@ -399,6 +405,25 @@ begin_resource(Reader *reader)
 	memset(reader->nulls, true, natts * sizeof(bool));
 	if (reader->decoder->included != NIL)
 		reader->links = palloc0(natts * sizeof(List *));
+	if (reader->decoder->arrays != NIL)
+		reader->arrays = palloc0(natts * sizeof(ArrayBuildState *));
+}
+
+static void
+finish_arrays(Reader *reader)
+{
+	ListCell   *lc;
+
+	foreach(lc, reader->decoder->arrays)
+	{
+		int			i = lfirst_int(lc) - 1;
+
+		if (reader->arrays[i])
+		{
+			reader->values[i] = makeArrayResult(reader->arrays[i], reader->scratch);
+			reader->nulls[i] = false;
+		}
+	}
 }
 
 static void
@@ -463,7 +488,7 @@ static void
 keep_waiting_row(Reader *reader, MemoryContext page_context)
 {
 	MemoryContext old = MemoryContextSwitchTo(page_context);
-	int			natts = reader->decoder->tupdesc->natts;
+	int			nincluded = list_length(reader->decoder->included);
 	WaitingRow *row = palloc0(sizeof(WaitingRow));
 	HeapTuple	tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
 	int			n = 0;
@@ -471,8 +496,8 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 
 	/* the values live in scratch memory: keep them as a tuple until then */
 	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
-	row->linked_id = palloc0(natts * sizeof(char *));
-	row->linked_type = palloc0(natts * sizeof(char *));
+	row->linked_id = palloc0(2 * nincluded * sizeof(char *));
+	row->linked_type = row->linked_id + nincluded;
 	foreach(lc, reader->decoder->included)
 	{
 		List	   *link = reader->links[lfirst_int(lc) - 1];
@@ -512,6 +537,7 @@ end_resource(Reader *reader, MemoryContext page_context)
 		not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
 	check_type(reader);
 	fill_fixed_columns(reader);
+	finish_arrays(reader);
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);
 	else
@@ -545,31 +571,6 @@ end_linkage(Reader *reader, DocNode *node, bool is_array)
 	}
 }
 
-static void
-add_to_array(Reader *reader, int attnum, char *token)
-{
-	Datum		element = PointerGetDatum(cstring_to_text(token));
-	Datum	   *value = &reader->values[attnum - 1];
-	Datum	   *elements;
-	int			n = 0;
-
-	/* to-many linkage is short; the common first id needs no rebuild */
-	if (reader->nulls[attnum - 1])
-		*value = PointerGetDatum(construct_array(&element, 1, TEXTOID, -1, false, TYPALIGN_INT));
-	else
-	{
-		Datum	   *all;
-
-		deconstruct_array(DatumGetArrayTypeP(*value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-						  NULL, &n);
-		all = palloc((n + 1) * sizeof(Datum));
-		memcpy(all, elements, n * sizeof(Datum));
-		all[n] = element;
-		*value = PointerGetDatum(construct_array(all, n + 1, TEXTOID, -1, false, TYPALIGN_INT));
-	}
-	reader->nulls[attnum - 1] = false;
-}
-
 /* "id" or "type" inside the linkage that node describes */
 static void
 linkage_member(Reader *reader, DocNode *node, const char *name, char *token, JsonTokenType type)
@@ -592,7 +593,8 @@ linkage_member(Reader *reader, DocNode *node, const char *name, char *token, Jso
 		else if (name[0] != 'i')
 			continue;
 		else if (column->type == TEXTARRAYOID)
-			add_to_array(reader, attnum, token);
+			reader->arrays[attnum - 1] = accumArrayResult(reader->arrays[attnum - 1], CStringGetTextDatum(token),
+														  false, TEXTOID, reader->scratch);
 		else if (reader->nulls[attnum - 1])
 			store_value(reader, attnum, token, type, NULL, 0);
 	}
@@ -649,6 +651,7 @@ push(Reader *reader, bool is_array)
 	Frame	   *top = reader->depth > 0 ? &reader->stack[reader->depth - 1] : NULL;
 	Frame	   *frame;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->depth >= TPM_MAX_DEPTH)
 		not_a_document(reader, "It is nested too deeply.");
 	frame = &reader->stack[reader->depth++];
@@ -664,6 +667,15 @@ push(Reader *reader, bool is_array)
 	if (frame->node && !(top && top->is_array) &&
 		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE))
 		frame->start = reader->lex->token_start;
+}
+
+/* the answer to which rows there are must be one */
+static void
+begin_data(Reader *reader)
+{
+	if (reader->saw_data)
+		not_a_document(reader, "It has two members \"data\".");
+	reader->saw_data = true;
 }
 
 static bool
@@ -690,7 +702,8 @@ object_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (is_resource_frame(reader, frame))
 	{
-		reader->saw_data = true;
+		if (reader->depth == 2)
+			begin_data(reader);
 		begin_resource(reader);
 	}
 	else if (is_included_frame(reader, frame))
@@ -773,9 +786,11 @@ array_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 	{
-		reader->saw_data = true;
+		begin_data(reader);
 		reader->page->is_list = true;
 	}
+	else if (frame->node && frame->node->role == NODE_DATA && reader->depth == 3)
+		not_a_document(reader, "\"data\" holds something that is no resource object.");
 	TPM_JSON_OK;
 }
 
@@ -810,6 +825,8 @@ field_start(void *state, char *name, bool isnull)
 				mark_seen(reader, node->presence);
 		}
 	}
+	/* a document of tiny members must not fill the memory with their names */
+	pfree(name);
 	TPM_JSON_OK;
 }
 
@@ -836,28 +853,28 @@ document_scalar(Reader *reader, DocNode *node, char *token, JsonTokenType type)
 	if (node->role == NODE_NEXT)
 	{
 		reader->page->next_known = true;
-		if (type == JSON_TOKEN_STRING && token[0])
-			reader->page->next = pstrdup(token);
+		reader->page->next = type == JSON_TOKEN_STRING && token[0] ? pstrdup(token) : NULL;
 	}
 	else if (node->role == NODE_LAST && type == JSON_TOKEN_STRING && token[0])
 		reader->page->last = pstrdup(token);
 	else if (node->role == NODE_DATA && type == JSON_TOKEN_NULL && reader->depth == 1)
-		reader->saw_data = true;
+		begin_data(reader);
 	if (node->is_total && (type == JSON_TOKEN_NUMBER || type == JSON_TOKEN_STRING))
 	{
 		char	   *end;
-		long long	total = strtoll(token, &end, 10);
+		long long	total;
 
-		if (end != token && *end == '\0' && total >= 0)
+		errno = 0;
+		total = strtoll(token, &end, 10);
+		if (errno == 0 && end != token && *end == '\0' && total >= 0 && total < PG_INT64_MAX / 2)
 			reader->page->total = total;
 	}
 	MemoryContextSwitchTo(old);
 }
 
-static TpmJsonResult
-scalar(void *state, char *token, JsonTokenType type)
+static void
+read_scalar(Reader *reader, char *token, JsonTokenType type)
 {
-	Reader	   *reader = state;
 	Frame	   *frame;
 	DocNode    *node;
 
@@ -868,16 +885,16 @@ scalar(void *state, char *token, JsonTokenType type)
 	{
 		if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 			not_a_document(reader, "\"data\" holds something that is no resource object.");
-		TPM_JSON_OK;
+		return;
 	}
 	node = reader->pending;
 	reader->pending = NULL;
 	if (frame->node == NULL)
-		TPM_JSON_OK;
+		return;
 	if (frame->node->linkage != NIL && reader->in_resource && node && type != JSON_TOKEN_NULL)
 		linkage_member(reader, frame->node, node->name, token, type);
 	if (node == NULL)
-		TPM_JSON_OK;
+		return;
 	if (reader->in_resource)
 		resource_scalar(reader, node, token, type);
 	else if (frame->node->role == NODE_INCLUDED && reader->depth == 3)
@@ -889,24 +906,59 @@ scalar(void *state, char *token, JsonTokenType type)
 	}
 	else
 		document_scalar(reader, node, token, type);
+}
+
+static TpmJsonResult
+scalar(void *state, char *token, JsonTokenType type)
+{
+	CHECK_FOR_INTERRUPTS();
+	read_scalar(state, token, type);
+	pfree(token);
 	TPM_JSON_OK;
 }
 
 /* ----- compound documents ----- */
 
+/* by id, by type, and as they came */
+static int
+compare_included(const ListCell *a, const ListCell *b)
+{
+	const IncludedResource *x = lfirst(a);
+	const IncludedResource *y = lfirst(b);
+	int			order = strcmp(x->id, y->id);
+
+	if (order == 0)
+		order = strcmp(x->type, y->type);
+	if (order == 0)
+		order = x->json < y->json ? -1 : 1;
+	return order;
+}
+
+/* in the sorted list; any type will do if none is given */
 static IncludedResource *
 find_included(Reader *reader, const char *type, const char *id)
 {
-	ListCell   *lc;
+	int			from = 0;
+	int			to = list_length(reader->included);
+	IncludedResource *found;
 
-	foreach(lc, reader->included)
+	while (from < to)
 	{
-		IncludedResource *resource = lfirst(lc);
+		int			middle = from + (to - from) / 2;
+		IncludedResource *resource = list_nth(reader->included, middle);
+		int			order = strcmp(resource->id, id);
 
-		if (strcmp(resource->id, id) == 0 && (type == NULL || strcmp(resource->type, type) == 0))
-			return resource;
+		if (order == 0 && type)
+			order = strcmp(resource->type, type);
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
 	}
-	return NULL;
+	if (from == list_length(reader->included))
+		return NULL;
+	found = list_nth(reader->included, from);
+	return strcmp(found->id, id) == 0 && (type == NULL || strcmp(found->type, type) == 0) ? found : NULL;
 }
 
 static void
@@ -960,13 +1012,17 @@ fill_waiting_rows(Reader *reader)
 			   *lc2;
 	int			row = 0;
 
+	list_sort(reader->included, compare_included);
 	foreach(lc, reader->waiting)
 	{
 		WaitingRow *waiting = lfirst(lc);
 		TpmRow	   *slot = &reader->page->rows[row++];
+		HeapTuple	filled;
 		int			n = 0;
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(reader->scratch);
+		MemoryContextSwitchTo(reader->scratch);
 		reader->values = palloc(natts * sizeof(Datum));
 		reader->nulls = palloc(natts * sizeof(bool));
 		heap_deform_tuple(slot->tuple, decoder->tupdesc, reader->values, reader->nulls);
@@ -981,7 +1037,10 @@ fill_waiting_rows(Reader *reader)
 				fill_from_included(reader, column, resource);
 			n++;
 		}
-		slot->tuple = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		MemoryContextSwitchTo(reader->page->context);
+		filled = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		heap_freetuple(slot->tuple);
+		slot->tuple = filled;
 	}
 }
 

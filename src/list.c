@@ -298,7 +298,7 @@ admit_the_rest(TpmList *list, TpmPage *page, int received)
 
 	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
 		return;
-	pages = (page->total + received - 1) / received;
+	pages = page->total / received + (page->total % received != 0);
 	tpm_client_admit(list->session, pages - 1);
 }
 

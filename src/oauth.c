@@ -72,8 +72,8 @@ tpm_oauth_request(const TpmSession *session)
 static char *
 words_of_error(int status, Jsonb *answer)
 {
-	char	   *code = answer ? tpm_json_member(answer, "error") : NULL;
-	char	   *description = answer ? tpm_json_member(answer, "error_description") : NULL;
+	char	   *code = answer ? tpm_clip_words(tpm_json_member(answer, "error")) : NULL;
+	char	   *description = answer ? tpm_clip_words(tpm_json_member(answer, "error_description")) : NULL;
 
 	if (code && description)
 		return psprintf("%s: %s (status %d)", code, description, status);

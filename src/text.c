@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -143,6 +145,19 @@ tpm_document_text(char *body, size_t *len, int invalid_characters, const char *w
 	return converted;
 }
 
+/* numeric holds 131,072 digits before the point; a number in an error has fewer */
+static TpmJsonResult
+note_large_number(void *state, char *token, JsonTokenType type)
+{
+	const char *exponent = strpbrk(token, "eE");
+
+	if (type == JSON_TOKEN_NUMBER &&
+		(strlen(token) > 1000 || (exponent && fabs(strtod(exponent + 1, NULL)) > 1000)))
+		*(bool *) state = true;
+	pfree(token);
+	TPM_JSON_OK;
+}
+
 /*
  * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
  */
@@ -150,6 +165,8 @@ static bool
 is_sound_json(const char *body, size_t len)
 {
 	JsonLexContext *lex;
+	bool		has_large_number = false;
+	JsonSemAction action = {.semstate = &has_large_number,.scalar = note_large_number};
 
 	if (len == 0 || len > TPM_MAX_ERROR_BODY ||
 		(size_t) pg_encoding_verifymbstr(PG_UTF8, body, len) != len)
@@ -162,7 +179,7 @@ is_sound_json(const char *body, size_t len)
 			depth--;
 	}
 	lex = tpm_make_lexer(body, len, PG_UTF8);
-	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+	return pg_parse_json(lex, &action) == JSON_SUCCESS && !has_large_number;
 }
 
 Jsonb *

@@ -194,16 +194,21 @@ def misled():
 def test_no_way_inside(misled, elsewhere, host):
     """A server of an ordinary owner reaches nothing on this machine, whatever name leads here."""
     db = misled.connect()
-    rows(db, "DROP OWNED BY plain; DROP ROLE plain" if rows(db, "SELECT FROM pg_roles WHERE rolname = 'plain'")
+    rows(db, "DROP OWNED BY plain; DROP ROLE plain" if rows(db, "SELECT 1 FROM pg_roles WHERE rolname = 'plain'")
          else "SELECT 1")
     for statement in ("CREATE EXTENSION IF NOT EXISTS tpm_fdw", "CREATE ROLE plain",
                       "GRANT USAGE ON FOREIGN DATA WRAPPER tpm_fdw TO plain", "GRANT CREATE ON SCHEMA public TO plain",
-                      "SET ROLE plain",
-                      f"CREATE SERVER inside FOREIGN DATA WRAPPER tpm_fdw OPTIONS (base_url 'https://{host}:"
-                      f"{elsewhere.port}/v1', auth 'none', max_retries '0', ip_family 'any', cache_ttl '0')",
-                      "CREATE FOREIGN TABLE public.inside (id text) SERVER inside"):
+                      "SET ROLE plain"):
         rows(db, statement)
-    assert failure(db, "SELECT * FROM public.inside").pgcode == "HV00N"
+    create = (f"CREATE SERVER inside FOREIGN DATA WRAPPER tpm_fdw OPTIONS (base_url 'https://{host}:"
+              f"{elsewhere.port}/v1', auth 'none', max_retries '0', ip_family 'any', cache_ttl '0')")
+    if host in ("127.0.0.1", "[::1]"):
+        assert failure(db, create).pgcode == "42501"
+    else:
+        rows(db, create)
+        rows(db, "CREATE FOREIGN TABLE public.inside (id text) SERVER inside")
+        error = failure(db, "SELECT * FROM public.inside")
+        assert error.pgcode == "HV00N" and "superuser" in error.diag.message_detail
     db.close()
 
 
@@ -402,7 +407,7 @@ def test_documents(things, api, elsewhere, kind):
     for columns in ("id", "*"):
         with Measured(things) as measured:
             try:
-                came = rows(things, f"SELECT count(*) FROM (SELECT {columns} FROM things OFFSET 0) AS t")[0][0]
+                came = rows(things, f"SELECT count(t) FROM (SELECT {columns} FROM things OFFSET 0) AS t")[0][0]
             except psycopg2.Error as error:
                 came = error.pgcode
                 assert hostile.TOKEN not in str(error) and len(str(error)) < 4000
@@ -475,7 +480,7 @@ TOKENS = {
     "with a NUL": (hostile.token("abc\0def"), "28000"),
     "of letters": (hostile.token("tok\u00e9n"), "28000"),
     "empty": (hostile.token(""), "28000"),
-    "a number": (hostile.token(expires_in=10 ** 400), "28000"),
+    "with a number": (hostile.answer(b'{"access_token":"x","expires_in":1e200000}'), "28000"),
     "deep": (hostile.answer(b'{"access_token":' + b"[" * 30000), "28000"),
     "an array": (hostile.answer(b'[{"access_token":"x"}]'), "28000"),
     "another kind": (hostile.token(token_type="mac"), "28000"),
@@ -548,11 +553,18 @@ def test_cancel_of_a_large_resource(things, api, elsewhere, cluster):
 
 def test_errors_in_a_write(things, api, elsewhere):
     """What a POST or a PUT is answered with is as hostile; what was written is still told."""
-    for body in (b"[" * DEPTH, b"\xff" * 100, b'{"data":{"type":"things","id":"1","attributes":{"n":1e400000}}}',
-                 b'{"data":{"type":"things","id":"' + b"9" * 100000 + b'"}}', b'{"data":{"type":"things"}}'):
+    for body, wanted in (
+            (b"[" * DEPTH, "08007"), (b"\xff" * 100, "08007"), (b"{}", "08007"), (b'{"data":[]}', [(None,)]),
+            (b'{"data":{"type":"things","id":"1","attributes":{"n":1e400000}}}', [("1",)]),
+            (b'{"data":{"type":"things","id":"' + b"9" * 100000 + b'"}}', [("9" * 100000,)])):
         api.answers["/v1/things"] = hostile.answer(body, 201)
-        error = failure(things, "INSERT INTO things (name) VALUES ('a') RETURNING *")
-        assert error.pgcode in ("08007", "HV00M", "22003", "22021"), error
+        with Measured(things) as measured:
+            try:
+                came = rows(things, "INSERT INTO things (name) VALUES ('a') RETURNING id")
+            except psycopg2.Error as error:
+                came = error.pgcode
+        assert came == wanted, (body[:80], came)
+        assert measured.grown < MEMORY and measured.seconds < 5
     goes_on(things, api)
 
 
