@@ -56,7 +56,7 @@ id_of_location(const char *location)
 
 /* NULL if it cannot be read: a sign-in page, half a document, another API's answer */
 static TpmPage *
-try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const char *name)
+try_to_read(TpmWrite *write, TpmDecoder *decoder, TpmAnswer *answer)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int			nestlevel = NewGUCNestLevel();
@@ -64,7 +64,7 @@ try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const cha
 
 	PG_TRY();
 	{
-		page = tpm_document_read(decoder, answer->body, answer->len, answer->received, name);
+		page = tpm_document_read(decoder, answer->body, answer->len, answer->received, write->name);
 		AtEOXact_GUC(true, nestlevel);
 	}
 	PG_CATCH();
@@ -75,7 +75,12 @@ try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const cha
 		error = CopyErrorData();
 		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY &&
 			error->sqlerrcode != ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
+		{
+			/* a value that no column can hold does not undo the write */
+			if (!tpm_error_is_interrupt(error))
+				tpm_write_settle(write, TPM_WRITE_DONE);
 			PG_RE_THROW();
+		}
 		FlushErrorState();
 		/* what was set while it was read */
 		AtEOXact_GUC(false, nestlevel);
@@ -107,7 +112,7 @@ tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
 
 	tpm_write_set_placeholders(write);
 	if (answer->len > 0)
-		page = try_to_read(writer, writer->wants_row ? writer->all : writer->brief, answer, write->name);
+		page = try_to_read(write, writer->wants_row ? writer->all : writer->brief, answer);
 	if (page && page->nrows == 1)
 	{
 		if (writer->wants_row)
