@@ -101,6 +101,10 @@ class Control:
     def _post_revoke(self, order):
         self.api.tokens.revoke()
 
+    def _get_tokens(self, argument):
+        """Every token since the start, forgotten ones too."""
+        return self.api.tokens.every
+
     def _get_state(self, argument):
         """Counts since the last reset; those of writes count deeds, by type; of faults, strikes."""
         api = self.api
