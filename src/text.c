@@ -64,7 +64,8 @@ copy_escape(StringInfo out, const char *s, const char *end)
 
 	if (unit < 0)
 	{
-		int			n = Min(2, end - s);
+		/* what follows may be a character to replace */
+		int			n = end - s > 1 && s[1] >= ' ' && s[1] <= '~' ? 2 : 1;
 
 		appendBinaryStringInfo(out, s, n);
 		return s + n;

@@ -19,7 +19,7 @@ MB = 1 << 20
 
 # what a statement may take beyond what the session had: body (64 MB at most, doubled as it
 # grows), and as much again for the rows
-MEMORY = 300 * MB
+MEMORY = 300 * MB * tpmtest.SLACK
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +223,7 @@ def test_endless_body(things, api, elsewhere):
         api.answers["/v1/things"] = lambda request, answer=answer: answer
         with Measured(things) as measured:
             assert failure(things).pgcode == "HV00M"
-        assert measured.grown < MEMORY and measured.seconds < 15
+        assert measured.grown < MEMORY and measured.seconds < 15 * tpmtest.SLACK
     goes_on(things, api)
 
 
@@ -240,7 +240,7 @@ def test_drip(things, api, elsewhere):
     api.answers["/v1/things"] = drip
     with Measured(things) as measured:
         assert failure(things).pgcode == "HV00N"
-    assert 1.5 < measured.seconds < 5
+    assert 1.5 < measured.seconds < 5 * tpmtest.SLACK
     goes_on(things, api)
 
 
@@ -261,7 +261,7 @@ def test_compression_bomb(things, api, elsewhere, encoding):
     api.answers["/v1/things"] = lambda request: hostile.chunked(parts, Content_Encoding=encoding)
     with Measured(things) as measured:
         assert failure(things).pgcode == "HV00M"
-    assert measured.grown < MEMORY and measured.seconds < 10
+    assert measured.grown < MEMORY and measured.seconds < 10 * tpmtest.SLACK
     goes_on(things, api)
 
 
@@ -273,7 +273,7 @@ def test_bomb_in_a_bomb(things, api, elsewhere):
     api.answers["/v1/things"] = hostile.answer(body, Content_Encoding="gzip, gzip, gzip")
     with Measured(things) as measured:
         assert failure(things).pgcode == "HV00M"
-    assert measured.grown < MEMORY and measured.seconds < 10
+    assert measured.grown < MEMORY and measured.seconds < 10 * tpmtest.SLACK
     api.answers["/v1/things"] = hostile.answer(body, Content_Encoding=", ".join(["gzip"] * 2000))
     assert failure(things).pgcode in ("HV00M", "HV00N")
     goes_on(things, api)
@@ -315,7 +315,7 @@ def test_headers(things, api, elsewhere, kind):
     api.answers["/v1/things"] = lambda request: HEADERS[kind]()
     with Measured(things) as measured:
         assert failure(things).pgcode in ("HV00M", "HV00N")
-    assert measured.grown < 20 * MB and measured.seconds < 8
+    assert measured.grown < 20 * MB * tpmtest.SLACK and measured.seconds < 8 * tpmtest.SLACK
     goes_on(things, api)
 
 
@@ -416,7 +416,7 @@ def test_documents(things, api, elsewhere, kind):
         else:
             assert came in right | {1, 0}, (came, measured.seconds)
         assert measured.grown < MEMORY + 3 * len(body), measured.grown // MB
-        assert measured.seconds < 10, measured.seconds
+        assert measured.seconds < 10 * tpmtest.SLACK, measured.seconds
     goes_on(things, api)
 
 
@@ -466,7 +466,7 @@ def test_errors(things, api, elsewhere, kind):
         assert failure(things, "INSERT INTO things (name) VALUES ('a')").pgcode == "22023"
     assert error.pgcode == "22023"
     assert len(str(error)) < 300000
-    assert measured.grown < MEMORY and measured.seconds < 5
+    assert measured.grown < MEMORY and measured.seconds < 5 * tpmtest.SLACK
     goes_on(things, api)
 
 
@@ -500,7 +500,7 @@ def test_tokens(things, api, elsewhere, kind):
     assert "no access token" in error.diag.message_primary
     assert len(str(error)) < 4000
     assert api.paths() == []
-    assert measured.grown < 20 * MB and measured.seconds < 5
+    assert measured.grown < 20 * MB * tpmtest.SLACK and measured.seconds < 5 * tpmtest.SLACK
     rows(things, "SELECT tpm_fdw_reset_tokens()")
     goes_on(things, api)
 
@@ -516,7 +516,7 @@ def test_lifetimes(things, api, elsewhere, lifetime):
     api.answers["/v1/things"] = hostile.document([hostile.resource(1, name="a")])
     with Measured(things) as measured:
         assert rows(things, QUERY) == [("1", "a")]
-    assert measured.seconds < 5
+    assert measured.seconds < 5 * tpmtest.SLACK
     assert len(api.requests) <= 4
 
 
@@ -533,7 +533,7 @@ def test_retry_after(things, api, elsewhere, pause):
                                                               .encode(), 1)]
     with Measured(things) as measured:
         assert failure(things).pgcode == "53400"
-    assert measured.seconds < 5
+    assert measured.seconds < 5 * tpmtest.SLACK
     rows(things, "SELECT tpm_fdw_reset_rate_limits()")
     goes_on(things, api)
 
@@ -548,7 +548,7 @@ def test_cancel_of_a_large_resource(things, api, elsewhere, cluster):
     rows(things, f"SET statement_timeout = {int(whole.seconds * 700)}")
     with Measured(things) as part:
         assert failure(things).pgcode == "57014"
-    assert part.seconds < whole.seconds * 0.7 + 0.2
+    assert part.seconds < whole.seconds * 0.7 + 0.2 * tpmtest.SLACK
 
 
 def test_errors_in_a_write(things, api, elsewhere):
@@ -564,7 +564,7 @@ def test_errors_in_a_write(things, api, elsewhere):
             except psycopg2.Error as error:
                 came = error.pgcode
         assert came == wanted, (body[:80], came)
-        assert measured.grown < MEMORY and measured.seconds < 5
+        assert measured.grown < MEMORY and measured.seconds < 5 * tpmtest.SLACK
         # a 201 that can be read to its end as JSON was a deed, whatever a column makes of it
         outcome = "unknown" if wanted == "08007" else "sent"
         assert rows(things, "SELECT outcome FROM tpm_fdw_writes ORDER BY number DESC LIMIT 1") == [(outcome,)]
