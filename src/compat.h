@@ -40,12 +40,12 @@ typedef void TpmJsonResult;
 #endif
 
 static inline JsonLexContext *
-tpm_make_lexer(const char *json, int len, int encoding)
+tpm_make_lexer(const char *json, int len, int encoding, bool unescape)
 {
 #if PG_VERSION_NUM >= 170000
-	return makeJsonLexContextCstringLen(NULL, json, len, encoding, true);
+	return makeJsonLexContextCstringLen(NULL, json, len, encoding, unescape);
 #else
-	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, true);
+	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, unescape);
 #endif
 }
 

@@ -71,6 +71,9 @@ extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
  */
 extern char *tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where);
 
+/* does it hold an escape that is no character of PostgreSQL's text, in any string? */
+extern bool tpm_document_has_invalid_escape(const char *body, size_t len);
+
 /* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
 typedef struct TpmApiError
 {

@@ -53,37 +53,51 @@ escaped_unit(const char *s, const char *end)
 }
 
 /*
- * Copies the escape sequence at s.  A NUL or half a surrogate pair, which
- * PostgreSQL's JSON lexer refuses, becomes the replacement character.
+ * The length of the escape sequence at s.  A NUL or half a surrogate pair is
+ * what PostgreSQL's JSON lexer refuses.
  */
-static const char *
-copy_escape(StringInfo out, const char *s, const char *end)
+static int
+escape_length(const char *s, const char *end, bool *invalid)
 {
 	int			unit = escaped_unit(s, end);
 	int			low;
 
+	*invalid = false;
 	if (unit < 0)
-	{
 		/* what follows may be a character to replace */
-		int			n = end - s > 1 && s[1] >= ' ' && s[1] <= '~' ? 2 : 1;
-
-		appendBinaryStringInfo(out, s, n);
-		return s + n;
-	}
+		return end - s > 1 && s[1] >= ' ' && s[1] <= '~' ? 2 : 1;
 	if (unit >= 0xD800 && unit <= 0xDBFF)
 	{
 		low = escaped_unit(s + 6, end);
 		if (low >= 0xDC00 && low <= 0xDFFF)
-		{
-			appendBinaryStringInfo(out, s, 12);
-			return s + 12;
-		}
+			return 12;
 	}
-	if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
+	*invalid = unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF);
+	return 6;
+}
+
+bool
+tpm_document_has_invalid_escape(const char *body, size_t len)
+{
+	const char *end = body + len;
+	bool		invalid = false;
+
+	for (const char *s = body; !invalid && (s = memchr(s, '\\', end - s)) != NULL;)
+		s += escape_length(s, end, &invalid);
+	return invalid;
+}
+
+static const char *
+copy_escape(StringInfo out, const char *s, const char *end)
+{
+	bool		invalid;
+	int			n = escape_length(s, end, &invalid);
+
+	if (invalid)
 		appendStringInfoString(out, REPLACEMENT_ESCAPE);
 	else
-		appendBinaryStringInfo(out, s, 6);
-	return s + 6;
+		appendBinaryStringInfo(out, s, n);
+	return s + n;
 }
 
 static char *
@@ -179,7 +193,7 @@ is_sound_json(const char *body, size_t len)
 		if ((body[i] == '}' || body[i] == ']') && depth > 0)
 			depth--;
 	}
-	lex = tpm_make_lexer(body, len, PG_UTF8);
+	lex = tpm_make_lexer(body, len, PG_UTF8, true);
 	return pg_parse_json(lex, &action) == JSON_SUCCESS && !has_large_number;
 }
 

@@ -65,6 +65,7 @@ typedef struct TpmRunning
 } TpmRunning;
 
 static CURLM *multi = NULL;
+static CURLSH *tls_sessions = NULL;
 static CURL *idle[TPM_IDLE_HANDLES];
 static int	n_idle = 0;
 static TpmSocket *sockets = NULL;
@@ -355,10 +356,12 @@ start_libcurl(void)
 
 	/* OpenSSL would write session keys to a file named by the environment */
 	unsetenv("SSLKEYLOGFILE");
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL)
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (tls_sessions = curl_share_init()) == NULL ||
+		(multi = curl_multi_init()) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not initialize libcurl")));
+	curl_share_setopt(tls_sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed);
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) TPM_IDLE_CONNECTIONS);
@@ -477,6 +480,14 @@ set_options(TpmRunning *run)
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) spec->request_timeout);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
+
+	/*
+	 * requests that start together share a connection if it turns out to be
+	 * HTTP/2
+	 */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* and where it does not, only the first has a whole handshake */
+	curl_easy_setopt(easy, CURLOPT_SHARE, tls_sessions);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, run);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);

@@ -414,9 +414,9 @@ def spoil_page(made, striking):
         item["attributes"][striking["date_nonsense"].get("attribute", "created_at")] = 42
         made[-1] = render.encode(item)
     if made and "big_page" in striking:
-        padding = "x" * ((int(striking["big_page"].get("mb", 60)) << 20) // len(made))
+        padding = b'"x",' * ((int(striking["big_page"].get("mb", 60)) << 18) // len(made))
         for at, row in enumerate(made):
-            made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":"' + padding.encode() + b'",', 1)
+            made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":[' + padding + b'"x"],', 1)
 
 
 def hang_up(request):

@@ -41,7 +41,7 @@ KINDS = {
     "date_nonsense": "the attribute `attribute` (created_at) of the last row of a page is the number 42",
     "no_data": "status 200 and a document without data",
     "huge": "the body is followed by blanks until it has `mb` (70) megabytes",
-    "big_page": "every row carries an unknown attribute of as much text as makes the page `mb` (60) megabytes",
+    "big_page": "every row carries an unknown attribute, a list of as many short texts as make the page `mb` (60) megabytes",
     "gzip_bomb": "a small compressed body that is `mb` (1000) megabytes when decompressed",
     "slow_drip": "the body comes a byte at a time, one every `ms` (100) milliseconds",
     "drop_after_write": "a write acts, then the connection closes without a byte",
