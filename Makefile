@@ -1,6 +1,6 @@
 # tpm_fdw: a foreign data wrapper for JSON:API services.
 #
-# all, install, installcheck are PGXS's; demo, check, lint and bench install what
+# all, install, installcheck are PGXS's; demo, check, lint, fuzz and bench install what
 # they need from Debian's packages first, so they work where there is no
 # PostgreSQL yet and this file must be readable without pg_config.
 
@@ -20,7 +20,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint bench
+SCRIPTED = demo check lint fuzz bench
 
 .DEFAULT_GOAL := all
 

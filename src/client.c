@@ -47,6 +47,7 @@ struct TpmCall
 	MemoryContext attempt_context;	/* of one try: ticket, transfer, headers */
 	CallState	state;
 	int			attempt;		/* tries begun, from 1 */
+	int			token_tries;	/* token requests that were tried again */
 	bool		renewed;		/* a 401 has been answered with a new token */
 	bool		renew_only;		/* the old token serves if this renewal fails */
 	bool		token_claimed;
@@ -462,8 +463,16 @@ raise_token_refused(TpmCall *call, int status, const char *error)
 }
 
 static void
-raise_token_not_reached(TpmCall *call, const char *error)
+raise_token_not_reached(TpmCall *call, const TpmTransfer *transfer, const char *error)
 {
+	if (transfer->outcome == TPM_OUTCOME_TOO_LARGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("no access token for server \"%s\"", call->session->server->name),
+				 errdetail("The answer of %s is larger than %d kB.",
+						   tpm_url_origin(call->session->server->opt.token_url),
+						   TPM_MAX_TOKEN_ANSWER / 1024),
+				 errhint("Check the option token_url.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 			 errmsg("no access token for server \"%s\"", call->session->server->name),
@@ -480,7 +489,7 @@ try_token_again(TpmCall *call)
 	: !t->tls_failure && !t->no_host && t->outcome != TPM_OUTCOME_FORBIDDEN &&
 	t->outcome != TPM_OUTCOME_TOO_LARGE;
 
-	return passing && !call->renew_only && call->attempt <= call->session->opt->max_retries &&
+	return passing && !call->renew_only && call->token_tries < call->session->opt->max_retries &&
 		tpm_retry_time_left(call->began_us, call->session->opt);
 }
 
@@ -510,6 +519,7 @@ step_token_sent(TpmCall *call)
 	if (token)
 	{
 		call->token_claimed = false;
+		call->token_tries = 0;
 		tpm_token_store(&session->token, token, t->started_us,
 						lifetime < 0 ? PG_INT64_MAX : t->started_us + lifetime * INT64CONST(1000000));
 		explicit_bzero(token, strlen(token));
@@ -519,9 +529,8 @@ step_token_sent(TpmCall *call)
 	}
 	if (try_token_again(call))
 	{
-		int64		pause = tpm_retry_pause(call->attempt, t->retry_after);
+		int64		pause = tpm_retry_pause(++call->token_tries, t->retry_after);
 
-		call->attempt++;
 		give_token_back(call, error);
 		forget_attempt(call);
 		enter(call, CALL_PAUSE);
@@ -538,7 +547,7 @@ step_token_sent(TpmCall *call)
 	}
 	if (seen.outcome == TPM_OUTCOME_ANSWERED)
 		raise_token_refused(call, seen.status, error);
-	raise_token_not_reached(call, error);
+	raise_token_not_reached(call, &seen, error);
 }
 
 static TpmLine

@@ -198,6 +198,9 @@ extern char *tpm_answer_words(const TpmAnswer *answer);
 /* what to do about a refusal in these words, whatever its status; NULL: unknown */
 extern const char *tpm_hint_of_words(const char *words);
 
+/* cuts words of the API, in place, to what a message has room for; NULL is NULL */
+extern char *tpm_clip_words(char *words);
+
 
 /* oauth.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest

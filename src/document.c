@@ -75,6 +75,8 @@ struct TpmDecoder
 	List	   *placeholders;	/* of int */
 	Datum	   *placeholder_values; /* [attnum - 1] */
 	List	   *included;		/* of int */
+	List	   *arrays;			/* of int: those that hold ids of a to-many
+								 * relationship */
 	List	   *custom;			/* of int */
 	bool		needs_settings;
 };
@@ -124,12 +126,14 @@ typedef struct Reader
 	char	   *type;
 	Datum	   *values;
 	bool	   *nulls;
-	List	  **links;			/* [attnum - 1]: ids of a to-many relationship */
+	List	  **links;			/* [attnum - 1]: (id, type) of what is
+								 * included */
+	ArrayBuildState **arrays;	/* [attnum - 1]: ids of a to-many relationship */
 	char	   *custom_term;
 	const char *custom_value;
 	int			custom_value_len;
 	int			space;			/* rows allocated */
-	List	   *included;		/* of IncludedResource */
+	List	   *included;		/* of IncludedResource * */
 	char	   *included_id;
 	char	   *included_type;
 	const char *included_start;
@@ -224,6 +228,8 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 			break;
 		case TPM_COL_RELATIONSHIP:
 			compile_relationship(resource, column);
+			if (column->type == TEXTARRAYOID)
+				decoder->arrays = lappend_int(decoder->arrays, column->attnum);
 			break;
 		case TPM_COL_INCLUDED:
 			compile_relationship(resource, column);
@@ -519,6 +525,25 @@ begin_resource(Reader *reader)
 	memset(reader->nulls, true, natts * sizeof(bool));
 	if (reader->decoder->included != NIL)
 		reader->links = palloc0(natts * sizeof(List *));
+	if (reader->decoder->arrays != NIL)
+		reader->arrays = palloc0(natts * sizeof(ArrayBuildState *));
+}
+
+static void
+finish_arrays(Reader *reader)
+{
+	ListCell   *lc;
+
+	foreach(lc, reader->decoder->arrays)
+	{
+		int			i = lfirst_int(lc) - 1;
+
+		if (reader->arrays[i])
+		{
+			reader->values[i] = makeArrayResult(reader->arrays[i], reader->scratch);
+			reader->nulls[i] = false;
+		}
+	}
 }
 
 static void
@@ -583,7 +608,7 @@ static void
 keep_waiting_row(Reader *reader, MemoryContext page_context)
 {
 	MemoryContext old = MemoryContextSwitchTo(page_context);
-	int			natts = reader->decoder->tupdesc->natts;
+	int			nincluded = list_length(reader->decoder->included);
 	WaitingRow *row = palloc0(sizeof(WaitingRow));
 	HeapTuple	tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
 	int			n = 0;
@@ -591,8 +616,8 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 
 	/* the values live in scratch memory: keep them as a tuple until then */
 	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
-	row->linked_id = palloc0(natts * sizeof(char *));
-	row->linked_type = palloc0(natts * sizeof(char *));
+	row->linked_id = palloc0(2 * nincluded * sizeof(char *));
+	row->linked_type = row->linked_id + nincluded;
 	foreach(lc, reader->decoder->included)
 	{
 		List	   *link = reader->links[lfirst_int(lc) - 1];
@@ -632,6 +657,7 @@ end_resource(Reader *reader, MemoryContext page_context)
 		not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
 	check_type(reader);
 	fill_fixed_columns(reader);
+	finish_arrays(reader);
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);
 	else
@@ -665,31 +691,6 @@ end_linkage(Reader *reader, DocNode *node, bool is_array)
 	}
 }
 
-static void
-add_to_array(Reader *reader, int attnum, const Token *token)
-{
-	Datum		element = PointerGetDatum(cstring_to_text_with_len(token->text, token->len));
-	Datum	   *value = &reader->values[attnum - 1];
-	Datum	   *elements;
-	int			n = 0;
-
-	/* to-many linkage is short; the common first id needs no rebuild */
-	if (reader->nulls[attnum - 1])
-		*value = PointerGetDatum(construct_array(&element, 1, TEXTOID, -1, false, TYPALIGN_INT));
-	else
-	{
-		Datum	   *all;
-
-		deconstruct_array(DatumGetArrayTypeP(*value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-						  NULL, &n);
-		all = palloc((n + 1) * sizeof(Datum));
-		memcpy(all, elements, n * sizeof(Datum));
-		all[n] = element;
-		*value = PointerGetDatum(construct_array(all, n + 1, TEXTOID, -1, false, TYPALIGN_INT));
-	}
-	reader->nulls[attnum - 1] = false;
-}
-
 /* "id" or "type" inside the linkage that node describes */
 static void
 linkage_member(Reader *reader, DocNode *node, const char *name, const Token *token)
@@ -712,7 +713,10 @@ linkage_member(Reader *reader, DocNode *node, const char *name, const Token *tok
 		else if (name[0] != 'i')
 			continue;
 		else if (column->type == TEXTARRAYOID)
-			add_to_array(reader, attnum, token);
+			reader->arrays[attnum - 1] =
+				accumArrayResult(reader->arrays[attnum - 1],
+								 PointerGetDatum(cstring_to_text_with_len(token->text, token->len)),
+								 false, TEXTOID, reader->scratch);
 		else if (reader->nulls[attnum - 1])
 			store_value(reader, attnum, token, NULL, 0);
 	}
@@ -758,6 +762,7 @@ push(Reader *reader, bool is_array)
 	Frame	   *top = reader->depth > 0 ? &reader->stack[reader->depth - 1] : NULL;
 	Frame	   *frame;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->depth >= TPM_MAX_DEPTH)
 		not_a_document(reader, "It is nested too deeply.");
 	frame = &reader->stack[reader->depth++];
@@ -773,6 +778,15 @@ push(Reader *reader, bool is_array)
 	if (frame->node && !(top && top->is_array) &&
 		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE))
 		frame->start = reader->lex->token_start;
+}
+
+/* the answer to which rows there are must be one */
+static void
+begin_data(Reader *reader)
+{
+	if (reader->saw_data)
+		not_a_document(reader, "It has two members \"data\".");
+	reader->saw_data = true;
 }
 
 static bool
@@ -799,7 +813,8 @@ object_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (is_resource_frame(reader, frame))
 	{
-		reader->saw_data = true;
+		if (reader->depth == 2)
+			begin_data(reader);
 		begin_resource(reader);
 	}
 	else if (is_included_frame(reader, frame))
@@ -882,9 +897,11 @@ array_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 	{
-		reader->saw_data = true;
+		begin_data(reader);
 		reader->page->is_list = true;
 	}
+	else if (frame->node && frame->node->role == NODE_DATA && reader->depth == 3)
+		not_a_document(reader, "\"data\" holds something that is no resource object.");
 	TPM_JSON_OK;
 }
 
@@ -920,7 +937,11 @@ field_start(void *state, char *name, bool isnull)
 				mark_seen(reader, node->presence);
 		}
 	}
-	/* the parser makes copies of names only where it unescapes */
+
+	/*
+	 * A document of tiny members must not fill the memory with names, of
+	 * which the parser makes copies only where it unescapes.
+	 */
 	if (name)
 		pfree(name);
 	TPM_JSON_OK;
@@ -949,19 +970,20 @@ document_scalar(Reader *reader, DocNode *node, const Token *token)
 	if (node->role == NODE_NEXT)
 	{
 		reader->page->next_known = true;
-		if (token->type == JSON_TOKEN_STRING && token->len > 0)
-			reader->page->next = copy_of(token);
+		reader->page->next = token->type == JSON_TOKEN_STRING && token->len > 0 ? copy_of(token) : NULL;
 	}
 	else if (node->role == NODE_LAST && token->type == JSON_TOKEN_STRING && token->len > 0)
 		reader->page->last = copy_of(token);
 	else if (node->role == NODE_DATA && token->type == JSON_TOKEN_NULL && reader->depth == 1)
-		reader->saw_data = true;
+		begin_data(reader);
 	if (node->is_total && (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_STRING))
 	{
 		char	   *end;
-		long long	total = strtoll(token->text, &end, 10);
+		long long	total;
 
-		if (end != token->text && *end == '\0' && total >= 0)
+		errno = 0;
+		total = strtoll(token->text, &end, 10);
+		if (errno == 0 && end != token->text && *end == '\0' && total >= 0 && total < PG_INT64_MAX / 2)
 			reader->page->total = total;
 	}
 	MemoryContextSwitchTo(old);
@@ -1036,19 +1058,46 @@ scalar(void *state, char *text, JsonTokenType type)
 
 /* ----- compound documents ----- */
 
+/* by id, by type, and as they came */
+static int
+compare_included(const ListCell *a, const ListCell *b)
+{
+	const IncludedResource *x = lfirst(a);
+	const IncludedResource *y = lfirst(b);
+	int			order = strcmp(x->id, y->id);
+
+	if (order == 0)
+		order = strcmp(x->type, y->type);
+	if (order == 0)
+		order = x->json < y->json ? -1 : 1;
+	return order;
+}
+
+/* in the sorted list; any type will do if none is given */
 static IncludedResource *
 find_included(Reader *reader, const char *type, const char *id)
 {
-	ListCell   *lc;
+	int			from = 0;
+	int			to = list_length(reader->included);
+	IncludedResource *found;
 
-	foreach(lc, reader->included)
+	while (from < to)
 	{
-		IncludedResource *resource = lfirst(lc);
+		int			middle = from + (to - from) / 2;
+		IncludedResource *resource = list_nth(reader->included, middle);
+		int			order = strcmp(resource->id, id);
 
-		if (strcmp(resource->id, id) == 0 && (type == NULL || strcmp(resource->type, type) == 0))
-			return resource;
+		if (order == 0 && type)
+			order = strcmp(resource->type, type);
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
 	}
-	return NULL;
+	if (from == list_length(reader->included))
+		return NULL;
+	found = list_nth(reader->included, from);
+	return strcmp(found->id, id) == 0 && (type == NULL || strcmp(found->type, type) == 0) ? found : NULL;
 }
 
 static void
@@ -1093,13 +1142,17 @@ fill_waiting_rows(Reader *reader)
 			   *lc2;
 	int			row = 0;
 
+	list_sort(reader->included, compare_included);
 	foreach(lc, reader->waiting)
 	{
 		WaitingRow *waiting = lfirst(lc);
 		TpmRow	   *slot = &reader->page->rows[row++];
+		HeapTuple	filled;
 		int			n = 0;
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(reader->scratch);
+		MemoryContextSwitchTo(reader->scratch);
 		reader->values = palloc(natts * sizeof(Datum));
 		reader->nulls = palloc(natts * sizeof(bool));
 		heap_deform_tuple(slot->tuple, decoder->tupdesc, reader->values, reader->nulls);
@@ -1114,7 +1167,10 @@ fill_waiting_rows(Reader *reader)
 				fill_from_included(reader, column, resource);
 			n++;
 		}
-		slot->tuple = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		MemoryContextSwitchTo(reader->page->context);
+		filled = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		heap_freetuple(slot->tuple);
+		slot->tuple = filled;
 	}
 }
 

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -81,7 +83,8 @@ escape_length(const char *s, const char *end, bool *invalid)
 
 	*invalid = false;
 	if (unit < 0)
-		return Min(2, end - s);
+		/* what follows may be a character to replace */
+		return end - s > 1 && s[1] >= ' ' && s[1] <= '~' ? 2 : 1;
 	if (unit >= 0xD800 && unit <= 0xDBFF)
 	{
 		low = escaped_unit(s + 6, end);
@@ -235,6 +238,19 @@ tpm_document_json(char *body, size_t len, int invalid_characters, const char *wh
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
+/* numeric holds 131,072 digits before the point; a number in an error has fewer */
+static TpmJsonResult
+note_large_number(void *state, char *token, JsonTokenType type)
+{
+	const char *exponent = strpbrk(token, "eE");
+
+	if (type == JSON_TOKEN_NUMBER &&
+		(strlen(token) > 1000 || (exponent && fabs(strtod(exponent + 1, NULL)) > 1000)))
+		*(bool *) state = true;
+	pfree(token);
+	TPM_JSON_OK;
+}
+
 /*
  * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
  */
@@ -242,6 +258,8 @@ static bool
 is_sound_json(const char *body, size_t len)
 {
 	JsonLexContext *lex;
+	bool		has_large_number = false;
+	JsonSemAction action = {.semstate = &has_large_number,.scalar = note_large_number};
 
 	if (len == 0 || len > TPM_MAX_ERROR_BODY ||
 		(size_t) pg_encoding_verifymbstr(PG_UTF8, body, len) != len)
@@ -254,7 +272,7 @@ is_sound_json(const char *body, size_t len)
 			depth--;
 	}
 	lex = tpm_make_lexer(body, len, PG_UTF8, true);
-	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+	return pg_parse_json(lex, &action) == JSON_SUCCESS && !has_large_number;
 }
 
 Jsonb *

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = ROOT / "test" / "sandbox" / "serve"
 
 DEFAULTS = {
+    **json.loads(os.environ.get("TPM_SERVER_CONFIG", "{}")),
     "shared_preload_libraries": "tpm_fdw",
     "listen_addresses": "",
     "fsync": "off",
@@ -74,6 +75,16 @@ def as_cluster_user():
     if os.geteuid() != 0:
         return {}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def server_environment():
+    """What the server is started with: the sanitizer's runtime under SANITIZE=1 (test/sanitize)."""
+    preload = os.environ.get("TPM_SERVER_PRELOAD")
+    return {**os.environ, "LD_PRELOAD": preload} if preload else None
+
+
+# how much longer, and how much more memory, everything may take under a sanitizer or assertions
+SLACK = float(os.environ.get("TPM_SLACK", "1"))
 
 
 class Cluster:
@@ -129,7 +140,8 @@ class Cluster:
 
     def _pg_ctl(self, *args, check=True):
         return subprocess.run([bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *args],
-                              check=check, stdout=subprocess.DEVNULL, cwd="/", **as_cluster_user())
+                              check=check, stdout=subprocess.DEVNULL, cwd="/", env=server_environment(),
+                              **as_cluster_user())
 
     def start(self):
         self._pg_ctl("start")

@@ -169,6 +169,8 @@ class Api:
         if "reset" in striking:
             reset(request.transport)
             raise asyncio.CancelledError
+        if "drop" in striking:
+            hang_up(request)
         self._replace(striking, instead)
 
     def _replace(self, striking, instead):
