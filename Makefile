@@ -16,7 +16,7 @@ WARNINGS = -Wall -Wextra -Wno-unused-parameter
 
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc
-SHLIB_LINK = -lcurl
+SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 

@@ -203,9 +203,34 @@ is_at(const TpmColumn *column, const char *part, const char *name)
 		(points_to_attribute(column) && strcmp(path_at(column, 1), name) == 0);
 }
 
+/* the columns whose values stand in the array of custom fields; *only: the one, if there is one only */
+static int
+custom_columns(const TpmTable *table, const TpmColumn **only)
+{
+	int			n = 0;
+
+	for (int i = 0; i < table->natts; i++)
+	{
+		if (table->columns[i].kind != TPM_COL_CUSTOM_FIELD)
+			continue;
+		*only = &table->columns[i];
+		n++;
+	}
+	return n;
+}
+
+static bool
+is_custom_array(const TpmTable *table, const char *part, const char *name)
+{
+	return strcmp(part, "attributes") == 0 && strcmp(table->opt.custom_fields_attribute, name) == 0;
+}
+
 const TpmColumn *
 tpm_body_column_at(const TpmTable *table, const char *pointer, char **member)
 {
+	const TpmColumn *custom = NULL;
+	int			n;
+
 	char	   *copy = pstrdup(pointer ? pointer : "");
 	char	   *save;
 	char	   *data = strtok_r(copy, "/", &save);
@@ -225,5 +250,9 @@ tpm_body_column_at(const TpmTable *table, const char *pointer, char **member)
 	for (int i = 0; i < table->natts; i++)
 		if (table->columns[i].kind != TPM_COL_NONE && is_at(&table->columns[i], part, name))
 			return &table->columns[i];
-	return NULL;
+	n = is_custom_array(table, part, name) ? custom_columns(table, &custom) : 0;
+	/* several columns hold it: the API's words must do */
+	if (n > 0)
+		*member = NULL;
+	return n == 1 ? custom : NULL;
 }

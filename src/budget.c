@@ -210,6 +210,19 @@ tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free)
 	return ticket;
 }
 
+void
+tpm_budget_relimit(TpmTicket *ticket, const TpmBudgetKey *key)
+{
+	int			recnos[TPM_RECORDS];
+
+	ticket->limits[TPM_GROUP] = key->limits;
+	if (ticket->state != TICKET_WAITING)
+		return;
+	tpm_budget_lock_records(key, recnos);
+	tpm_budget->places[ticket->place].limits[TPM_GROUP] = key->limits;
+	LWLockRelease(&tpm_budget->lock);
+}
+
 /* the first line is behind it, if there was one; lock held */
 static void
 pass_endpoint(int place)

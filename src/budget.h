@@ -82,6 +82,9 @@ typedef struct TpmBudgetState
  */
 extern TpmTicket *tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free);
 
+/* the limits of the key have changed: they count from now on, also in the line */
+extern void tpm_budget_relimit(TpmTicket *ticket, const TpmBudgetKey *key);
+
 /*
  * GRANTED: the stamp is written (also to the file that survives a restart)
  * and the ticket is out of the line.  WAIT: *wake_us is the monotonic time of

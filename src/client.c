@@ -13,7 +13,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #include "client.h"
 #include "retry.h"
@@ -71,6 +73,9 @@ bool		(*tpm_waiting_hook) (void) = NULL;
 
 static TpmStatement *statements = NULL;
 
+/* changes of any server that this backend has heard of */
+static uint64 server_version = 0;
+
 /* calls that go on while another one is waited for */
 static List *beside = NIL;
 
@@ -107,6 +112,32 @@ tpm_statement_of(EState *estate)
 	statement->next = statements;
 	statements = statement;
 	return statement;
+}
+
+static void
+server_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	server_version++;
+}
+
+/*
+ * A statement may wait or read for long, so ALTER SERVER reaches its limits
+ * without its end.  True: they may be others now.
+ */
+static bool
+refresh_limits(TpmSession *session)
+{
+	const TpmServer *server;
+
+	AcceptInvalidationMessages();
+	if (session->budget_version == server_version)
+		return false;
+	session->budget_version = server_version;
+	server = tpm_get_server(session->server->serverid);
+	session->budget.limits.per_second = server->opt.rate_limit_per_second;
+	session->budget.limits.per_minute = server->opt.rate_limit_per_minute;
+	session->budget.limits.per_hour = server->opt.rate_limit_per_hour;
+	return true;
 }
 
 /* names the budget; nothing in it is derived from a secret that could be guessed */
@@ -175,9 +206,14 @@ TpmSession *
 tpm_session_create(const TpmServer *server, const TpmTable *table, Oid userid,
 				   TpmStatement *statement)
 {
+	static bool callback_registered = false;
 	TpmSession *session = palloc0(sizeof(TpmSession));
 
 	tpm_shared_require();
+	if (!callback_registered)
+		CacheRegisterSyscacheCallback(FOREIGNSERVEROID, server_changed, (Datum) 0);
+	callback_registered = true;
+	session->budget_version = server_version;
 	session->server = server;
 	session->table = table;
 	session->opt = table ? &table->opt : &server->opt;
@@ -635,17 +671,20 @@ static void
 step_slot(TpmCall *call)
 {
 	int64		slot_us;
+	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
+	bool		changed;
 
 	check_enabled(call);
+	changed = refresh_limits(call->session);
 	if (call->ticket == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
-
 		check_max_requests(call);
 		call->ticket = tpm_budget_join(&call->session->budget, line_of(call),
 									   (call->flags & TPM_CALL_CHECK) ? 0 : tpm_leave_free);
-		MemoryContextSwitchTo(old);
 	}
+	else if (changed)
+		tpm_budget_relimit(call->ticket, &call->session->budget);
+	MemoryContextSwitchTo(old);
 	if (tpm_budget_poll(call->ticket, &call->wake_us, &slot_us) == TPM_SLOT_WAIT)
 	{
 		check_max_wait(call, slot_us);
@@ -1037,40 +1076,15 @@ tpm_client_get(TpmSession *session, const char *url, int flags)
 	return tpm_call_answer(call);
 }
 
-/*
- * Would one of the next n requests have to wait longer than max_wait?  The
- * waits that the second imposes do not count, so what matters is the first
- * request that the hour (or minute) holds back, and the last.
- */
+/* would one of the next n requests have to wait longer than max_wait? */
 static bool
 would_wait_too_long(TpmSession *session, int64 n)
 {
 	TpmLine		line = session->statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
-	int64		limit = tpm_max_wait * INT64CONST(1000);
-	TpmBudgetState state;
-	int			last = (int) Min(n, 100000);
-	int			free_now;
-	int			probe[2];
+	int64		leaves_us;
 
-	tpm_budget_state(&session->budget, &state);
-	free_now = state.limit_hour == 0 ? INT_MAX
-		: (int) (state.limit_hour * (line == TPM_LINE_LARGE ? 1 - tpm_leave_free : 1)) - state.used_hour;
-	if (state.limit_minute > 0)
-		free_now = Min(free_now, state.limit_minute - state.used_minute);
-	if (last <= free_now)
-		return false;
-	probe[0] = Max(free_now, 0) + 1;
-	probe[1] = last;
-	for (int i = 0; i < 2; i++)
-	{
-		int64		slot = tpm_budget_forecast(&session->budget, line, tpm_leave_free, probe[i]);
-		int64		before = probe[i] == 1 ? tpm_monotonic_us()
-		: tpm_budget_forecast(&session->budget, line, tpm_leave_free, probe[i] - 1);
-
-		if (slot == PG_INT64_MAX || slot - before > limit)
-			return true;
-	}
-	return false;
+	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
+								   (int) Min(n, INT_MAX), &leaves_us) > tpm_max_wait * INT64CONST(1000);
 }
 
 static void

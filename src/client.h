@@ -44,6 +44,7 @@ typedef struct TpmSession
 	TpmCredential *credential;
 	TpmStatement *statement;
 	TpmBudgetKey budget;
+	uint64		budget_version; /* of the options that its limits come from */
 	TpmTokenKey token;
 	TpmProgress *progress;
 

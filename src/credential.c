@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/pg_authid.h"
 #include "catalog/pg_user_mapping.h"
 #include "foreign/foreign.h"
 #include "miscadmin.h"
@@ -65,7 +66,7 @@ is_secret_file(const char *option)
 
 /* A FIFO would block for ever, and a link could lead anywhere */
 static void
-check_file(const char *option, const char *path, int fd)
+check_file(const char *option, const char *path, int fd, int64 max_size)
 {
 	struct stat st;
 	bool		secret = is_secret_file(option);
@@ -76,12 +77,12 @@ check_file(const char *option, const char *path, int fd)
 		file_refused(option, path, "It must belong to the operating system user that runs PostgreSQL, or to root.");
 	if (secret && (st.st_mode & (S_IRWXG | S_IRWXO)))
 		file_refused(option, path, "Group or others have access to it; it should have the mode 0600.");
-	if (st.st_size > (secret ? MAX_SECRET_SIZE : MAX_FILE_SIZE))
+	if (st.st_size > (secret ? MAX_SECRET_SIZE : max_size))
 		file_refused(option, path, "It is too large.");
 }
 
 static int
-open_file(const char *option, const char *path)
+open_file(const char *option, const char *path, int64 max_size)
 {
 	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
 
@@ -93,7 +94,7 @@ open_file(const char *option, const char *path)
 			file_refused(option, path, "It is a symbolic link.");
 		file_refused(option, path, psprintf("It cannot be opened: %s.", strerror(reason)));
 	}
-	check_file(option, path, fd);
+	check_file(option, path, fd, max_size);
 	return fd;
 }
 
@@ -101,7 +102,7 @@ void
 tpm_check_file_option(const TpmServer *server, const char *option, const char *path)
 {
 	check_file_owner(server, option);
-	CloseTransientFile(open_file(option, path));
+	CloseTransientFile(open_file(option, path, MAX_FILE_SIZE));
 }
 
 static int
@@ -128,7 +129,7 @@ read_secret_file(const TpmServer *server, const char *option, const char *path)
 	int			len;
 
 	check_file_owner(server, option);
-	fd = open_file(option, path);
+	fd = open_file(option, path, MAX_SECRET_SIZE);
 	len = read_all(fd, content, MAX_SECRET_SIZE);
 	CloseTransientFile(fd);
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
@@ -141,6 +142,32 @@ read_secret_file(const TpmServer *server, const char *option, const char *path)
 		if ((unsigned char) content[i] < ' ' || content[i] == 0x7f)
 			file_refused(option, path, "It holds more than one line, or control characters.");
 	}
+	return content;
+}
+
+char *
+tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len)
+{
+	struct stat st;
+	char	   *content;
+	int			fd;
+	int			got;
+
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to read the file of option \"%s\"", option),
+				 errdetail("Only superusers and members of pg_read_server_files may read files of the server.")));
+	fd = open_file(option, path, max_size);
+	if (fstat(fd, &st) != 0)
+		file_refused(option, path, "It cannot be read.");
+	content = palloc_extended(st.st_size + 1, MCXT_ALLOC_HUGE);
+	got = read_all(fd, content, st.st_size);
+	CloseTransientFile(fd);
+	if (got < 0)
+		file_refused(option, path, "It cannot be read.");
+	content[got] = '\0';
+	*len = got;
 	return content;
 }
 

@@ -301,7 +301,13 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 		compile_column(decoder, data, column);
 	}
 	if (decoder->included != NIL)
-		child_of(root, "included")->role = NODE_INCLUDED;
+	{
+		DocNode    *included = child_of(root, "included");
+
+		included->role = NODE_INCLUDED;
+		child_of(included, "id");
+		child_of(included, "type");
+	}
 	return decoder;
 }
 

@@ -71,6 +71,18 @@ extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
  */
 extern char *tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where);
 
+/*
+ * Any JSON as it is; body must be zero-terminated.  Raises HV00M if it is
+ * none, and what tpm_document_text() does.
+ */
+extern Jsonb *tpm_document_json(char *body, size_t len, int invalid_characters, const char *where);
+
+/*
+ * Valid UTF-8 in the database's encoding, with '?' for what that has not; may
+ * be the text itself.  Does not throw.
+ */
+extern char *tpm_text_to_server(char *text, size_t *len);
+
 /* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
 typedef struct TpmApiError
 {

@@ -83,7 +83,7 @@ plain_words(const TpmAnswer *answer)
 		return NULL;
 	text = pnstrdup(answer->body, len);
 
-	return pg_any_to_server(text, len, PG_UTF8);
+	return tpm_text_to_server(text, &len);
 }
 
 char *

@@ -16,9 +16,12 @@
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #include "import.h"
 #include "nearest.h"
+
+#define MAX_SAMPLE_PAGES 100
 
 /* Where descriptions of tables come from: the remote schema's name */
 typedef struct ImportSource
@@ -28,10 +31,28 @@ typedef struct ImportSource
 } ImportSource;
 
 static const ImportSource sources[] = {
-	{"tpm", tpm_import_catalogue}
+	{"tpm", tpm_import_catalogue},
+	{"openapi", tpm_import_openapi},
+	{"sample", tpm_import_sample}
 };
 
-static const char *const option_names[] = {"trust", "fetched_at"};
+/* which options go with which source; NULL: all of them */
+typedef struct ImportOption
+{
+	const char *name;
+	const char *source;
+} ImportOption;
+
+static const ImportOption known_options[] = {
+	{"trust", "tpm"},
+	{"trust", "openapi"},
+	{"fetched_at", NULL},
+	{"document", "openapi"},
+	{"custom_fields", "tpm"},
+	{"custom_fields", "sample"},
+	{"resources", "sample"},
+	{"sample_pages", "sample"}
+};
 
 List *
 tpm_import_option(List *options, const char *name, const char *value)
@@ -50,54 +71,125 @@ find_source(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_SCHEMA_NOT_FOUND),
 			 errmsg("remote schema \"%s\" does not exist", name),
-			 errhint("The remote schema is \"tpm\", the catalogue of Third-Party Manager resources.")));
+			 errhint("The remote schema is \"tpm\", the catalogue of Third-Party Manager resources, \"openapi\", what an OpenAPI document describes, or \"sample\", what the API shows of the resources named.")));
 	return NULL;				/* keep compiler quiet */
 }
 
+static bool
+goes_with(const ImportOption *option, const char *source)
+{
+	return option->source == NULL || strcmp(option->source, source) == 0;
+}
+
 static void
-unknown_option(const char *name)
+check_option(const char *name, const char *source)
 {
 	TpmNearest	nearest;
+	StringInfoData list;
 
+	initStringInfo(&list);
 	tpm_nearest_begin(&nearest, name);
-	for (int i = 0; i < (int) lengthof(option_names); i++)
-		tpm_nearest_offer(&nearest, option_names[i]);
+	for (int i = 0; i < (int) lengthof(known_options); i++)
+	{
+		const ImportOption *option = &known_options[i];
+
+		if (!goes_with(option, source))
+			continue;
+		if (strcmp(option->name, name) == 0)
+			return;
+		tpm_nearest_offer(&nearest, option->name);
+		appendStringInfo(&list, "%s%s", list.len ? ", " : "", option->name);
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 			 errmsg("invalid option \"%s\"", name),
 			 nearest.best ? errhint("Perhaps you meant the option \"%s\".", nearest.best)
-			 : errhint("Valid options are \"trust\" and \"fetched_at\".")));
+			 : errhint("Valid options for the remote schema \"%s\" are: %s", source, list.data)));
 }
 
+/* an option that has one word for a value */
 static bool
-is_exact(const char *value)
+is_word(DefElem *elem, const char *word)
 {
-	if (strcmp(value, "exact") != 0)
+	char	   *value = defGetString(elem);
+
+	if (strcmp(value, word) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for option \"trust\": \"%s\"", value),
-				 errdetail("The only valid value is \"exact\".")));
+				 errmsg("invalid value for option \"%s\": \"%s\"", elem->defname, value),
+				 errdetail("The only valid value is \"%s\".", word)));
 	return true;
 }
 
-static TpmImportOptions
-read_options(List *options)
+static int
+number_of_pages(DefElem *elem)
 {
-	TpmImportOptions result = {false, false};
+	int			pages;
+
+	if (!parse_int(defGetString(elem), &pages, 0, NULL) || pages < 1 || pages > MAX_SAMPLE_PAGES)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for option \"%s\": \"%s\"", elem->defname, defGetString(elem)),
+				 errdetail("It must be a number from 1 to %d.", MAX_SAMPLE_PAGES)));
+	return pages;
+}
+
+static TpmImportOptions
+read_options(ImportForeignSchemaStmt *stmt)
+{
+	TpmImportOptions result = {.stmt = stmt,.sample_pages = 1};
 	ListCell   *lc;
 
-	foreach(lc, options)
+	foreach(lc, stmt->options)
 	{
 		DefElem    *elem = (DefElem *) lfirst(lc);
 
+		check_option(elem->defname, stmt->remote_schema);
 		if (strcmp(elem->defname, "trust") == 0)
-			result.trust_exact = is_exact(defGetString(elem));
+			result.trust_exact = is_word(elem, "exact");
 		else if (strcmp(elem->defname, "fetched_at") == 0)
 			result.fetched_at = defGetBoolean(elem);
+		else if (strcmp(elem->defname, "custom_fields") == 0)
+			result.custom_columns = is_word(elem, "columns");
+		else if (strcmp(elem->defname, "resources") == 0)
+			result.resources = defGetString(elem);
+		else if (strcmp(elem->defname, "document") == 0)
+			result.document = defGetString(elem);
 		else
-			unknown_option(elem->defname);
+			result.sample_pages = number_of_pages(elem);
 	}
 	return result;
+}
+
+bool
+tpm_import_wants(const TpmImportOptions *options, const char *table)
+{
+	return IsImportableForeignTable(table, options->stmt);
+}
+
+/*
+ * An attribute's parts are joined by slashes, so one with a slash in its name,
+ * or none, is reached by a pointer.
+ */
+List *
+tpm_import_attribute(const char *column, const char *member)
+{
+	StringInfoData pointer;
+
+	if (strcmp(column, member) == 0 && strcmp(column, "id") != 0)
+		return NIL;
+	if (member[0] != '\0' && strchr(member, '/') == NULL)
+		return tpm_import_option(NIL, "attribute", member);
+	initStringInfo(&pointer);
+	appendStringInfoString(&pointer, "/attributes/");
+	for (; *member; member++)
+	{
+		if (*member == '~' || *member == '/')
+			appendStringInfo(&pointer, "~%c", *member == '~' ? '0' : '1');
+		else
+			appendStringInfoChar(&pointer, *member);
+	}
+	return tpm_import_option(NIL, "pointer", pointer.data);
 }
 
 static void
@@ -149,8 +241,15 @@ static void
 add_fetched_at(TpmImportTable *table)
 {
 	TpmImportColumn *column = palloc0(sizeof(TpmImportColumn));
+	TpmNames	names;
+	ListCell   *lc;
 
-	column->name = "fetched_at";
+	tpm_names_of_columns(&names, table->name);
+	foreach(lc, table->columns)
+		tpm_names_keep(&names, ((TpmImportColumn *) lfirst(lc))->name);
+	/* the one column that a table always has room for */
+	names.most = Max(names.most, list_length(table->columns) + 1);
+	column->name = tpm_names_add(&names, "fetched_at");
 	column->type = "timestamptz";
 	column->options = tpm_import_option(NIL, "fetched_at", "true");
 	column->comment = "time at which the row was received";
@@ -165,7 +264,7 @@ List *
 tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 {
 	const ImportSource *source = find_source(stmt->remote_schema);
-	TpmImportOptions options = read_options(stmt->options);
+	TpmImportOptions options = read_options(stmt);
 	ForeignServer *server = GetForeignServer(serverOid);
 	List	   *statements = NIL;
 	ListCell   *lc;
@@ -175,7 +274,7 @@ tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 	{
 		TpmImportTable *table = lfirst(lc);
 
-		if (!IsImportableForeignTable(table->name, stmt))
+		if (!tpm_import_wants(&options, table->name))
 			continue;
 		if (options.fetched_at)
 			add_fetched_at(table);

@@ -10,6 +10,8 @@
 
 #include "nodes/parsenodes.h"
 
+#include "import_name.h"
+
 /* What a source says of a table; options are DefElems with String values */
 typedef struct TpmImportColumn
 {
@@ -31,13 +33,39 @@ typedef struct TpmImportTable
 
 typedef struct TpmImportOptions
 {
+	ImportForeignSchemaStmt *stmt;
 	bool		trust_exact;
 	bool		fetched_at;
+	bool		custom_columns; /* a column for each custom field */
+	const char *resources;		/* to look at, or NULL */
+	int			sample_pages;
+	const char *document;		/* URL or file, or NULL */
 } TpmImportOptions;
 
 /* import.c */
 extern List *tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid);
 extern List *tpm_import_option(List *options, const char *name, const char *value);
+
+/* is the table asked for by LIMIT TO, or not left out by EXCEPT? */
+extern bool tpm_import_wants(const TpmImportOptions *options, const char *table);
+
+/* import_sample.c: List of TpmImportTable * */
+extern List *tpm_import_sample(Oid serverid, const TpmImportOptions *options);
+
+/* openapi.c: List of TpmImportTable * */
+extern List *tpm_import_openapi(Oid serverid, const TpmImportOptions *options);
+
+/*
+ * The option that leads to a member of attributes; NIL if the column's name
+ * says it all.
+ */
+extern List *tpm_import_attribute(const char *column, const char *member);
+
+/* import_custom.c: columns for the custom fields that pages of the catalogue's tables show */
+extern void tpm_import_catalogue_custom(Oid serverid, List *tables, const TpmImportOptions *options);
+
+/* columns for the terms (TpmSampleTerm) of an attribute, added to the table */
+extern void tpm_import_custom(TpmImportTable *table, TpmNames *names, const List *terms);
 
 /* import_catalogue.c: List of TpmImportTable * */
 extern List *tpm_import_catalogue(Oid serverid, const TpmImportOptions *options);

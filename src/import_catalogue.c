@@ -130,5 +130,7 @@ tpm_import_catalogue(Oid serverid, const TpmImportOptions *options)
 
 	for (const TpmCatalogueTable *known = tpm_catalogue; known->name; known++)
 		tables = lappend(tables, import_table(known, options->trust_exact));
+	if (options->custom_columns)
+		tpm_import_catalogue_custom(serverid, tables, options);
 	return tables;
 }

@@ -276,6 +276,7 @@ tpm_fdw_writes(PG_FUNCTION_ARGS)
 	WritesView	view = {0};
 	HASHCTL		control = {0};
 
+	tpm_shared_require();
 	InitMaterializedSRF(fcinfo, 0);
 	view.result = (ReturnSetInfo *) fcinfo->resultinfo;
 	view.context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw open writes",

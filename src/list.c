@@ -156,30 +156,44 @@ raise_bad_link(TpmList *list, const char *detail, const char *hint)
 
 /* path and query of a link, on our own origin */
 static char *
-rebase(TpmList *list, const char *url)
+rebase(const char *origin, const char *url)
 {
 	const char *path = strstr(url, "://");
 
 	path = path ? strchr(path + 3, '/') : NULL;
-	return psprintf("%s%s", list->session->server->origin, path ? path : "/");
+	return psprintf("%s%s", origin, path ? path : "/");
 }
 
-/* links.next is a URI reference (RFC 3986, section 4.1) */
-static char *
-follow_link(TpmList *list, const char *current, const char *next)
+char *
+tpm_link_resolve(const TpmServer *server, int links_origin, const char *current, const char *next,
+				 const char **problem)
 {
 	char	   *url = tpm_url_resolve(current, next);
 
 	if (url == NULL)
-		raise_bad_link(list, "It is no http or https address.", NULL);
-	if (strcmp(tpm_url_origin(url), list->session->server->origin) != 0)
 	{
-		if (list->table->opt.links_origin == TPM_LINKS_STRICT)
-			raise_bad_link(list, psprintf("It leads to %s, and the token goes to %s only.",
-										  tpm_url_origin(url), list->session->server->origin),
-						   "The option links_origin \"rebase\" is for an API that names an inner host.");
-		url = rebase(list, url);
+		*problem = "It is no http or https address.";
+		return NULL;
 	}
+	if (strcmp(tpm_url_origin(url), server->origin) == 0)
+		return url;
+	if (links_origin == TPM_LINKS_REBASE)
+		return rebase(server->origin, url);
+	*problem = psprintf("It leads to %s, and the token goes to %s only.", tpm_url_origin(url),
+						server->origin);
+	return NULL;
+}
+
+static char *
+follow_link(TpmList *list, const char *current, const char *next)
+{
+	const char *problem;
+	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, current,
+									   next, &problem);
+
+	if (url == NULL)
+		raise_bad_link(list, problem, strstr(problem, "leads to")
+					   ? "The option links_origin \"rebase\" is for an API that names an inner host." : NULL);
 	return url;
 }
 

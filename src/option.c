@@ -113,18 +113,25 @@ tpm_get_server(Oid serverid)
 	return server;
 }
 
+bool
+tpm_is_our_server(Oid serverid)
+{
+	Oid			handler = GetForeignDataWrapper(GetForeignServer(serverid)->fdwid)->fdwhandler;
+	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
+
+	return handler_name != NULL && strcmp(handler_name, "tpm_fdw_handler") == 0;
+}
+
 TpmServer *
 tpm_get_server_by_name(const char *name)
 {
 	ForeignServer *stored = GetForeignServerByName(name, false);
-	Oid			handler = GetForeignDataWrapper(stored->fdwid)->fdwhandler;
-	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
 
 	if (!DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
 										  ObjectIdGetDatum(stored->serverid),
 										  CStringGetTextDatum("USAGE"))))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
-	if (handler_name == NULL || strcmp(handler_name, "tpm_fdw_handler") != 0)
+	if (!tpm_is_our_server(stored->serverid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));

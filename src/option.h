@@ -300,9 +300,15 @@ typedef struct TpmTable
 								 * and over the row type */
 } TpmTable;
 
+/* option_table.c: NULL if the value is good for a foreign table's option of texts, else what is wrong with it */
+extern const char *tpm_option_problem(const char *name, const char *value);
+
 /* option.c */
 extern TpmServer *tpm_get_server(Oid serverid);
 extern TpmServer *tpm_get_server_by_name(const char *name);
+
+/* is it a server of this wrapper? */
+extern bool tpm_is_our_server(Oid serverid);
 extern TpmTable *tpm_get_table(Oid relid);
 
 /* a foreign table of this name and server in any schema, InvalidOid if there is none */
@@ -311,5 +317,11 @@ extern TpmCredential *tpm_get_credential(const TpmServer *server, Oid userid);
 extern char *tpm_credential_secret(const TpmServer *server, const TpmCredential *cred);
 extern char *tpm_credential_token(const TpmServer *server, const TpmCredential *cred);
 extern void tpm_check_file_option(const TpmServer *server, const char *option, const char *path);
+
+/*
+ * A file's content, zero-terminated, for a role that may read files of the
+ * server; option is its name for messages.
+ */
+extern char *tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len);
 
 #endif							/* TPM_OPTION_H */

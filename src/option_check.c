@@ -204,24 +204,6 @@ tpm_check_form(const TpmOptionDef *def, const char *value)
 	return NULL;
 }
 
-/* "." and "..", also where their dots are percent-encoded */
-static bool
-is_dot_segment(const char *text, int len)
-{
-	int			dots = 0;
-
-	for (int i = 0; i < len; dots++)
-	{
-		if (text[i] == '.')
-			i++;
-		else if (len - i >= 3 && pg_strncasecmp(text + i, "%2e", 3) == 0)
-			i += 3;
-		else
-			return false;
-	}
-	return dots == 1 || dots == 2;
-}
-
 static bool
 is_template_segment(const char *text, int len)
 {
@@ -252,7 +234,7 @@ tpm_check_resource(const TpmOptionDef *def, const char *value)
 	{
 		int			len = strcspn(++value, "/");
 
-		if (is_dot_segment(value, len))
+		if (tpm_url_is_dot_segment(value, len))
 			return "It must not hold the segments \".\" and \"..\".";
 		if (!is_template_segment(value, len))
 			return "Its segments must not be empty, nor hold blanks, \"?\", \"#\" or \"\\\"; braces enclose the name of a column, as in \"/third_parties/{third_party_id}/notes\".";

@@ -219,6 +219,19 @@ tpm_option_find(const char *name, int context)
 	return NULL;
 }
 
+const char *
+tpm_option_problem(const char *name, const char *value)
+{
+	const TpmOptionDef *def = tpm_option_find(name, TPM_ON_TABLE);
+
+	for (const char *c = value; *c; c++)
+	{
+		if ((unsigned char) *c < ' ' || *c == 0x7f)
+			return "It holds a control character.";
+	}
+	return def->check ? def->check(def, value) : NULL;
+}
+
 /* Control characters could end a header or a log line */
 void
 tpm_option_store(const TpmOptionDef *def, const char *value, void *target)

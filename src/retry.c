@@ -52,17 +52,15 @@ int64
 tpm_retry_after_seconds(const char *value, pg_time_t now)
 {
 	pg_time_t	when;
-	char	   *end;
-	double		seconds;
+	size_t		digits;
 
 	if (read_http_date(value, &when))
 		return Max(0, Min(when - now, LONGEST_RETRY_AFTER_S));
-	if (value[0] < '0' || value[0] > '9')
+	/* RFC 9110, section 10.2.3: digits only, however many */
+	digits = strspn(value, "0123456789");
+	if (digits == 0 || value[digits + strspn(value + digits, " \t")] != '\0')
 		return -1;
-	seconds = strtod(value, &end);
-	if (*end != '\0' && *end != ' ')
-		return -1;
-	return (int64) Min(seconds, LONGEST_RETRY_AFTER_S);
+	return (int64) Min(strtod(value, NULL), LONGEST_RETRY_AFTER_S);
 }
 
 int64

@@ -96,8 +96,9 @@ tpm_scan_received(TpmScan *scan, const TpmPage *page)
 	if (scan->nconditions == 0 && page->total >= 0)
 		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
+	/* its rows are about to be returned, one after the other */
 	tpm_progress_update(scan->session->progress, scan->session->requests,
-						scan->session->statement->expected, scan->rows, 0);
+						scan->session->statement->expected, scan->rows + page->nrows, 0);
 }
 
 /* ----- filters ----- */

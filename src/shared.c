@@ -21,6 +21,7 @@
 
 #include "budget.h"
 #include "cache.h"
+#include "changing.h"
 #include "counters.h"
 #include "journal.h"
 #include "shared.h"
@@ -39,6 +40,7 @@ static const TpmSharedArea *const areas[] = {
 	&tpm_learnt_area,
 	&tpm_cache_area,
 	&tpm_journal_area,
+	&tpm_changing_area,
 };
 
 static TpmSharedHeader *header = NULL;

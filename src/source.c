@@ -18,6 +18,7 @@
 #include "shared.h"
 #include "tpm_fdw.h"
 #include "transport.h"
+#include "url.h"
 
 struct TpmSource
 {
@@ -83,16 +84,18 @@ wanted_members(const TpmScan *scan)
 		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
 		char	   *member = tpm_request_member(scan->table, column);
 
-		if (member == NULL)
-		{
-			if (tpm_request_is_memberless(column))
-				continue;
+		if (member == NULL && tpm_request_is_memberless(column))
+			continue;
+		/* a name that the list's grammar cannot hold is among all of them */
+		if (member == NULL || member[0] == '\0' || strchr(member, ',') != NULL)
 			return NULL;
-		}
 		if (!list_has_member(members.data, member))
 			appendStringInfo(&members, "%s%s", members.len ? "," : "", member);
 	}
-	return members.len > 0 ? members.data : NULL;
+	/* rather more bytes back than an address that servers refuse */
+	if (members.len == 0 || strlen(tpm_url_encode_query(members.data)) > TPM_MAX_LIST_BYTES)
+		return NULL;
+	return members.data;
 }
 
 /* order, members and page of a list that is read for this scan alone, or for all */

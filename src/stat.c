@@ -127,21 +127,14 @@ add_time(ViewRow *row, TimestampTz value)
 
 /*
  * An OID means something in its own database only, and may be another thing's
- * in this one.  True if that is where we are; else *name is for the view.
+ * in this one: servers and relations of other databases are NULL.
  */
-static bool
-is_here(Oid dbid, Oid objectid, char **name)
-{
-	*name = OidIsValid(objectid) ? psprintf("%u", objectid) : NULL;
-	return dbid == MyDatabaseId;
-}
-
 static void
 add_server(ViewRow *row, Oid dbid, Oid serverid)
 {
-	char	   *name;
+	char	   *name = NULL;
 
-	if (is_here(dbid, serverid, &name))
+	if (dbid == MyDatabaseId)
 	{
 		ForeignServer *server = GetForeignServerExtended(serverid, FSV_MISSING_OK);
 
@@ -165,9 +158,9 @@ add_database(ViewRow *row, Oid dbid)
 static void
 add_relation(ViewRow *row, Oid dbid, Oid relid)
 {
-	char	   *name;
+	char	   *name = NULL;
 
-	if (is_here(dbid, relid, &name))
+	if (dbid == MyDatabaseId)
 	{
 		name = get_rel_name(relid);
 		if (name)

@@ -12,6 +12,7 @@
 
 #include <math.h>
 
+#include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -53,6 +54,21 @@ escaped_unit(const char *s, const char *end)
 }
 
 /*
+ * An escaped character: as it is written, but in a database that may not have
+ * it as itself, so that its conversion shows that.
+ */
+static void
+copy_character(StringInfo out, const char *s, int len, pg_wchar character)
+{
+	unsigned char utf8[5] = {0};
+
+	if (character < 0x80 || GetDatabaseEncoding() == PG_UTF8)
+		appendBinaryStringInfo(out, s, len);
+	else
+		appendStringInfoString(out, (char *) unicode_to_utf8(character, utf8));
+}
+
+/*
  * Copies the escape sequence at s.  A NUL or half a surrogate pair, which
  * PostgreSQL's JSON lexer refuses, becomes the replacement character.
  */
@@ -61,6 +77,7 @@ copy_escape(StringInfo out, const char *s, const char *end)
 {
 	int			unit = escaped_unit(s, end);
 	int			low;
+	pg_wchar	character;
 
 	if (unit < 0)
 	{
@@ -75,14 +92,15 @@ copy_escape(StringInfo out, const char *s, const char *end)
 		low = escaped_unit(s + 6, end);
 		if (low >= 0xDC00 && low <= 0xDFFF)
 		{
-			appendBinaryStringInfo(out, s, 12);
+			character = surrogate_pair_to_codepoint(unit, low);
+			copy_character(out, s, 12, character);
 			return s + 12;
 		}
 	}
 	if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
 		appendStringInfoString(out, REPLACEMENT_ESCAPE);
 	else
-		appendBinaryStringInfo(out, s, 6);
+		copy_character(out, s, 6, unit);
 	return s + 6;
 }
 
@@ -118,6 +136,49 @@ replace_invalid(char *body, size_t *len)
 	return out.data;
 }
 
+/* JSON is UTF-8 (RFC 8259, section 8.1), whatever the database is */
+static bool
+is_other_encoding(void)
+{
+	return GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII;
+}
+
+char *
+tpm_text_to_server(char *text, size_t *len)
+{
+	unsigned char dest[4096 * MAX_CONVERSION_GROWTH];
+	StringInfoData out;
+	size_t		at = 0;
+	Oid			proc;
+
+	if (!is_other_encoding())
+		return text;
+	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
+	initStringInfo(&out);
+	while (at < *len)
+	{
+		unsigned char *src = (unsigned char *) text + at;
+		int			chunk = (int) Min(*len - at, 4096);
+		int			done = pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(), src,
+														 chunk, dest, sizeof(dest), true);
+
+		appendStringInfoString(&out, (char *) dest);
+		at += done;
+
+		/*
+		 * what is left of the chunk is a character cut in two, or one that is
+		 * not there
+		 */
+		if (done < chunk && (at + 4 > *len || chunk - done >= pg_utf_mblen(src + done)))
+		{
+			appendStringInfoChar(&out, '?');
+			at += Min((size_t) pg_utf_mblen(src + done), *len - at);
+		}
+	}
+	*len = out.len;
+	return out.data;
+}
+
 char *
 tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where)
 {
@@ -137,13 +198,29 @@ tpm_document_text(char *body, size_t *len, int invalid_characters, const char *w
 					 errhint("Set the option invalid_characters to \"replace\" to read it all the same.")));
 	}
 
-	/* JSON is UTF-8 (RFC 8259, section 8.1), whatever the database is */
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+	if (!is_other_encoding())
 		return body;
+	if (invalid_characters == TPM_INVALID_REPLACE)
+		return tpm_text_to_server(body, len);
 	converted = pg_any_to_server(body, *len, PG_UTF8);
 	if (converted != body)
 		*len = strlen(converted);
 	return converted;
+}
+
+Jsonb *
+tpm_document_json(char *body, size_t len, int invalid_characters, const char *where)
+{
+	char	   *text = tpm_document_text(body, &len, invalid_characters, where);
+	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding());
+	JsonParseErrorType error = pg_parse_json(lex, &nullSemAction);
+
+	if (error != JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("the answer to %s is not JSON", where),
+				 errdetail_internal("%s", json_errdetail(error, lex))));
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
 /* numeric holds 131,072 digits before the point; a number in an error has fewer */
@@ -194,8 +271,7 @@ tpm_json_object(const char *body, size_t len)
 		return NULL;
 	text = replace_invalid(unconstify(char *, body), &size);
 
-	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
-		text = pg_any_to_server(text, size, PG_UTF8);
+	text = tpm_text_to_server(text, &size);
 
 	jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	return JB_ROOT_IS_OBJECT(jb) ? jb : NULL;

@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
+#include "changing.h"
 #include "linkage.h"
 #include "scan.h"
 #include "tpm_fdw.h"
@@ -31,6 +32,7 @@ typedef struct Update
 	HeapTuple	before;			/* as it was just before it was sent; NULL:
 								 * not read */
 	char	   *etag;
+	uint64		mark;			/* what this cluster had changed before */
 	TpmResource *base;
 	List	   *changed;		/* names of columns that somebody else changed */
 } Update;
@@ -123,7 +125,7 @@ raise_changed(const Update *update, List *names)
 {
 	const TpmWrite *write = update->write;
 	char	   *changed = names ? psprintf("Changed: %s.", quoted_names(names))
-	: pstrdup("The API says that it is not the one that was read.");
+	: pstrdup("It is not the one that was read, or another session is changing it.");
 
 	if (!tpm_transaction_has_written())
 		ereport(ERROR,
@@ -291,12 +293,27 @@ send_once(Update *update)
 	return VERDICT_GONE;
 }
 
+/* without an ETag the API cannot tell that two have read the same */
+static void
+begin_change(const Update *update)
+{
+	const TpmWrite *write = update->write;
+	uint64		resource = hash_bytes_extended((const unsigned char *) write->url,
+											   strlen(write->url), 0);
+
+	if (update->etag || write->writer->table->opt.update_check == TPM_CHECK_NONE)
+		return;
+	if (!tpm_changing_begin(resource, update->mark))
+		raise_changed(update, NIL);
+}
+
 /* false: the resource is gone */
 static bool
 send_until_known(Update *update)
 {
 	TpmWrite   *write = update->write;
 
+	begin_change(update);
 	for (;;)
 	{
 		Verdict		verdict = send_once(update);
@@ -309,6 +326,7 @@ send_until_known(Update *update)
 			tpm_raise_unknown(write, psprintf("sent %d times", write->sendings));
 		}
 		tpm_write_settle(write, verdict == VERDICT_DONE ? TPM_WRITE_DONE : TPM_WRITE_REFUSED);
+		tpm_changing_end();
 		return verdict == VERDICT_DONE;
 	}
 }
@@ -326,6 +344,7 @@ check(Update *update)
 	if (table->opt.update_check == TPM_CHECK_NONE && table->opt.update_body == TPM_BODY_CHANGED &&
 		!tpm_body_needs_base(table, write->columns))
 		return true;
+	update->mark = tpm_changing_mark();
 	if (!read_now(update))
 		return false;
 	if (table->opt.update_check == TPM_CHECK_NONE)

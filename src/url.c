@@ -396,6 +396,53 @@ tpm_url_is_loopback(const char *url)
 	return inet_pton(AF_INET, name, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
 
+bool
+tpm_url_is_dot_segment(const char *text, int len)
+{
+	int			dots = 0;
+
+	for (int i = 0; i < len; dots++)
+	{
+		if (text[i] == '.')
+			i++;
+		else if (len - i >= 3 && pg_strncasecmp(text + i, "%2e", 3) == 0)
+			i += 3;
+		else
+			return false;
+	}
+	return dots == 1 || dots == 2;
+}
+
+/*
+ * A path that is appended to a base must not reach another host or another
+ * part of this one, whoever parses it: "//" begins a network-path reference,
+ * dot segments climb, and "\" is "/" to some.
+ */
+const char *
+tpm_url_path_problem(const char *path)
+{
+	const char *end = path + strcspn(path, "?");
+
+	for (const char *c = path; *c; c++)
+	{
+		if (*c == '\\' || *c == '#' || (unsigned char) *c < ' ' || *c == 0x7f)
+			return "It holds \"\\\", \"#\" or a control character.";
+	}
+	if (path[0] != '/' || path[1] == '/')
+		return "It does not begin with exactly one \"/\".";
+	while (path < end)
+	{
+		int			len = strcspn(++path, "/?");
+
+		if (tpm_url_is_dot_segment(path, len))
+			return "It holds a segment \".\" or \"..\".";
+		path += len;
+		if (len == 0 && path < end)
+			return "It holds \"//\".";
+	}
+	return NULL;
+}
+
 static bool
 is_unreserved(unsigned char c)
 {
@@ -440,4 +487,27 @@ char *
 tpm_url_encode_form(const char *text)
 {
 	return encode(text, true);
+}
+
+/*
+ * Everything that no URL holds as it is becomes percent-encoded; what is
+ * encoded already, and what separates parts, stays.
+ */
+char *
+tpm_url_quote(const char *text)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (; *text; text++)
+	{
+		unsigned char c = (unsigned char) *text;
+
+		if (is_unreserved(c) || strchr("!$&'()*+,;=:@/?", c) != NULL ||
+			(c == '%' && isxdigit((unsigned char) text[1]) && isxdigit((unsigned char) text[2])))
+			appendStringInfoChar(&buf, c);
+		else
+			appendStringInfo(&buf, "%%%02X", c);
+	}
+	return buf.data;
 }

@@ -25,6 +25,15 @@ extern const char *tpm_url_problem(const char *url);
 extern bool tpm_url_is_loopback(const char *url);
 extern bool tpm_url_is_https(const char *url);
 
+/* "." and "..", also where their dots are percent-encoded */
+extern bool tpm_url_is_dot_segment(const char *text, int len);
+
+/* NULL if the path, perhaps with a query, is fit to be appended to a base, else what is wrong with it */
+extern const char *tpm_url_path_problem(const char *path);
+
+/* a path and query as a person writes them, with what no URL holds percent-encoded */
+extern char *tpm_url_quote(const char *text);
+
 extern char *tpm_url_encode_segment(const char *text);
 extern char *tpm_url_encode_query(const char *text);
 extern char *tpm_url_encode_form(const char *text);

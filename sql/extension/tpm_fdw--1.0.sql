@@ -100,3 +100,16 @@ CREATE FUNCTION tpm_fdw_reset_stats() RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tpm_fdw_reset_stats() IS 'begins the totals anew';
 REVOKE ALL ON FUNCTION tpm_fdw_reset_stats() FROM PUBLIC;
+
+/* ----- one request ----- */
+
+CREATE FUNCTION tpm_fdw_get(server name, path text) RETURNS jsonb
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_get(name, text) IS 'one raw GET relative to base_url, with the caller''s user mapping';
+REVOKE ALL ON FUNCTION tpm_fdw_get(name, text) FROM PUBLIC;
+
+/* ----- views for others ----- */
+
+CREATE FUNCTION tpm_fdw_create_views(schema name, into_schema name) RETURNS int
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_create_views(name, name) IS 'one view, owned by the caller, for each table of tpm_fdw in a schema; returns how many';

@@ -8,9 +8,11 @@ at the end of DIMENSIONS.
 from dataclasses import dataclass, field
 from typing import Callable
 
+import beside
 import compare
 import generator
 import questions
+import writes
 from query import MULTISET, Query, Step
 
 # Fault dimensions may refuse (HV00M: the list broke a promise) but never be wrong.
@@ -18,6 +20,7 @@ REFUSES = compare.Policy(errors=frozenset(compare.REFUSALS | {"HV00M"}), silent=
 WARNS = compare.Policy(errors=REFUSES.errors, warning="WARNING", silent=False)
 
 NO_CACHE = {"tpm_fdw.cache_ttl": "0"}
+WRITING = {"tpm_fdw.max_writes": "0"}
 
 
 @dataclass
@@ -41,6 +44,10 @@ class Dimension:
     # No query of a warm cache may send a request.
     silent_api: bool = False
     needs_cache: bool = False
+    # Made from target and session, it runs and compares a query in its own way.
+    judge: Callable = None
+    # A thread, made from target and seed, that is at work while queries are asked.
+    beside: Callable = None
 
 
 def whole_tables(session, target):
@@ -75,6 +82,11 @@ def paged(flavour, style, **server):
     return lambda env: env.target(flavour, style=style, server=server)
 
 
+def alone(flavour, *arguments, **server):
+    """A sandbox that only this dimension changes."""
+    return lambda env: env.private(flavour, *arguments, server=server)
+
+
 def faulty(fault):
     """A sandbox with one standing fault, every filter declared to be rechecked."""
     return lambda env: env.target("recheck", fault=fault)
@@ -107,4 +119,14 @@ DIMENSIONS = [
               needs_cache=True),
     Dimension("cache_filled_between", trusted, make=generator.filled_between, needs_cache=True),
     Dimension("cache_emptied_between", trusted, make=generator.emptied_between, needs_cache=True),
+    Dimension("writer_plain", alone("plain"), share=0.7, settings=NO_CACHE, make=beside.undisturbed(),
+              beside=beside.Writer),
+    Dimension("writer_trusted", alone("trusted"), share=0.7, settings=NO_CACHE, make=beside.undisturbed(),
+              beside=beside.Writer),
+    Dimension("writes_plain", alone("plain"), share=0.3, settings=WRITING, make=writes.any_write,
+              judge=writes.prepare),
+    Dimension("writes_trusted", alone("trusted", "--etags", "--put", "replace", "--read-only", "reject"), share=0.3,
+              settings={**WRITING, **NO_CACHE}, make=writes.any_write, judge=writes.prepare),
+    Dimension("writes_merged", alone("trusted", "--put", "merge", "--read-only", "ignore", update_body="changed"),
+              share=0.2, settings=WRITING, make=writes.any_write, judge=writes.prepare),
 ]

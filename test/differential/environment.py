@@ -4,6 +4,7 @@ Everything is made when a dimension first asks for it, so that --only costs only
 needs. All sandboxes hold the same seeded data, so one local copy serves all of a size.
 """
 
+import itertools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ class Environment:
         self.sandboxes = {}
         self.targets = {}
         self.copies = {}
+        self.numbers = itertools.count()
         self.connection = self.cluster.connect("differential")
         self.execute("CREATE EXTENSION tpm_fdw")
         self.has_cache = bool(self.execute(
@@ -109,6 +111,14 @@ class Environment:
             sandbox.fault(fault)
         return target
 
+    def private(self, flavour, *arguments, records=90, server=None):
+        """As target(), with a sandbox and a local copy that nobody else uses."""
+        sandbox = tpmtest.Sandbox("--records", str(records), "--rate-per-second", "0", "--rate-per-hour", "0",
+                                  *arguments).start()
+        self.sandboxes[id(sandbox)] = sandbox
+        options = {"page_size": PAGE_SIZE, **(server or {})}
+        return self._import(flavour, sandbox, f"{records}_{len(self.sandboxes)}", options)
+
     def _sandbox(self, style, records, for_faults):
         key = (style, records, for_faults)
         if key not in self.sandboxes:
@@ -119,7 +129,7 @@ class Environment:
 
     def _import(self, flavour, sandbox, records, options):
         """A server, a schema with its tables, the partitioned table, the model."""
-        number = len(self.targets)
+        number = next(self.numbers)
         schema, server = f"{flavour}_{number}", f"server_{number}"
         trust = None if flavour == "plain" else "exact"
         tpmtest.setup_server(self.connection, sandbox, server, options, schema, trust)

@@ -109,13 +109,18 @@ def _sql_text(value, type_name):
     return str(value)
 
 
-def _copy_field(text):
+def copy_field(text):
     """One field of COPY's text format."""
     if text is None:
         return "\\N"
     for plain, escaped in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(plain, escaped)
     return text
+
+
+def sql_value(column, type_name, resource):
+    """The text form of one column of a resource object; None is NULL."""
+    return _sql_text(_member(column, type_name, resource)[1], type_name)
 
 
 def create_local(cursor, sandbox_url, foreign_schema, schema):
@@ -139,7 +144,7 @@ def create_local(cursor, sandbox_url, foreign_schema, schema):
                 present, value = _member(column, type_name, resource)
                 if present:
                     found.add(column)
-                fields.append(_copy_field(_sql_text(value, type_name)))
+                fields.append(copy_field(_sql_text(value, type_name)))
             lines.append("\t".join(fields) + "\n")
         if resources:
             unmapped += [f"{table}.{c}" for c, _ in columns if c not in found]

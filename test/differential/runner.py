@@ -71,9 +71,14 @@ class Runner:
         settings = {**SETTINGS, **self.env.session_settings(dimension.settings)}
         session = Session(self.env.dsn, settings)
         requests_before = target.requests()
+        beside = dimension.beside(target, self.seed) if dimension.beside else None
+        if beside:
+            beside.start()
         try:
             self._run_queries(dimension, target, session, count, only_index, result)
         finally:
+            if beside:
+                beside.stop()
             session.close()
             result.requests = target.requests() - requests_before
             target.close()
@@ -102,14 +107,18 @@ class Runner:
 
     def _run_queries(self, dimension, target, session, count, only_index, result):
         actions = Actions(target).table()
+        judge = dimension.judge(target, session) if dimension.judge else None
         if dimension.first:
             actions[dimension.first](session.connection.cursor(), None)
         for index, query in self._queries(dimension, target, session, count, only_index):
             if dimension.each:
                 actions[dimension.each](session.connection.cursor(), None)
             before = target.requests() if dimension.silent_api else 0
-            foreign, local = session.run(query, target.foreign, target.local, actions)
-            difference = compare_sides(query, foreign, local, dimension.policy)
+            if judge:
+                difference = judge(query)
+            else:
+                foreign, local = session.run(query, target.foreign, target.local, actions)
+                difference = compare_sides(query, foreign, local, dimension.policy)
             if difference is None and dimension.silent_api and target.requests() > before:
                 difference = Difference(f"{target.requests() - before} requests on a warm cache")
             if difference is None:

@@ -5,6 +5,7 @@ listens on a socket only; a sandbox listens on loopback. Nothing here knows what
 """
 
 import atexit
+import base64
 import json
 import os
 import pwd
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -154,6 +156,16 @@ class Cluster:
         self.running = True
         return self
 
+    def start_in(self, command):
+        """Starts in a mount namespace of its own, after a command that changes it; needs root or sudo."""
+        user = cluster_user()
+        program = (f"{command} && exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups"
+                   f" {bindir()}/pg_ctl -D {self.datadir} -l {self.logfile} -w start")
+        sudo = [] if os.geteuid() == 0 else ["sudo"]
+        subprocess.run([*sudo, "unshare", "-m", "sh", "-c", program], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        self.running = True
+        return self
+
     def stop(self, mode="fast"):
         if self.running:
             self._pg_ctl("-m", mode, "stop", check=False)
@@ -177,6 +189,16 @@ class Cluster:
 
     def dsn(self, dbname="postgres", user="postgres"):
         return f"host={self.base} port={self.port} dbname={dbname} user={user}"
+
+    def standby(self):
+        """A streaming standby of this cluster, not started yet."""
+        standby = Cluster(**self.config)
+        shutil.rmtree(standby.datadir)
+        subprocess.run([bindir() / "pg_basebackup", "-h", self.base, "-p", str(self.port), "-U", "postgres",
+                        "-D", standby.datadir, "-R", "-c", "fast"], check=True, cwd="/", **as_cluster_user())
+        with open(standby.datadir / "postgresql.conf", "a", encoding="utf-8") as conf:
+            conf.write(f"port = {standby.port}\nunix_socket_directories = '{standby.base}'\n")
+        return standby
 
     def connect(self, dbname="postgres", user="postgres", autocommit=True):
         """A psycopg2 connection."""
@@ -281,6 +303,27 @@ class Sandbox:
 
     def revoke(self):
         self.post("/_sandbox/revoke")
+
+    def token(self, client="sandbox", secret="sandbox-secret"):
+        """An access token, as another client of the organisation has one."""
+        basic = base64.b64encode(f"{client}:{secret}".encode()).decode()
+        request = urllib.request.Request(self.url + "/oauth/token", b"grant_type=client_credentials",
+                                         {"Authorization": "Basic " + basic})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())["access_token"]
+
+    def request(self, method, path, token, body=None):
+        """A request of another client; its status."""
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/vnd.api+json"}
+        if body is not None:
+            headers["Content-Type"] = "application/vnd.api+json"
+        request = urllib.request.Request(self.base_url + path, json.dumps(body).encode() if body is not None else None,
+                                         headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
 
     def state(self):
         return json.loads(self.get("/_sandbox/state"))

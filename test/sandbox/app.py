@@ -19,6 +19,7 @@ from aiohttp import web
 import faults as fault_kinds
 import limits
 import oauth
+import openapi
 import query
 import render
 import writes
@@ -102,12 +103,15 @@ class Api:
         if path == "/oauth/token":
             await self._strike(request, striking, fault_kinds.REFUSING + fault_kinds.SPOILING)
             return self._token(request, body, entry)
-        if not path.startswith("/v1/"):
+        described = path in ("/openapi.json", "/v1/openapi.json")
+        if not path.startswith("/v1/") and not described:
             raise refusal(404, "Not Found", f"there is nothing at {path}")
         self._admit(request, path, arrived, entry, striking)
         if self.settings.latency_ms:
             await asyncio.sleep(self.settings.latency_ms / 1000)
         await self._strike(request, striking, fault_kinds.REFUSING + (() if writing else fault_kinds.SPOILING))
+        if described:
+            return self._document(request)
         self._check_form(request, path, asked)
         resource, parts = self._place(request.method, path)
         if writing:
@@ -124,10 +128,16 @@ class Api:
             raise refusal(401, "Unauthorized", "the access token is missing, unknown or expired",
                           {"WWW-Authenticate": 'Bearer error="invalid_token"'})
         entry["client"] = client
-        wait = self.limits.admit(client, path[len("/v1"):], arrived)
+        wait = self.limits.admit(client, path.removeprefix("/v1"), arrived)
         if wait > 0:
             headers = {"Retry-After": str(int(wait) + 1)} if self.settings.retry_after else {}
             raise refusal(429, "Too many requests", None, headers)
+
+    def _document(self, request):
+        """The API's description of itself."""
+        if request.method != "GET":
+            raise refusal(405, "Method Not Allowed", headers={"Allow": "GET"})
+        return Answer(200, render.encode(openapi.document(self.settings)), media_type="application/json")
 
     def _token(self, request, body, entry):
         if request.method != "POST":

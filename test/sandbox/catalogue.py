@@ -127,7 +127,7 @@ users R
   last_name text
   role text
   active boolean
-  created_at time
+  created_at time ro
   @regions regions many
   @departments departments many
   filters id email role
@@ -146,10 +146,10 @@ notes RC
 attachments R
   file_name text
   content_type text
-  size_bytes integer
+  size_bytes integer long
   description text
   download_url text
-  created_at time
+  created_at time ro
   @uploaded_by users
   @third_party third_parties
   @case cases
@@ -357,6 +357,7 @@ class Attribute:
     required: bool = False
     unique: bool = False
     one_of: tuple = ()
+    long: bool = False
     many = False
     immutable = False
 
@@ -378,13 +379,17 @@ class Relationship:
 
 @dataclass
 class Resource:
-    """One JSON:API type and everything that requests may name on it."""
+    """One JSON:API type and everything that requests may name on it.
+
+    `promised` are the filters of api.md, `filters` those that there are.
+    """
 
     type: str
     ops: str
     attributes: dict = field(default_factory=dict)
     relationships: dict = field(default_factory=dict)
     filters: tuple = ()
+    promised: tuple = ()
     range: str = ""
     lists: tuple = ()
 
@@ -427,7 +432,8 @@ def _parse(text):
         for line in lines:
             name, *words = line.split()
             if name == "filters":
-                # every list knows its resources by id, whatever else it filters by
+                # every list knows its resources by id, whatever it promises
+                resource.promised = tuple(words)
                 resource.filters = tuple(dict.fromkeys(["id", *words]))
             elif name == "range":
                 resource.range = words[0]
@@ -454,7 +460,7 @@ def _add_member(resource, name, words):
     else:
         one_of = tuple(choices[0].replace("_", " ").split("|")) if choices else ()
         resource.attributes[name] = Attribute(
-            name, kind, unique="unique" in flags, one_of=one_of, **common)
+            name, kind, unique="unique" in flags, long="long" in flags, one_of=one_of, **common)
 
 
 RESOURCES = _parse(DEFINITIONS)

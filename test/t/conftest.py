@@ -41,8 +41,8 @@ def db(cluster):
     cluster.sql(f"CREATE DATABASE {name}")
     connection = cluster.connect(name)
     tpmtest.rows(connection, "CREATE EXTENSION tpm_fdw")
-    # what other tests left of tokens and pauses is theirs
-    tpmtest.rows(connection, "SELECT tpm_fdw_reset_tokens(), tpm_fdw_reset_rate_limits(), tpm_fdw_reset_cache()")
+    # what other tests left of pauses is theirs
+    tpmtest.rows(connection, "SELECT tpm_fdw_reset_rate_limits(), tpm_fdw_reset_cache()")
     yield connection
     connection.close()
 

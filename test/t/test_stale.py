@@ -87,13 +87,25 @@ def test_any_question(tpm, sandbox, kept, query):
 
 
 def test_budget_spent(tpm, sandbox, kept):
-    """53400 names the cached answer; with cache_stale it is given."""
+    """53400 names the cached answer; with cache_stale it is given, with its true fetched_at and a WARNING."""
     tpmtest.rows(tpm, "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '3')")
-    # other limits, other budget state: the requests so far count
-    tpmtest.rows(tpm, "SET tpm_fdw.leave_free = 0; SET tpm_fdw.max_wait = 0")
+    tpmtest.rows(tpm, "SET tpm_fdw.leave_free = 0; SET tpm_fdw.max_wait = 0; SET tpm_fdw.cache_ttl = '1h'")
+    # an altered server's answers are new ones
+    tpmtest.rows(tpm, "SELECT tpm_fdw_reset_rate_limits('tpm')")
+    answer = tpmtest.rows(tpm, QUERY)
+    tpmtest.rows(tpm, "SET tpm_fdw.cache_ttl = 1")
+    tpmtest.wait_until(lambda: tpmtest.rows(tpm, "SELECT clock_timestamp() > max(fetched) + '1100 ms'::interval"
+                                                 " FROM tpm_fdw_cache")[0][0])
     error = failure(tpm, QUERY)
     assert error.pgcode == "53400"
-    assert "cache_stale" in error.diag.message_hint
+    assert "tpm_fdw.cache_stale" in error.diag.message_hint
+    count = sandbox.request_count()
+    tpmtest.rows(tpm, "SET tpm_fdw.cache_stale = '1h'")
+    tpm.notices.clear()
+    assert tpmtest.rows(tpm, QUERY) == answer
+    assert all(row[3] == answer[0][3] or abs((row[3] - answer[0][3]).total_seconds()) < 5 for row in answer)
+    assert any(notice.startswith("WARNING:  an answer of ") for notice in tpm.notices)
+    assert sandbox.request_count() == count
 
 
 def test_not_for_writes(tpm, sandbox, kept):

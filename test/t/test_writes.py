@@ -682,6 +682,26 @@ def test_two_updates_at_once(cluster, tpm, sandbox):
     assert [r.pgcode for r in results if isinstance(r, psycopg2.Error)] == ["40001"]
 
 
+def test_two_updates_without_etags(cluster, tpm, sandbox):
+    """The API cannot tell; this cluster can: the one that comes second sends nothing."""
+    sandbox.fault("hold", count=1, match="PUT /v1/third_parties/4")
+    first = cluster.connect(tpm.info.dbname)
+    thread, result = in_thread(lambda: status(first, "UPDATE tpm.third_parties SET city = 'one' WHERE id = '4'"))
+    tpmtest.wait_until(lambda: sandbox.state()["held"] == 1)
+    second = cluster.connect(tpm.info.dbname)
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(second, "UPDATE tpm.third_parties SET name = 'two' WHERE id = '4'")
+    assert caught.value.pgcode == "40001"
+    assert status(second, "UPDATE tpm.third_parties SET name = 'other' WHERE id = '5'") == "UPDATE 1"
+    sandbox.release()
+    thread.join()
+    assert result == ["UPDATE 1"]
+    assert [entry["path"] for entry in sent(sandbox, "PUT")] == ["/v1/third_parties/4", "/v1/third_parties/5"]
+    # and both have seen to the end of it
+    assert status(second, "UPDATE tpm.third_parties SET name = 'two' WHERE id = '4'") == "UPDATE 1"
+    assert status(first, "UPDATE tpm.third_parties SET city = 'three' WHERE id = '4'") == "UPDATE 1"
+
+
 def test_terminated_in_flight_is_in_the_log(cluster, tpm, sandbox):
     sandbox.fault("stall", count=1, match="POST")
     other = cluster.connect(tpm.info.dbname)

@@ -1,0 +1,50 @@
+"""A JSON:API server of another house: small, on loopback, and as odd as a test wants it."""
+
+import json
+import threading
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Dialect:
+    """Answers with what `answer(method, path, parameters, body)` returns: a status and a document."""
+
+    def __init__(self, answer, media_type="application/vnd.api+json"):
+        self.answer, self.media_type = answer, media_type
+        self.seen = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args):
+                """Nothing: the test reads `seen`."""
+
+            def handle_any(self):
+                parts = urllib.parse.urlsplit(self.path)
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                parameters = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
+                outer.seen.append((self.command, parts.path, parameters, body, dict(self.headers)))
+                status, document = outer.answer(self.command, parts.path, parameters, body)
+                data = json.dumps(document).encode() if document is not None else b""
+                self.send_response(status)
+                self.send_header("Content-Type", outer.media_type)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PUT = do_PATCH = handle_any
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/api"
+
+    def parameters(self, method="GET"):
+        """Of each request of that method."""
+        return [parameters for command, _, parameters, _, _ in self.seen if command == method]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()

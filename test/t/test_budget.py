@@ -1,0 +1,318 @@
+"""The budget of the hour: what is remembered, what holds everybody back, what is refused."""
+
+import struct
+import time
+from email.utils import formatdate
+
+import crowd
+import psycopg2
+import pytest
+import tpmtest
+
+ONE = "SELECT email FROM tpm.users WHERE id = '1'"
+OFF = "SET tpm_fdw.cache_ttl = 0"
+
+
+def failure(connection, statement):
+    with pytest.raises(psycopg2.Error) as caught:
+        tpmtest.rows(connection, statement)
+    return caught.value
+
+
+@pytest.fixture
+def own():
+    """A cluster of this test's own, and a sandbox."""
+    cluster = tpmtest.Cluster().start()
+    sandbox = tpmtest.Sandbox("--records", "300", "--rate-per-second", "0", "--rate-per-hour", "0").start()
+    db = cluster.connect()
+    # above 10,000 an hour the log rounds
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact", options={"rate_limit_per_hour": 9000})
+    db.close()
+    yield cluster, sandbox
+    cluster.destroy()
+    sandbox.stop()
+
+
+def used(cluster):
+    return cluster.sql("SELECT coalesce(sum(used_last_hour), 0) FROM tpm_fdw_rate_limits")[0][0]
+
+
+def ask(cluster, times):
+    db = cluster.connect()
+    tpmtest.rows(db, OFF)
+    for _ in range(times):
+        tpmtest.rows(db, ONE)
+    pid = db.get_backend_pid()
+    return db, pid
+
+
+# ----- restarts -----
+
+
+@pytest.mark.parametrize("how", ["fast", "immediate", "kill"])
+def test_restart(own, how):
+    """What was used stays used, whichever way the server goes down."""
+    cluster, sandbox = own
+    db, pid = ask(cluster, 17)
+    if how == "kill":
+        cluster.kill9(pid)
+        tpmtest.wait_until(lambda: answers(cluster), message="the server's recovery")
+    else:
+        cluster.restart(how)
+    db.close()
+    assert abs(used(cluster) - sandbox.request_count()) <= 1
+    ask(cluster, 3)[0].close()
+    assert abs(used(cluster) - sandbox.request_count()) <= 1
+
+
+def answers(cluster):
+    try:
+        return cluster.sql("SELECT 1")
+    except psycopg2.OperationalError:
+        return False
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+BLOCK, STAMP = 512, struct.Struct("<QqqII")
+
+
+def after_a_boot(path, seconds):
+    """Rewrites the file as if the machine had booted since and its clock had been moved by so many seconds."""
+    data = bytearray(path.read_bytes())
+    header = struct.Struct("<8s40sI")
+    magic, _, _ = header.unpack_from(data)
+    boot = b"another boot".ljust(40, b"\0")
+    header.pack_into(data, 0, magic, boot, crc32c(data[:8] + boot))
+    changed = 0
+    for at in range(BLOCK, len(data) - STAMP.size + 1, 8):
+        ident, mono, wall, count, crc = STAMP.unpack_from(data, at)
+        if ident and count and crc == crc32c(bytes(data[at:at + STAMP.size - 4])):
+            body = struct.pack("<QqqI", ident, mono, wall - seconds * 1000000, count)
+            data[at:at + STAMP.size] = body + struct.pack("<I", crc32c(body))
+            changed += 1
+    path.write_bytes(data)
+    return changed
+
+
+@pytest.mark.parametrize("seconds, remembered", [(0, True), (600, True), (-7200, True), (7200, False)])
+def test_clock(own, seconds, remembered):
+    """A clock set back keeps the requests for an hour at most; one set forward by hours may forget them."""
+    cluster, sandbox = own
+    ask(cluster, 12)[0].close()
+    before = used(cluster)
+    cluster.stop()
+    assert after_a_boot(cluster.datadir / "pg_stat" / "tpm_fdw.budget", seconds) >= 12
+    cluster.start()
+    assert used(cluster) == (before if remembered else 0)
+    # and nobody is locked out
+    ask(cluster, 1)[0].close()
+
+
+# ----- Retry-After -----
+
+
+@pytest.mark.parametrize("value", ["999999999", "-1", formatdate(0, usegmt=True), "soon", "1e9", ""])
+def test_retry_after(own, value):
+    """No lock-out: at most an hour is believed, and an administrator can end that."""
+    cluster, sandbox = own
+    sandbox.fault("retry_after", count=1, match="GET /v1/users", value=value)
+    db = cluster.connect()
+    tpmtest.rows(db, OFF)
+    if value == "999999999":
+        error = failure(db, ONE)
+        assert error.pgcode == "53400"
+        paused, = tpmtest.rows(db, "SELECT paused_until - now() BETWEEN '55 min' AND '60 min' FROM tpm_fdw_rate_limits"
+                                   " WHERE paused_until IS NOT NULL")[0]
+        assert paused
+        assert failure(db, ONE).pgcode == "53400"
+        assert sandbox.request_count() == 1
+        tpmtest.rows(db, "SELECT tpm_fdw_reset_rate_limits('tpm')")
+    assert len(tpmtest.rows(db, ONE)) == 1
+    assert sandbox.request_count() == 2
+
+
+def test_retry_after_holds_everybody(own):
+    """A 429 with Retry-After (seconds, and a date): nobody sends before it is over."""
+    cluster, sandbox = own
+    for form in (lambda: "2", lambda: formatdate(time.time() + 3, usegmt=True)):
+        value = form()
+        before = len(sandbox.api_requests())
+        sandbox.fault("retry_after", count=1, match="GET /v1/users", value=value)
+        sessions = crowd.Crowd(cluster, "postgres", [crowd.asking(ONE)] * 8, OFF).begin().join()
+        assert sessions.errors == []
+        log = sandbox.api_requests()[before:]
+        refused = next(entry["time"] for entry in log if entry["status"] == 429)
+        later = [entry["time"] for entry in log if entry["time"] > refused + 0.3]
+        assert later
+        assert min(later) >= refused + 1.9
+
+
+# ----- another client -----
+
+
+def test_quota_used_up_behind_our_back():
+    """Sessions pause together, none hammers, work resumes by itself."""
+    cluster = tpmtest.Cluster(**{"tpm_fdw.hour": "20s"}).start()
+    sandbox = tpmtest.Sandbox("--records", "50", "--rate-per-second", "0", "--rate-per-hour", "60",
+                              "--hour-seconds", "20", "--rate-window", "fixed", "--retry-after").start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm", options={"rate_limit_per_hour": "60"})
+    token = sandbox.token()
+    began = time.monotonic()
+    while sandbox.request("GET", "/users", token) != 429:
+        assert time.monotonic() - began < 15
+    before = len(sandbox.api_requests())
+    sessions = crowd.Crowd(cluster, "postgres", [crowd.asking(ONE)] * 10,
+                           OFF + "; SET tpm_fdw.max_wait = '60s'; SET tpm_fdw.leave_free = 0").begin().join()
+    assert sessions.errors == []
+    log = sandbox.api_requests()[before:]
+    refused = [entry for entry in log if entry["status"] == 429]
+    # those that were under way together when the first answer came
+    assert len(refused) <= 10
+    assert max(entry["time"] for entry in refused) - min(entry["time"] for entry in refused) < 1
+    assert len([entry for entry in log if entry["status"] == 200]) == 10
+    cluster.destroy()
+    sandbox.stop()
+
+
+# ----- refusals -----
+
+
+def test_too_many_pages_with_a_total(tpm, sandbox):
+    """Known from the first page's total: one request."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1')")
+    error = failure(tpm, "SELECT count(*) FROM third_parties WHERE name LIKE '%a%'")
+    assert error.pgcode == "53400"
+    assert "300" in str(error) and "200" in str(error)
+    assert sandbox.request_count() == 1
+
+
+def test_too_many_pages_without_a_total(tpm, sandbox):
+    """Not known: stopped at the 200th request."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1', SET total_pointer '/none')"
+                      if tpmtest.rows(tpm, "SELECT true FROM pg_foreign_table, unnest(ftoptions) o WHERE o LIKE"
+                                           " 'total_pointer=%' AND ftrelid = 'third_parties'::regclass")
+                 else "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1', ADD total_pointer '/none')")
+    error = failure(tpm, "SELECT count(*) FROM third_parties WHERE name LIKE '%a%'")
+    assert error.pgcode == "53400"
+    assert "max_requests" in str(error)
+    assert sandbox.request_count() <= 200
+
+
+def test_early_stop_is_not_refused(tpm, sandbox):
+    """LIMIT, EXISTS and a cursor need not read what would be too much."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1')")
+    tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE name LIKE '%a%' LIMIT 3")
+    tpmtest.rows(tpm, "SELECT EXISTS (SELECT FROM third_parties WHERE name LIKE '%a%')")
+    tpmtest.rows(tpm, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM third_parties WHERE name LIKE '%a%'")
+    tpmtest.rows(tpm, "FETCH 2 FROM c")
+    tpmtest.rows(tpm, "COMMIT")
+    assert sandbox.request_count() < 30
+
+
+def limited(db, sandbox, per_hour):
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact", options={"rate_limit_per_hour": per_hour,
+                                                                           "page_size": 20})
+    tpmtest.rows(db, OFF)
+
+
+def test_leave_free(db, sandbox, cluster):
+    """A long statement leaves the last 10 %; short ones may use it."""
+    limited(db, sandbox, 20)
+    tpmtest.rows(db, "SET tpm_fdw.max_wait = 0")
+    # 15 pages, 18 may be used
+    assert len(tpmtest.rows(db, "SELECT id FROM tpm.third_parties WHERE name <> ''")) == 300
+    error = failure(db, "SELECT id FROM tpm.third_parties WHERE name <> ''")
+    assert error.pgcode == "53400"
+    count = sandbox.request_count()
+    assert count <= 16
+    for _ in range(20 - count):
+        assert len(tpmtest.rows(db, ONE)) == 1
+    error = failure(db, ONE)
+    assert error.pgcode == "53400"
+    assert "20 of 20" in error.diag.message_detail
+    assert sandbox.request_count() == 20
+
+
+def test_refused_before_the_rest_is_spent(db, sandbox):
+    """A scan whose pages are known is refused after its first, not when the hour is gone."""
+    limited(db, sandbox, 14)
+    tpmtest.rows(db, "SET tpm_fdw.max_wait = '1s'; SET tpm_fdw.leave_free = 0")
+    error = failure(db, "SELECT id FROM tpm.third_parties WHERE name <> ''")
+    assert error.pgcode == "53400"
+    assert "Needed: 14" in error.diag.message_detail
+    assert sandbox.request_count() == 1
+
+
+def test_rate_limit_share(own):
+    """The part of every limit that this instance may use."""
+    cluster, sandbox = own
+    cluster.sql("ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '20')")
+    cluster.configure(tpm_fdw__rate_limit_share="50%")
+    cluster.reload()
+    db = cluster.connect()
+    tpmtest.wait_until(lambda: tpmtest.rows(db, "SHOW tpm_fdw.rate_limit_share")[0][0].startswith("50"))
+    tpmtest.rows(db, OFF + "; SET tpm_fdw.max_wait = 0; SET tpm_fdw.leave_free = 0")
+    for _ in range(10):
+        tpmtest.rows(db, ONE)
+    assert failure(db, ONE).pgcode == "53400"
+    assert sandbox.request_count() == 10
+
+
+def test_limit_lowered_while_sessions_wait(own):
+    """A lower limit counts from now on, also for those who wait already."""
+    cluster, sandbox = own
+    cluster.sql("ALTER SERVER tpm OPTIONS (SET rate_limit_per_second '2')")
+    sessions = crowd.Crowd(cluster, "postgres", [crowd.asking(ONE)] * 8, OFF + "; SET tpm_fdw.max_wait = -1").begin()
+    tpmtest.wait_until(lambda: cluster.sql("SELECT waiting FROM tpm_fdw_rate_limits WHERE waiting > 3"))
+    cluster.sql("ALTER SERVER tpm OPTIONS (SET rate_limit_per_second '1')")
+    sessions.join()
+    assert sessions.errors == []
+    times = [entry["time"] for entry in sandbox.api_requests()]
+    assert len(times) == 8
+    assert times[-1] - times[0] > 3.4
+
+
+# ----- the switch -----
+
+
+def test_enabled_off(own):
+    """No request leaves under 32 busy sessions; cached answers stay readable; 'read' lets reads pass."""
+    cluster, sandbox = own
+    db = cluster.connect()
+    assert len(tpmtest.rows(db, "SELECT name FROM tpm.third_parties")) == 300
+    ends = []
+    sessions = crowd.Crowd(cluster, "postgres", [switched_off(ends)] * 32, OFF).begin()
+    tpmtest.wait_until(lambda: sandbox.request_count() > 100)
+    cluster.configure(tpm_fdw__enabled="off")
+    cluster.reload()
+    sessions.join()
+    assert {error for error in sessions.results} == {"55000"}
+    count = sandbox.request_count()
+    assert failure(db, "SELECT email FROM tpm.users").pgcode == "55000"
+    assert len(tpmtest.rows(db, "SELECT name FROM tpm.third_parties")) == 300
+    assert sandbox.request_count() == count
+    cluster.configure(tpm_fdw__enabled="read")
+    cluster.reload()
+    tpmtest.wait_until(lambda: tpmtest.rows(db, "SHOW tpm_fdw.enabled") == [("read",)])
+    assert len(tpmtest.rows(db, ONE)) == 1
+    assert failure(db, "UPDATE tpm.third_parties SET name = 'x' WHERE id = '1'").pgcode == "55000"
+    assert [entry for entry in sandbox.api_requests() if entry["method"] != "GET"] == []
+
+
+def switched_off(ends):
+    def ask_on(member, connection):
+        while True:
+            try:
+                tpmtest.rows(connection, ONE)
+            except psycopg2.Error as error:
+                return error.pgcode
+    return ask_on

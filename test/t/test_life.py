@@ -1,0 +1,230 @@
+"""The life of an extension: dumps, updates, other schemas, encodings, scarce resources, sudden ends."""
+
+import os
+import signal
+import subprocess
+
+import crowd
+import psycopg2
+import pytest
+import tpmtest
+
+QUERY = "SELECT id, name FROM tpm.third_parties ORDER BY id"
+
+
+def program(cluster, name, *arguments, **more):
+    return subprocess.run([tpmtest.bindir() / name, "-h", cluster.base, "-p", str(cluster.port), "-U", "postgres", *arguments],
+                          text=True, capture_output=True, check=True, cwd="/", **tpmtest.as_cluster_user(), **more)
+
+
+def failure(connection, statement):
+    with pytest.raises(psycopg2.Error) as caught:
+        tpmtest.rows(connection, statement)
+    return caught.value
+
+
+# ----- dump and restore -----
+
+
+@pytest.mark.parametrize("where", ["inline", "file"])
+def test_dump_and_restore(db, cluster, sandbox, tmp_path, where):
+    """What was set comes back; a secret is in the dump only if it was given inline."""
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
+    secret = cluster.base / f"secret-{db.info.dbname}"
+    if where == "file":
+        secret.write_text("sandbox-secret", encoding="utf-8")
+        secret.chmod(0o600)
+        user = tpmtest.cluster_user()
+        if os.geteuid() == 0:
+            os.chown(secret, user.pw_uid, user.pw_gid)
+        tpmtest.rows(db, "ALTER USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS (DROP client_secret,"
+                         f" ADD client_secret_file '{secret}')")
+    tpmtest.rows(db, "CREATE SCHEMA readers; SELECT tpm_fdw_create_views('tpm', 'readers')")
+    expected = tpmtest.rows(db, QUERY)
+    dump = program(cluster, "pg_dump", db.info.dbname).stdout
+    assert ("sandbox-secret" in dump) == (where == "inline")
+    other = db.info.dbname + "_restored"
+    cluster.sql(f"CREATE DATABASE {other}")
+    restored = program(cluster, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", other, input=dump)
+    assert restored.stderr == ""
+    again = cluster.connect(other)
+    assert tpmtest.rows(again, QUERY) == expected
+    assert tpmtest.rows(again, "SELECT count(*) FROM readers.third_parties") == [(300,)]
+    assert program(cluster, "pg_dump", other).stdout.count("CREATE FOREIGN TABLE") == dump.count("CREATE FOREIGN TABLE")
+    again.close()
+
+
+def test_data_is_not_dumped(tpm, cluster, sandbox):
+    """pg_dump asks the API for nothing, unless told to."""
+    program(cluster, "pg_dump", tpm.info.dbname)
+    assert sandbox.request_count() == 0
+    text = program(cluster, "pg_dump", "--include-foreign-data=tpm", "--data-only", "-t", "tpm.users", tpm.info.dbname).stdout
+    assert text.count("\n") > len(sandbox.dump("users"))
+
+
+# ----- the extension itself -----
+
+
+def test_other_schema(db, sandbox):
+    """CREATE EXTENSION in another schema, and a move to a third."""
+    tpmtest.rows(db, "DROP EXTENSION tpm_fdw; CREATE SCHEMA ext; CREATE EXTENSION tpm_fdw SCHEMA ext")
+    tpmtest.setup_server(db, sandbox, schema="tpm")
+    assert len(tpmtest.rows(db, QUERY)) == 300
+    assert len(tpmtest.rows(db, "SELECT * FROM ext.tpm_fdw_requests LIMIT 1")) == 1
+    tpmtest.rows(db, "CREATE SCHEMA third; ALTER EXTENSION tpm_fdw SET SCHEMA third")
+    assert len(tpmtest.rows(db, QUERY)) == 300
+    tpmtest.rows(db, "CREATE SCHEMA readers; SELECT third.tpm_fdw_create_views('tpm', 'readers')")
+    tpmtest.rows(db, "SELECT third.tpm_fdw_reset_cache()")
+
+
+def test_update(db):
+    """ALTER EXTENSION UPDATE to the version that is installed."""
+    version, = tpmtest.rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'tpm_fdw'")[0]
+    tpmtest.rows(db, f"ALTER EXTENSION tpm_fdw UPDATE TO '{version}'")
+    tpmtest.rows(db, "ALTER EXTENSION tpm_fdw UPDATE")
+
+
+def test_drop_with_live_sessions(tpm, cluster, sandbox):
+    """DROP EXTENSION while others use it: it waits for their transactions, and they go on without it."""
+    other = cluster.connect(tpm.info.dbname)
+    other.autocommit = False
+    assert len(tpmtest.rows(other, QUERY)) == 300
+    tpmtest.rows(tpm, "SET lock_timeout = '200ms'")
+    assert failure(tpm, "DROP EXTENSION tpm_fdw CASCADE").pgcode == "55P03"
+    other.commit()
+    tpmtest.rows(tpm, "SET client_min_messages = warning; SET search_path = public; DROP EXTENSION tpm_fdw CASCADE")
+    assert failure(other, QUERY).pgcode == "42P01"
+    other.rollback()
+    assert tpmtest.rows(other, "SELECT 1") == [(1,)]
+    tpmtest.rows(tpm, "CREATE EXTENSION tpm_fdw")
+    tpmtest.setup_server(tpm, sandbox, schema="again")
+    assert len(tpmtest.rows(tpm, "SELECT * FROM again.users")) == len(sandbox.dump("users"))
+
+
+def test_alter_under_running_queries(tpm, cluster, sandbox):
+    """ALTER SERVER, ALTER and DROP of a mapping while sessions read: right rows, or a clear error."""
+    sandbox.fault("latency", ms=20, match="GET /v1/third_parties")
+
+    def ask(member, connection):
+        answers = set()
+        for _ in range(15):
+            answers.add(len(tpmtest.rows(connection, QUERY)))
+        return answers
+
+    sessions = crowd.Crowd(cluster, tpm.info.dbname, [ask] * 8, "SET tpm_fdw.cache_ttl = 0").begin()
+    for turn in range(20):
+        size = 20 + turn
+        had = turn > 0
+        tpmtest.rows(tpm, f"ALTER SERVER tpm OPTIONS ({'SET' if had else 'ADD'} page_size '{size}')")
+        tpmtest.rows(tpm, f"ALTER USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS ({'SET' if had else 'ADD'} headers"
+                          f" 'X-Turn: {turn}')")
+    sessions.join(90)
+    assert sessions.errors == []
+    assert set.union(*sessions.results) == {300}
+
+
+# ----- encodings -----
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "WIN1252"])
+def test_encodings(cluster, sandbox, encoding):
+    """What the database can hold is converted; what it cannot is a clear error, or replaced."""
+    name = f"in_{encoding.lower()}"
+    cluster.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    db = cluster.connect(name)
+    db.set_client_encoding("UTF8" if encoding != "SQL_ASCII" else "SQL_ASCII")
+    tpmtest.setup_server(db, sandbox, schema="tpm")
+    sandbox.edit("third_parties", 1, name="Müller & Söhne")
+    query = "SELECT encode(convert_to(name, 'UTF8'), 'hex') FROM tpm.third_parties WHERE id = '1'"
+    if encoding == "SQL_ASCII":
+        query = "SELECT encode(name::bytea, 'hex') FROM tpm.third_parties WHERE id = '1'"
+    assert tpmtest.rows(db, query) == [("Müller & Söhne".encode().hex(),)]
+    sandbox.edit("third_parties", 1, name="株式会社")
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    if encoding == "SQL_ASCII":
+        assert tpmtest.rows(db, query) == [("株式会社".encode().hex(),)]
+    else:
+        error = failure(db, query)
+        assert error.pgcode == "22P05"
+        tpmtest.rows(db, "ALTER SERVER tpm OPTIONS (ADD invalid_characters 'replace')")
+        assert len(tpmtest.rows(db, query)) == 1
+    db.close()
+
+
+# ----- scarce resources -----
+
+SPILL = "SELECT count(*) FROM tpm.third_parties a JOIN tpm.third_parties b ON a.country < b.country"
+
+
+def test_temp_file_limit(tpm):
+    """Exceeded while spilling: 53400 of PostgreSQL's own, and the session goes on."""
+    tpmtest.rows(tpm, "SET work_mem = '64kB'; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+                      " SET enable_material = off; SET temp_file_limit = '64kB'")
+    error = failure(tpm, "SELECT a.*, b.* FROM third_parties a, third_parties b ORDER BY b.name, a.name")
+    assert error.pgcode == "53400"
+    assert "temp_file_limit" in str(error)
+    tpmtest.rows(tpm, "RESET temp_file_limit")
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties")) == 300
+
+
+def test_full_temporary_tablespace(sandbox):
+    """A full tmpfs where temporary files go: 53100, and the session goes on."""
+    cluster = tpmtest.Cluster()
+    where = cluster.base / "tmp"
+    where.mkdir()
+    where.chmod(0o777)
+    cluster.start_in(f"mount -t tmpfs -o size=256k,mode=777 tmpfs {where}")
+    db = cluster.connect()
+    pid = db.get_backend_pid()
+    subprocess.run([*([] if os.geteuid() == 0 else ["sudo"]), "nsenter", "-m", "-t", str(pid), "sh", "-c",
+                    f"mkdir {where}/space && chown {tpmtest.cluster_user().pw_name} {where}/space"
+                    f" && chmod 700 {where}/space"], check=True)
+    tpmtest.rows(db, f"CREATE TABLESPACE small LOCATION '{where}/space'")
+    tpmtest.rows(db, "SET temp_tablespaces = 'small'; SET work_mem = '64kB'; SET enable_material = off")
+    tpmtest.setup_server(db, sandbox, schema="tpm")
+    error = failure(db, "SELECT a.*, b.* FROM tpm.third_parties a, tpm.third_parties b ORDER BY b.name, a.name")
+    assert error.pgcode == "53100"
+    assert len(tpmtest.rows(db, QUERY)) == 300
+    cluster.destroy()
+
+
+def test_little_address_space(sandbox):
+    """ulimit -v: out of memory is an error of one statement."""
+    cluster = tpmtest.Cluster(**{"tpm_fdw.cache_size": "4MB", "shared_buffers": "4MB"})
+    cluster.start_in("ulimit -v 150000")
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm")
+    assert len(tpmtest.rows(db, QUERY)) == 300
+    sandbox.fault("big_page", match="GET /v1/third_parties")
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    error = failure(db, QUERY)
+    assert error.pgcode in ("53200", "HV00N", "HV001", "HV00M"), error
+    sandbox.reset()
+    assert len(tpmtest.rows(db, QUERY)) == 300
+    cluster.destroy()
+
+
+# ----- sudden ends -----
+
+
+@pytest.mark.parametrize("waits", ["answer", "budget"])
+def test_postmaster_dies(sandbox, waits):
+    """A backend that waits ends when the postmaster is gone."""
+    cluster = tpmtest.Cluster().start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm", options={"rate_limit_per_hour": 1} if waits == "budget" else {})
+    if waits == "budget":
+        tpmtest.rows(db, "SELECT email FROM tpm.users WHERE id = '1'")
+    else:
+        sandbox.fault("stall", match="GET /v1/third_parties")
+    session = crowd.Crowd(cluster, "postgres", [crowd.asking(QUERY)],
+                          "SET tpm_fdw.max_wait = -1; SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.leave_free = 0").begin()
+    pid = session.members[0].pid
+    tpmtest.wait_until(lambda: tpmtest.rows(db, f"SELECT 1 FROM tpm_fdw_progress WHERE waiting_for = '{waits}'"))
+    with open(cluster.datadir / "postmaster.pid", encoding="ascii") as file:
+        os.kill(int(file.readline()), signal.SIGKILL)
+    tpmtest.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), message="the backend's end")
+    session.join()
+    assert len(session.errors) == 1
+    cluster.running = False
+    cluster.destroy()

@@ -1,0 +1,74 @@
+"""A scan's memory does not grow with the table, but for the ids that it remembers."""
+
+import threading
+
+import pytest
+import tpmtest
+
+MB = 1024
+
+
+class Peak(threading.Thread):
+    """The most anonymous memory of a process, in kB."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.path, self.kb, self.over = f"/proc/{pid}/status", 0, threading.Event()
+
+    def run(self):
+        while not self.over.wait(0.005):
+            with open(self.path, encoding="ascii") as status:
+                self.kb = max(self.kb, next(int(line.split()[1]) for line in status if line.startswith("RssAnon")))
+
+
+def peak(cluster, settings, query):
+    """Of a fresh backend that runs a query; and its answer."""
+    db = cluster.connect()
+    tpmtest.rows(db, settings)
+    watch = Peak(db.get_backend_pid())
+    watch.start()
+    rows = tpmtest.rows(db, query)
+    watch.over.set()
+    watch.join()
+    db.close()
+    return watch.kb, rows
+
+
+@pytest.mark.parametrize("settings", ["SET tpm_fdw.cache_ttl = 0", "SET tpm_fdw.cache_ttl = '1h'"])
+def test_rows(settings):
+    """100,000 third parties: within 20 MB of 1,000."""
+    cluster = tpmtest.Cluster().start()
+    peaks = {}
+    for records in (1000, 100000):
+        sandbox = tpmtest.Sandbox("--records", str(records), "--rate-per-second", "0", "--rate-per-hour", "0",
+                                  "--page-max", "1000", "--no-gzip").start()
+        db = cluster.connect()
+        tpmtest.setup_server(db, sandbox, server=f"s{records}", schema=f"s{records}", options={"page_size": 100})
+        db.close()
+        peaks[records], rows = peak(cluster, settings + "; SET tpm_fdw.max_requests = 0",
+                                    f"SELECT count(name), count(DISTINCT status) FROM s{records}.third_parties")
+        assert rows[0][0] == records
+        sandbox.stop()
+    print(f"{settings}: {peaks[1000]} kB with 1,000 rows, {peaks[100000]} kB with 100,000")
+    assert peaks[100000] - peaks[1000] < 20 * MB
+    cluster.destroy()
+
+
+def test_statements(tpm):
+    """10,000 statements in one session: what they leave behind levels off."""
+    def contexts():
+        return tpmtest.rows(tpm, "SELECT sum(total_bytes) FROM pg_backend_memory_contexts")[0][0]
+
+    tpmtest.rows(tpm, "SET tpm_fdw.cache_ttl = '1h'")
+    kinds = ["SELECT name FROM third_parties WHERE id = '5'", "SELECT count(*) FROM third_parties",
+             "SELECT id FROM third_parties ORDER BY updated_at DESC LIMIT 3",
+             "SELECT t.name, u.email FROM third_parties t, users u WHERE u.id = '1' AND t.id = '2'",
+             "EXPLAIN SELECT * FROM cases WHERE open"]
+    levels = []
+    for turn in range(10):
+        for _ in range(200):
+            for statement in kinds:
+                tpmtest.rows(tpm, statement)
+        levels.append(contexts())
+    print(f"bytes after each 1,000 statements: {levels}")
+    assert levels[-1] - levels[1] < 64 * 1024
