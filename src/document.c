@@ -137,7 +137,7 @@ typedef struct Reader
 	char	   *included_id;
 	char	   *included_type;
 	const char *included_start;
-	List	   *waiting;		/* of WaitingRow, in the order of the rows */
+	struct WaitingRow **waiting;	/* one for each row, if any is included */
 } Reader;
 
 /* what a row's included columns are looked up by after the last byte */
@@ -598,6 +598,8 @@ add_row(Reader *reader, HeapTuple tuple, uint64 idhash)
 	{
 		reader->space *= 2;
 		page->rows = repalloc_huge(page->rows, reader->space * sizeof(TpmRow));
+		if (reader->waiting)
+			reader->waiting = repalloc_huge(reader->waiting, reader->space * sizeof(WaitingRow *));
 	}
 	page->rows[page->nrows].tuple = tuple;
 	page->rows[page->nrows++].idhash = idhash;
@@ -630,7 +632,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 		}
 		n++;
 	}
-	reader->waiting = lappend(reader->waiting, row);
+	reader->waiting[reader->page->nrows - 1] = row;
 	MemoryContextSwitchTo(old);
 }
 
@@ -1138,15 +1140,13 @@ fill_waiting_rows(Reader *reader)
 {
 	TpmDecoder *decoder = reader->decoder;
 	int			natts = decoder->tupdesc->natts;
-	ListCell   *lc,
-			   *lc2;
-	int			row = 0;
+	ListCell   *lc;
 
 	list_sort(reader->included, compare_included);
-	foreach(lc, reader->waiting)
+	for (int row = 0; row < reader->page->nrows; row++)
 	{
-		WaitingRow *waiting = lfirst(lc);
-		TpmRow	   *slot = &reader->page->rows[row++];
+		WaitingRow *waiting = reader->waiting[row];
+		TpmRow	   *slot = &reader->page->rows[row];
 		HeapTuple	filled;
 		int			n = 0;
 
@@ -1156,9 +1156,9 @@ fill_waiting_rows(Reader *reader)
 		reader->values = palloc(natts * sizeof(Datum));
 		reader->nulls = palloc(natts * sizeof(bool));
 		heap_deform_tuple(slot->tuple, decoder->tupdesc, reader->values, reader->nulls);
-		foreach(lc2, decoder->included)
+		foreach(lc, decoder->included)
 		{
-			const TpmColumn *column = &decoder->table->columns[lfirst_int(lc2) - 1];
+			const TpmColumn *column = &decoder->table->columns[lfirst_int(lc) - 1];
 			IncludedResource *resource = NULL;
 
 			if (waiting->linked_id[n])
@@ -1185,6 +1185,8 @@ new_page(Reader *reader)
 	page->context = CurrentMemoryContext;
 	reader->space = 128;
 	page->rows = palloc(reader->space * sizeof(TpmRow));
+	if (reader->decoder->included != NIL)
+		reader->waiting = palloc(reader->space * sizeof(WaitingRow *));
 	return page;
 }
 
@@ -1234,7 +1236,7 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);
 	parse(reader);
 	MemoryContextSwitchTo(reader->page->context);
-	if (reader->waiting != NIL)
+	if (reader->waiting)
 		fill_waiting_rows(reader);
 	if (decoder->needs_settings)
 		tpm_settings_restore(nestlevel);

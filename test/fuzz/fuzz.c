@@ -19,6 +19,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "parser/parse_type.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -32,6 +33,7 @@
 #include "body.h"
 #include "client.h"
 #include "document.h"
+#include "import.h"
 #include "option.h"
 #include "retry.h"
 #include "url.h"
@@ -253,6 +255,84 @@ retry_after(char *text, size_t len)
 	PROMISE(pause >= 0 && pause <= INT64CONST(3601) * 1000000);
 }
 
+/* ----- OpenAPI documents ----- */
+
+static Oid	serverid;
+static char *scratch_file;
+
+static void
+write_scratch(const char *text, size_t len)
+{
+	FILE	   *file = fopen(scratch_file, "w");
+
+	PROMISE(file && fwrite(text, 1, len, file) == len && fclose(file) == 0);
+}
+
+static void
+check_options(List *options)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *elem = lfirst_node(DefElem, lc);
+
+		PROMISE(elem->defname[0] != '\0');
+		pg_verify_mbstr(PG_UTF8, strVal(elem->arg), strlen(strVal(elem->arg)), false);
+	}
+}
+
+static void
+check_name(const char *name)
+{
+	PROMISE(name[0] != '\0' && strlen(name) < NAMEDATALEN);
+	pg_verify_mbstr(PG_UTF8, name, strlen(name), false);
+}
+
+static void
+check_columns(const TpmImportTable *table)
+{
+	ListCell   *lc,
+			   *lc2;
+
+	foreach(lc, table->columns)
+	{
+		const TpmImportColumn *column = lfirst(lc);
+		Oid			type;
+		int32		typmod;
+
+		check_name(column->name);
+		parseTypeString(column->type, &type, &typmod, false);
+		if (column->comment)
+			pg_verify_mbstr(PG_UTF8, column->comment, strlen(column->comment), false);
+		check_options(column->options);
+		for_each_cell(lc2, table->columns, lnext(table->columns, lc))
+			PROMISE(strcmp(column->name, ((TpmImportColumn *) lfirst(lc2))->name) != 0);
+	}
+}
+
+/* tables whose names, types and options can stand in a statement */
+static void
+openapi(char *text, size_t len)
+{
+	ImportForeignSchemaStmt *stmt = makeNode(ImportForeignSchemaStmt);
+	TpmImportOptions options = {.stmt = stmt,.document = scratch_file};
+	List	   *tables;
+	ListCell   *lc;
+
+	stmt->list_type = FDW_IMPORT_SCHEMA_ALL;
+	write_scratch(text, len);
+	tables = tpm_import_openapi(serverid, &options);
+	foreach(lc, tables)
+	{
+		const TpmImportTable *table = lfirst(lc);
+
+		check_name(table->name);
+		check_options(table->options);
+		check_columns(table);
+	}
+}
+
 /* ----- the driver ----- */
 
 static const struct
@@ -265,6 +345,7 @@ static const struct
 	{"link", link_resolution, false},
 	{"token", token_answer, false},
 	{"retry", retry_after, false},
+	{"openapi", openapi, true},
 };
 
 static bool may_refuse;
@@ -327,6 +408,8 @@ prepare(Oid relid)
 	row_type = CreateTupleDescCopyConstr(RelationGetDescr(relation));
 	table_close(relation, NoLock);
 	fuzzed = tpm_get_table(relid);
+	serverid = fuzzed->server->serverid;
+	scratch_file = psprintf("/dev/shm/tpm_fdw-fuzz.%d", (int) getpid());
 	all_columns = tpm_decoder_create(fuzzed, row_type, NULL);
 	few_columns = tpm_decoder_create(fuzzed, row_type, bms_make_singleton(1));
 	input_context = AllocSetContextCreate(CurrentMemoryContext, "input", ALLOCSET_DEFAULT_SIZES);

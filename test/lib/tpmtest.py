@@ -46,6 +46,7 @@ def free_port():
 
 def wait_until(condition, timeout=15, message="condition"):
     """Poll `condition` until it is true; its last value is returned."""
+    timeout *= SLACK
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -81,6 +82,12 @@ def server_environment():
     """What the server is started with: the sanitizer's runtime under SANITIZE=1 (test/sanitize)."""
     preload = os.environ.get("TPM_SERVER_PRELOAD")
     return {**os.environ, "LD_PRELOAD": preload} if preload else None
+
+
+def server_program():
+    """Arguments of pg_ctl that name another program than its own postgres."""
+    program = os.environ.get("TPM_SERVER_PROGRAM")
+    return ["-p", program, "-t", "600"] if program else []
 
 
 # how much longer, and how much more memory, everything may take under a sanitizer or assertions
@@ -139,7 +146,8 @@ class Cluster:
                 conf.write(f"{name.replace('__', '.')} = '{value}'\n")
 
     def _pg_ctl(self, *args, check=True):
-        return subprocess.run([bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *args],
+        return subprocess.run([bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *server_program(),
+                               *args],
                               check=check, stdout=subprocess.DEVNULL, cwd="/", env=server_environment(),
                               **as_cluster_user())
 

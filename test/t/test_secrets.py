@@ -157,7 +157,7 @@ def test_nowhere(chatty, talkative):
             rows(db, "DROP FOREIGN TABLE IF EXISTS more.users")
     talkative.reset()
     seen = watch.stop()
-    tokens = json.loads(talkative.get("/_sandbox/tokens"))
+    tokens = json.loads(talkative.get("/_sandbox/issued"))
     log = chatty.log()
     assert len(tokens) > len(FAULTS) and "GET /v1/third_parties" in log and "GET" in seen
     for text in (seen, "\n".join(said)):
