@@ -91,7 +91,7 @@ def test_estimate_from_latency(cluster, slow, cache):
     row = running.wait_for(lambda row: row["done"] >= 5)
     promised = time.time() + row["left"]
     assert row["operation"] == "scan" and row["expected"] == PAGES
-    assert row["waiting"] == "answer" and row["rows"] == (row["done"] - 1) * 10
+    assert row["waiting"] == "answer" and row["rows"] == row["done"] * 10
     assert row["left"] == pytest.approx((PAGES - row["done"]) * running.each(row), rel=0.25)
     running.end()
     assert running.ended == pytest.approx(promised, abs=0.5 * (running.ended - row["started"]))
@@ -126,7 +126,7 @@ def test_end_is_not_known_of_a_cursor(cluster, slow):
         row = cluster.connect(connection.info.dbname)
         (found,) = tpmtest.rows(row, READ, (connection.info.backend_pid,))
         row.close()
-    assert found[1:4] == (2, None, 10) and found[4] is None and found[5] is None
+    assert found[1:4] == (2, None, 20) and found[4] is None and found[5] is None
     connection.rollback()
 
 
