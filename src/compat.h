@@ -108,9 +108,6 @@ tpm_modify_user(EState *estate, ResultRelInfo *rinfo)
 #endif
 }
 
-/* COPY into foreign tables comes in batches from 16 on */
-#define TPM_COPY_HAS_NO_BATCH (PG_VERSION_NUM < 160000)
-
 /* the same at planning, where only the relation is known */
 static inline Oid
 tpm_rel_user(PlannerInfo *root, RelOptInfo *rel)
