@@ -1,6 +1,6 @@
 # tpm_fdw: a foreign data wrapper for JSON:API services.
 #
-# all, install, installcheck are PGXS's; demo, check and lint install what
+# all, install, installcheck are PGXS's; demo, check, lint, fuzz and bench install what
 # they need from Debian's packages first, so they work where there is no
 # PostgreSQL yet and this file must be readable without pg_config.
 
@@ -20,7 +20,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint
+SCRIPTED = demo check lint fuzz bench
 
 .DEFAULT_GOAL := all
 
@@ -28,7 +28,7 @@ ifneq ($(filter $(SCRIPTED),$(MAKECMDGOALS)),)
 # PGXS has a target "check" of its own, for modules inside PostgreSQL's tree
 .PHONY: $(SCRIPTED)
 $(SCRIPTED):
-	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' bash test/$@
+	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' bash $(firstword $(wildcard test/$@/run) test/$@)
 else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)

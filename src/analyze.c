@@ -68,6 +68,19 @@ open_list(const TpmTable *table, TpmSession *session, Relation rel)
 						 request, false);
 }
 
+/* what is still to come is known from the first page on */
+static void
+show_progress(TpmSession *session, const TpmTable *table, const TpmList *list, double rows)
+{
+	TpmListCursor cursor;
+
+	tpm_list_get_cursor(list, &cursor);
+	if (cursor.total >= 0 && cursor.first_page_rows > 0)
+		session->expected = Min(table->opt.analyze_pages,
+								(cursor.total + cursor.first_page_rows - 1) / cursor.first_page_rows);
+	tpm_session_show(session, (int64) rows);
+}
+
 static int
 acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *totalrows,
 			   double *totaldeadrows)
@@ -82,13 +95,16 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	TpmListCursor cursor;
 	TpmPage    *page = NULL;
 
+	session->progress = tpm_progress_start(table->relid, "analyze");
 	reservoir_init_selection_state(&sample.reservoir, wanted);
 	while (tpm_list_pages(list) < table->opt.analyze_pages && (page = tpm_list_next(list)) != NULL)
 	{
 		for (int i = 0; i < page->nrows; i++)
 			offer_row(&sample, page->rows[i].tuple);
+		show_progress(session, table, list, sample.seen);
 		vacuum_delay_point();
 	}
+	tpm_progress_end(session->progress);
 	tpm_list_get_cursor(list, &cursor);
 	if (cursor.total >= 0)
 		tpm_learnt_total(table->relid, table->options_hash, cursor.total);

@@ -14,6 +14,7 @@
 #include "access/htup_details.h"
 #include "executor/executor.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -38,11 +39,12 @@ id_of_location(const char *location)
 	id = to = id + 1;
 	for (const char *from = id; *from; from++)
 	{
-		unsigned int byte;
+		char		byte;
 
-		if (from[0] == '%' && sscanf(from + 1, "%2x", &byte) == 1 && byte != 0)
+		if (from[0] == '%' && isxdigit((unsigned char) from[1]) && isxdigit((unsigned char) from[2]) &&
+			hex_decode(from + 1, 2, &byte) == 1 && byte != '\0')
 		{
-			*to++ = (char) byte;
+			*to++ = byte;
 			from += 2;
 		}
 		else
@@ -54,7 +56,7 @@ id_of_location(const char *location)
 
 /* NULL if it cannot be read: a sign-in page, half a document, another API's answer */
 static TpmPage *
-try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const char *name)
+try_to_read(TpmWrite *write, TpmDecoder *decoder, TpmAnswer *answer)
 {
 	MemoryContext old = CurrentMemoryContext;
 	int			nestlevel = NewGUCNestLevel();
@@ -62,7 +64,7 @@ try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const cha
 
 	PG_TRY();
 	{
-		page = tpm_document_read(decoder, answer->body, answer->len, answer->received, name);
+		page = tpm_document_read(decoder, answer->body, answer->len, answer->received, write->name);
 		AtEOXact_GUC(true, nestlevel);
 	}
 	PG_CATCH();
@@ -71,8 +73,14 @@ try_to_read(TpmWriter *writer, TpmDecoder *decoder, TpmAnswer *answer, const cha
 
 		MemoryContextSwitchTo(old);
 		error = CopyErrorData();
-		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY)
+		if (error->sqlerrcode != ERRCODE_FDW_UNABLE_TO_CREATE_REPLY &&
+			error->sqlerrcode != ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
+		{
+			/* a value that no column can hold does not undo the write */
+			if (!tpm_error_is_interrupt(error))
+				tpm_write_settle(write, TPM_WRITE_DONE);
 			PG_RE_THROW();
+		}
 		FlushErrorState();
 		/* what was set while it was read */
 		AtEOXact_GUC(false, nestlevel);
@@ -104,7 +112,7 @@ tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
 
 	tpm_write_set_placeholders(write);
 	if (answer->len > 0)
-		page = try_to_read(writer, writer->wants_row ? writer->all : writer->brief, answer, write->name);
+		page = try_to_read(write, writer->wants_row ? writer->all : writer->brief, answer);
 	if (page && page->nrows == 1)
 	{
 		if (writer->wants_row)

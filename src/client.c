@@ -47,6 +47,7 @@ struct TpmCall
 	MemoryContext attempt_context;	/* of one try: ticket, transfer, headers */
 	CallState	state;
 	int			attempt;		/* tries begun, from 1 */
+	int			token_tries;	/* token requests that were tried again */
 	bool		renewed;		/* a 401 has been answered with a new token */
 	bool		renew_only;		/* the old token serves if this renewal fails */
 	bool		token_claimed;
@@ -462,8 +463,16 @@ raise_token_refused(TpmCall *call, int status, const char *error)
 }
 
 static void
-raise_token_not_reached(TpmCall *call, const char *error)
+raise_token_not_reached(TpmCall *call, const TpmTransfer *transfer, const char *error)
 {
+	if (transfer->outcome == TPM_OUTCOME_TOO_LARGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("no access token for server \"%s\"", call->session->server->name),
+				 errdetail("The answer of %s is larger than %d kB.",
+						   tpm_url_origin(call->session->server->opt.token_url),
+						   TPM_MAX_TOKEN_ANSWER / 1024),
+				 errhint("Check the option token_url.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 			 errmsg("no access token for server \"%s\"", call->session->server->name),
@@ -480,7 +489,7 @@ try_token_again(TpmCall *call)
 	: !t->tls_failure && !t->no_host && t->outcome != TPM_OUTCOME_FORBIDDEN &&
 	t->outcome != TPM_OUTCOME_TOO_LARGE;
 
-	return passing && !call->renew_only && call->attempt <= call->session->opt->max_retries &&
+	return passing && !call->renew_only && call->token_tries < call->session->opt->max_retries &&
 		tpm_retry_time_left(call->began_us, call->session->opt);
 }
 
@@ -510,6 +519,7 @@ step_token_sent(TpmCall *call)
 	if (token)
 	{
 		call->token_claimed = false;
+		call->token_tries = 0;
 		tpm_token_store(&session->token, token, t->started_us,
 						lifetime < 0 ? PG_INT64_MAX : t->started_us + lifetime * INT64CONST(1000000));
 		explicit_bzero(token, strlen(token));
@@ -519,9 +529,8 @@ step_token_sent(TpmCall *call)
 	}
 	if (try_token_again(call))
 	{
-		int64		pause = tpm_retry_pause(call->attempt, t->retry_after);
+		int64		pause = tpm_retry_pause(++call->token_tries, t->retry_after);
 
-		call->attempt++;
 		give_token_back(call, error);
 		forget_attempt(call);
 		enter(call, CALL_PAUSE);
@@ -538,7 +547,7 @@ step_token_sent(TpmCall *call)
 	}
 	if (seen.outcome == TPM_OUTCOME_ANSWERED)
 		raise_token_refused(call, seen.status, error);
-	raise_token_not_reached(call, error);
+	raise_token_not_reached(call, &seen, error);
 }
 
 static TpmLine
@@ -549,9 +558,9 @@ line_of(TpmCall *call)
 	if (call->flags & TPM_CALL_CHECK)
 		return TPM_LINE_SMALL;
 	if (call->flags & (TPM_CALL_WRITE | TPM_CALL_PART))
-		return Max(statement->writes + 1, statement->expected) > TPM_SMALL_STATEMENT
+		return Max(statement->writes + 1, statement->expected) > tpm_small_statement
 			? TPM_LINE_LARGE : TPM_LINE_SMALL;
-	return Max(statement->requests + 1, statement->expected) > TPM_SMALL_STATEMENT
+	return Max(statement->requests + 1, statement->expected) > tpm_small_statement
 		? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
 
@@ -712,7 +721,11 @@ done(TpmCall *call)
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
+	{
 		call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
+		call->session->answers_us += answer->took_us;
+		call->session->answers++;
+	}
 	enter(call, CALL_DONE);
 	call->wake_us = PG_INT64_MAX;
 }
@@ -1079,7 +1092,7 @@ tpm_client_get(TpmSession *session, const char *url, int flags)
 static bool
 would_wait_too_long(TpmSession *session, int64 n)
 {
-	TpmLine		line = session->statement->expected > TPM_SMALL_STATEMENT ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	TpmLine		line = tpm_statement_line(session->statement);
 	int64		leaves_us;
 
 	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
@@ -1109,8 +1122,10 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
+	tpm_session_announce(session, n);
 }
 
 void
@@ -1119,6 +1134,7 @@ tpm_client_admit(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 
 	statement->expected = Max(statement->expected, statement->requests + n);
+	session->expected = Max(session->expected, session->requests + n);
 	if (n <= 0)
 		return;
 	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
@@ -1130,4 +1146,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
 	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
+	tpm_session_announce(session, n);
 }

@@ -15,9 +15,6 @@
 #include "option.h"
 #include "token.h"
 
-/* a statement that needs more requests than this leaves something for others */
-#define TPM_SMALL_STATEMENT 10
-
 /*
  * One run of the executor, over all the foreign tables in it: what it has
  * sent counts against max_requests and max_writes.
@@ -48,6 +45,12 @@ typedef struct TpmSession
 	TpmTokenKey token;
 	TpmProgress *progress;
 
+	int64		expected;		/* requests known to be needed in all, 0: not
+								 * known */
+	int			lanes;			/* requests that may be under way at a time, 0
+								 * as 1 */
+	bool		announced;		/* people know how long it will take */
+
 	/* what it has cost so far */
 	int64		requests;
 	int64		retries;
@@ -55,6 +58,8 @@ typedef struct TpmSession
 	int64		bytes_out;
 	int64		waited_us;		/* for budget and token */
 	int64		slowest_us;
+	int64		answers;		/* measured */
+	int64		answers_us;		/* all of them together */
 } TpmSession;
 
 /* lives in the current memory context; sends nothing */
@@ -161,6 +166,15 @@ extern void tpm_client_admit_writes(TpmSession *session, int64 n);
 struct TpmHttpSpec;
 extern void tpm_client_spec(const TpmServer *server, const TpmOptions *opt, struct TpmHttpSpec *spec);
 
+/* forecast.c: where a statement stands in line, as far as it is known */
+extern TpmLine tpm_statement_line(const TpmStatement *statement);
+
+/* brings tpm_fdw_progress up to date, with an estimated end where the number of requests is known */
+extern void tpm_session_show(const TpmSession *session, int64 rows);
+
+/* a NOTICE, once, if n more requests will take more than a minute */
+extern void tpm_session_announce(TpmSession *session, int64 n);
+
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);
 
@@ -183,6 +197,9 @@ extern char *tpm_answer_words(const TpmAnswer *answer);
 
 /* what to do about a refusal in these words, whatever its status; NULL: unknown */
 extern const char *tpm_hint_of_words(const char *words);
+
+/* cuts words of the API, in place, to what a message has room for; NULL is NULL */
+extern char *tpm_clip_words(char *words);
 
 
 /* oauth.c: the token request (RFC 6749, section 4.4) as data */

@@ -40,12 +40,12 @@ typedef void TpmJsonResult;
 #endif
 
 static inline JsonLexContext *
-tpm_make_lexer(const char *json, int len, int encoding)
+tpm_make_lexer(const char *json, int len, int encoding, bool unescape)
 {
 #if PG_VERSION_NUM >= 170000
-	return makeJsonLexContextCstringLen(NULL, json, len, encoding, true);
+	return makeJsonLexContextCstringLen(NULL, json, len, encoding, unescape);
 #else
-	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, true);
+	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, unescape);
 #endif
 }
 
@@ -57,6 +57,19 @@ tpm_create_wait_event_set(int nevents)
 #else
 	return CreateWaitEventSet(TopMemoryContext, nevents);
 #endif
+}
+
+/* a wait event of this name; *event remembers it in this backend */
+static inline uint32
+tpm_wait_event(const char *name, uint32 *event)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*event == 0)
+		*event = WaitEventExtensionNew(name);
+#else
+	*event = PG_WAIT_EXTENSION;
+#endif
+	return *event;
 }
 
 /* the role whose user mapping a scan uses: a view's owner, or the current user */
@@ -94,9 +107,6 @@ tpm_modify_user(EState *estate, ResultRelInfo *rinfo)
 	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
 #endif
 }
-
-/* COPY into foreign tables comes in batches from 16 on */
-#define TPM_COPY_HAS_NO_BATCH (PG_VERSION_NUM < 160000)
 
 /* the same at planning, where only the relation is known */
 static inline Oid

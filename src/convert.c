@@ -239,6 +239,31 @@ plain_integer(const char *s, int64 *value)
 	return true;
 }
 
+/* a decimal such as -71.50 as digits and how many of them are a fraction */
+static bool
+plain_decimal(const char *s, int64 *value, int *scale)
+{
+	bool		negative = (*s == '-');
+	int64		v = 0;
+	int			n = 0;
+	const char *point = NULL;
+
+	for (s += negative; n < 16; s++)
+	{
+		if (*s >= '0' && *s <= '9')
+			v = v * 10 + (*s - '0'), n++;
+		else if (*s == '.' && point == NULL && n > 0)
+			point = s;
+		else
+			break;
+	}
+	if (n == 0 || *s != '\0' || s[-1] == '.')
+		return false;
+	*value = negative ? -v : v;
+	*scale = point ? (int) (s - point - 1) : 0;
+	return true;
+}
+
 static Datum
 input(TpmConverter *converter, char *token)
 {
@@ -294,6 +319,17 @@ one_element_array(char *token)
 }
 
 static Datum
+numeric_datum(TpmConverter *converter, char *token)
+{
+	int64		v;
+	int			scale;
+
+	if (converter->column->typmod >= 0 || !plain_decimal(token, &v, &scale))
+		return input(converter, token);
+	return NumericGetDatum(int64_div_fast_to_numeric(v, scale));
+}
+
+static Datum
 integer_datum(TpmConverter *converter, char *token)
 {
 	int64		v;
@@ -312,7 +348,7 @@ integer_datum(TpmConverter *converter, char *token)
 }
 
 bool
-tpm_convert_scalar(TpmConverter *converter, char *token, JsonTokenType type, Datum *value)
+tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
 {
 	const TpmColumn *column = converter->column;
 	int			julian;
@@ -331,7 +367,7 @@ tpm_convert_scalar(TpmConverter *converter, char *token, JsonTokenType type, Dat
 	switch (converter->how)
 	{
 		case TPM_CONV_TEXT:
-			*value = PointerGetDatum(cstring_to_text(token));
+			*value = PointerGetDatum(cstring_to_text_with_len(token, len));
 			return true;
 		case TPM_CONV_BOOL:
 			if (type == JSON_TOKEN_TRUE || type == JSON_TOKEN_FALSE)
@@ -343,6 +379,9 @@ tpm_convert_scalar(TpmConverter *converter, char *token, JsonTokenType type, Dat
 		case TPM_CONV_INT4:
 		case TPM_CONV_INT8:
 			*value = integer_datum(converter, token);
+			return true;
+		case TPM_CONV_NUMERIC:
+			*value = numeric_datum(converter, token);
 			return true;
 		case TPM_CONV_DATE:
 			if (read_date(token, &julian) && token[10] == '\0')

@@ -51,10 +51,11 @@ extern int	tpm_settings_fix(const char *timezone);
 extern void tpm_settings_restore(int nestlevel);
 
 /*
- * token is the unescaped value of a scalar as PostgreSQL's JSON parser gives
- * it.  False: SQL NULL.
+ * token is the unescaped value of a scalar, zero-terminated at token[len].
+ * False: SQL NULL.
  */
-extern bool tpm_convert_scalar(TpmConverter *converter, char *token, JsonTokenType type, Datum *value);
+extern bool tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type,
+							   Datum *value);
 
 /* an object or array, as the text it stands in the document with */
 extern bool tpm_convert_container(TpmConverter *converter, const char *json, int len, Datum *value);

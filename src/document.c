@@ -8,6 +8,10 @@
  * walks the body once, and this file walks the tree beside it.  A member that
  * is not in the tree is skipped with everything below it, unbuilt.
  *
+ * The parser is told not to unescape: it would copy every string byte by byte,
+ * of which most are never looked at.  Names and values are read where they
+ * stand in the body, and only one that holds an escape is made into a copy.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -47,6 +51,8 @@ typedef enum NodeRole
 typedef struct DocNode
 {
 	char	   *name;
+	int			namelen;
+	bool		is_plain;		/* JSON can spell the name as it is */
 	NodeRole	role;
 	bool		is_total;
 	List	   *columns;		/* of int: attnums that read this value */
@@ -69,6 +75,8 @@ struct TpmDecoder
 	List	   *placeholders;	/* of int */
 	Datum	   *placeholder_values; /* [attnum - 1] */
 	List	   *included;		/* of int */
+	List	   *arrays;			/* of int: those that hold ids of a to-many
+								 * relationship */
 	List	   *custom;			/* of int */
 	bool		needs_settings;
 };
@@ -89,34 +97,47 @@ typedef struct IncludedResource
 	int			len;
 } IncludedResource;
 
+/* a scalar, unescaped and zero-terminated until the next one is read */
+typedef struct Token
+{
+	char	   *text;
+	int			len;
+	JsonTokenType type;
+} Token;
+
 /* the state of one pass */
 typedef struct Reader
 {
 	TpmDecoder *decoder;
 	JsonLexContext *lex;
 	TpmPage    *page;
+	const char *body;
 	const char *where;
 	TimestampTz received;
 	MemoryContext scratch;
+	MemoryContext escapes;		/* the string unescaped last */
 	int			depth;			/* containers open */
 	Frame		stack[TPM_MAX_DEPTH + 1];
 	DocNode    *pending;		/* node of the member whose value comes next */
+	char	   *value_start;	/* first byte of that value */
 	bool		saw_data;
 	bool		in_resource;
 	char	   *id;
 	char	   *type;
 	Datum	   *values;
 	bool	   *nulls;
-	List	  **links;			/* [attnum - 1]: ids of a to-many relationship */
+	List	  **links;			/* [attnum - 1]: (id, type) of what is
+								 * included */
+	ArrayBuildState **arrays;	/* [attnum - 1]: ids of a to-many relationship */
 	char	   *custom_term;
 	const char *custom_value;
 	int			custom_value_len;
 	int			space;			/* rows allocated */
-	List	   *included;		/* of IncludedResource */
+	List	   *included;		/* of IncludedResource * */
 	char	   *included_id;
 	char	   *included_type;
 	const char *included_start;
-	List	   *waiting;		/* of WaitingRow, in the order of the rows */
+	struct WaitingRow **waiting;	/* one for each row, if any is included */
 } Reader;
 
 /* what a row's included columns are looked up by after the last byte */
@@ -138,6 +159,8 @@ child_of(DocNode *parent, const char *name)
 			return parent->children[i];
 	node = palloc0(sizeof(DocNode));
 	node->name = pstrdup(name);
+	node->namelen = strlen(name);
+	node->is_plain = (strpbrk(name, "\"\\") == NULL);
 	if (parent->nchildren == 0)
 		parent->children = palloc(sizeof(DocNode *));
 	else
@@ -205,6 +228,8 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 			break;
 		case TPM_COL_RELATIONSHIP:
 			compile_relationship(resource, column);
+			if (column->type == TEXTARRAYOID)
+				decoder->arrays = lappend_int(decoder->arrays, column->attnum);
 			break;
 		case TPM_COL_INCLUDED:
 			compile_relationship(resource, column);
@@ -322,21 +347,80 @@ not_a_document(Reader *reader, const char *detail)
 			 errdetail("%s", detail)));
 }
 
-static inline DocNode *
-find_child(DocNode *node, const char *name)
+/*
+ * What the parser would have made of a string, which begins with its quote.
+ * It lasts until the next one: escapes may be all that a document holds.
+ */
+static char *
+unescape(Reader *reader, const char *string, int len)
 {
+	JsonLexContext *lex;
+	JsonParseErrorType error;
+	MemoryContext old;
+
+	MemoryContextReset(reader->escapes);
+	old = MemoryContextSwitchTo(reader->escapes);
+	lex = tpm_make_lexer(string, len, GetDatabaseEncoding(), true);
+	error = json_lex(lex);
+	MemoryContextSwitchTo(old);
+	if (error != JSON_SUCCESS)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("the answer to %s is not a JSON:API document", reader->where),
+				 errdetail_internal("%s", json_errdetail(error, lex))));
+	return lex->strval->data;
+}
+
+/*
+ * Is this the member's name, whose closing quote is at end?  A quote inside a
+ * string follows a backslash, the one that opens it never does.
+ */
+static inline bool
+is_name(const Reader *reader, const DocNode *node, const char *end)
+{
+	const char *start = end - node->namelen;
+
+	return node->is_plain && start - reader->body >= 2 && start[-1] == '"' && start[-2] != '\\' &&
+		memcmp(start, node->name, node->namelen) == 0;
+}
+
+static DocNode *
+find_escaped_child(Reader *reader, DocNode *node, const char *end)
+{
+	const char *start = end - 1;
+	char	   *name;
+
+	while (*start != '"' || start[-1] == '\\')
+		start--;
+	if (memchr(start, '\\', end - start) == NULL)
+		return NULL;
+	name = unescape(reader, start, end + 1 - start);
+	for (int i = 0; i < node->nchildren; i++)
+		if (strcmp(node->children[i]->name, name) == 0)
+			return node->children[i];
+	return NULL;
+}
+
+/* the member whose colon has just been read */
+static DocNode *
+find_child(Reader *reader, DocNode *node)
+{
+	const char *end = reader->lex->prev_token_terminator - 2;
+
+	while (*end != '"')
+		end--;
 	/* members come in the same order in every resource of a page */
 	for (int i = 0, at = node->hint; i < node->nchildren; i++, at++)
 	{
 		if (at >= node->nchildren)
 			at = 0;
-		if (strcmp(node->children[at]->name, name) == 0)
+		if (is_name(reader, node->children[at], end))
 		{
 			node->hint = at + 1;
 			return node->children[at];
 		}
 	}
-	return NULL;
+	return find_escaped_child(reader, node, end);
 }
 
 static void
@@ -374,20 +458,56 @@ value_error(void *arg)
 			   at->reader->id ? at->reader->id : "?", at->reader->where);
 }
 
+static char *
+copy_of(const Token *token)
+{
+	char	   *copy = palloc(token->len + 1);
+
+	memcpy(copy, token->text, token->len + 1);
+	return copy;
+}
+
 static void
-store_value(Reader *reader, int attnum, char *token, JsonTokenType type, const char *json, int len)
+store_value(Reader *reader, int attnum, const Token *token, const char *json, int len)
 {
 	TpmConverter *converter = &reader->decoder->converters[attnum - 1];
 	Datum	   *value = &reader->values[attnum - 1];
-	ValueContext at = {reader, converter->column, token ? token : json, token ? (int) strlen(token) : len};
+	ValueContext at = {reader, converter->column, token ? token->text : json, token ? token->len : len};
 	ErrorContextCallback context = {error_context_stack, value_error, &at};
 	bool		present;
 
 	error_context_stack = &context;
-	present = token ? tpm_convert_scalar(converter, token, type, value)
+	present = token ? tpm_convert_scalar(converter, token->text, token->len, token->type, value)
 		: tpm_convert_container(converter, json, len, value);
 	reader->nulls[attnum - 1] = !present;
 	error_context_stack = context.previous;
+}
+
+static void
+store_jsonb(Reader *reader, int attnum, JsonbValue *value)
+{
+	Token		token;
+
+	switch (value->type)
+	{
+		case jbvString:
+			token.text = pnstrdup(value->val.string.val, value->val.string.len);
+			token.type = JSON_TOKEN_STRING;
+			break;
+		case jbvNumeric:
+			token.text = DatumGetCString(DirectFunctionCall1(numeric_out,
+															 NumericGetDatum(value->val.numeric)));
+			token.type = JSON_TOKEN_NUMBER;
+			break;
+		case jbvBool:
+			token.text = pstrdup(value->val.boolean ? "true" : "false");
+			token.type = value->val.boolean ? JSON_TOKEN_TRUE : JSON_TOKEN_FALSE;
+			break;
+		default:
+			return;
+	}
+	token.len = strlen(token.text);
+	store_value(reader, attnum, &token, NULL, 0);
 }
 
 static void
@@ -405,6 +525,25 @@ begin_resource(Reader *reader)
 	memset(reader->nulls, true, natts * sizeof(bool));
 	if (reader->decoder->included != NIL)
 		reader->links = palloc0(natts * sizeof(List *));
+	if (reader->decoder->arrays != NIL)
+		reader->arrays = palloc0(natts * sizeof(ArrayBuildState *));
+}
+
+static void
+finish_arrays(Reader *reader)
+{
+	ListCell   *lc;
+
+	foreach(lc, reader->decoder->arrays)
+	{
+		int			i = lfirst_int(lc) - 1;
+
+		if (reader->arrays[i])
+		{
+			reader->values[i] = makeArrayResult(reader->arrays[i], reader->scratch);
+			reader->nulls[i] = false;
+		}
+	}
 }
 
 static void
@@ -459,6 +598,8 @@ add_row(Reader *reader, HeapTuple tuple, uint64 idhash)
 	{
 		reader->space *= 2;
 		page->rows = repalloc_huge(page->rows, reader->space * sizeof(TpmRow));
+		if (reader->waiting)
+			reader->waiting = repalloc_huge(reader->waiting, reader->space * sizeof(WaitingRow *));
 	}
 	page->rows[page->nrows].tuple = tuple;
 	page->rows[page->nrows++].idhash = idhash;
@@ -469,7 +610,7 @@ static void
 keep_waiting_row(Reader *reader, MemoryContext page_context)
 {
 	MemoryContext old = MemoryContextSwitchTo(page_context);
-	int			natts = reader->decoder->tupdesc->natts;
+	int			nincluded = list_length(reader->decoder->included);
 	WaitingRow *row = palloc0(sizeof(WaitingRow));
 	HeapTuple	tuple = form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
 	int			n = 0;
@@ -477,8 +618,8 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 
 	/* the values live in scratch memory: keep them as a tuple until then */
 	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
-	row->linked_id = palloc0(natts * sizeof(char *));
-	row->linked_type = palloc0(natts * sizeof(char *));
+	row->linked_id = palloc0(2 * nincluded * sizeof(char *));
+	row->linked_type = row->linked_id + nincluded;
 	foreach(lc, reader->decoder->included)
 	{
 		List	   *link = reader->links[lfirst_int(lc) - 1];
@@ -491,7 +632,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 		}
 		n++;
 	}
-	reader->waiting = lappend(reader->waiting, row);
+	reader->waiting[reader->page->nrows - 1] = row;
 	MemoryContextSwitchTo(old);
 }
 
@@ -518,6 +659,7 @@ end_resource(Reader *reader, MemoryContext page_context)
 		not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
 	check_type(reader);
 	fill_fixed_columns(reader);
+	finish_arrays(reader);
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);
 	else
@@ -551,34 +693,9 @@ end_linkage(Reader *reader, DocNode *node, bool is_array)
 	}
 }
 
-static void
-add_to_array(Reader *reader, int attnum, char *token)
-{
-	Datum		element = PointerGetDatum(cstring_to_text(token));
-	Datum	   *value = &reader->values[attnum - 1];
-	Datum	   *elements;
-	int			n = 0;
-
-	/* to-many linkage is short; the common first id needs no rebuild */
-	if (reader->nulls[attnum - 1])
-		*value = PointerGetDatum(construct_array(&element, 1, TEXTOID, -1, false, TYPALIGN_INT));
-	else
-	{
-		Datum	   *all;
-
-		deconstruct_array(DatumGetArrayTypeP(*value), TEXTOID, -1, false, TYPALIGN_INT, &elements,
-						  NULL, &n);
-		all = palloc((n + 1) * sizeof(Datum));
-		memcpy(all, elements, n * sizeof(Datum));
-		all[n] = element;
-		*value = PointerGetDatum(construct_array(all, n + 1, TEXTOID, -1, false, TYPALIGN_INT));
-	}
-	reader->nulls[attnum - 1] = false;
-}
-
 /* "id" or "type" inside the linkage that node describes */
 static void
-linkage_member(Reader *reader, DocNode *node, const char *name, char *token, JsonTokenType type)
+linkage_member(Reader *reader, DocNode *node, const char *name, const Token *token)
 {
 	ListCell   *lc;
 
@@ -593,14 +710,17 @@ linkage_member(Reader *reader, DocNode *node, const char *name, char *token, Jso
 
 			/* (id, type), in this order; only the first of a to-many counts */
 			if (list_length(*link) < 2)
-				*link = name[0] == 'i' ? lcons(pstrdup(token), *link) : lappend(*link, pstrdup(token));
+				*link = name[0] == 'i' ? lcons(copy_of(token), *link) : lappend(*link, copy_of(token));
 		}
 		else if (name[0] != 'i')
 			continue;
 		else if (column->type == TEXTARRAYOID)
-			add_to_array(reader, attnum, token);
+			reader->arrays[attnum - 1] =
+				accumArrayResult(reader->arrays[attnum - 1],
+								 PointerGetDatum(cstring_to_text_with_len(token->text, token->len)),
+								 false, TEXTOID, reader->scratch);
 		else if (reader->nulls[attnum - 1])
-			store_value(reader, attnum, token, type, NULL, 0);
+			store_value(reader, attnum, token, NULL, 0);
 	}
 }
 
@@ -623,8 +743,7 @@ end_custom_field(Reader *reader)
 		mark_seen(reader, list_make1_int(column->attnum));
 		if (column->type == TEXTARRAYOID || column->type == JSONBOID)
 		{
-			store_value(reader, column->attnum, NULL, JSON_TOKEN_INVALID, reader->custom_value,
-						reader->custom_value_len);
+			store_value(reader, column->attnum, NULL, reader->custom_value, reader->custom_value_len);
 			continue;
 		}
 		text = pnstrdup(reader->custom_value, reader->custom_value_len);
@@ -633,17 +752,7 @@ end_custom_field(Reader *reader)
 		first = JB_ROOT_IS_ARRAY(jb) ? getIthJsonbValueFromContainer(&jb->root, 0) : NULL;
 		if (first == NULL || first->type == jbvNull)
 			continue;
-		if (first->type == jbvString)
-			store_value(reader, column->attnum, pnstrdup(first->val.string.val, first->val.string.len),
-						JSON_TOKEN_STRING, NULL, 0);
-		else if (first->type == jbvNumeric)
-			store_value(reader, column->attnum,
-						DatumGetCString(DirectFunctionCall1(numeric_out,
-															NumericGetDatum(first->val.numeric))),
-						JSON_TOKEN_NUMBER, NULL, 0);
-		else if (first->type == jbvBool)
-			store_value(reader, column->attnum, first->val.boolean ? "true" : "false",
-						first->val.boolean ? JSON_TOKEN_TRUE : JSON_TOKEN_FALSE, NULL, 0);
+		store_jsonb(reader, column->attnum, first);
 	}
 }
 
@@ -655,6 +764,7 @@ push(Reader *reader, bool is_array)
 	Frame	   *top = reader->depth > 0 ? &reader->stack[reader->depth - 1] : NULL;
 	Frame	   *frame;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->depth >= TPM_MAX_DEPTH)
 		not_a_document(reader, "It is nested too deeply.");
 	frame = &reader->stack[reader->depth++];
@@ -670,6 +780,15 @@ push(Reader *reader, bool is_array)
 	if (frame->node && !(top && top->is_array) &&
 		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE))
 		frame->start = reader->lex->token_start;
+}
+
+/* the answer to which rows there are must be one */
+static void
+begin_data(Reader *reader)
+{
+	if (reader->saw_data)
+		not_a_document(reader, "It has two members \"data\".");
+	reader->saw_data = true;
 }
 
 static bool
@@ -696,7 +815,8 @@ object_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (is_resource_frame(reader, frame))
 	{
-		reader->saw_data = true;
+		if (reader->depth == 2)
+			begin_data(reader);
 		begin_resource(reader);
 	}
 	else if (is_included_frame(reader, frame))
@@ -728,7 +848,7 @@ end_container(Reader *reader, Frame *frame)
 			reader->custom_value_len = len;
 		}
 		foreach(lc, node->columns)
-			store_value(reader, lfirst_int(lc), NULL, JSON_TOKEN_INVALID, frame->start, len);
+			store_value(reader, lfirst_int(lc), NULL, frame->start, len);
 	}
 	if (node->linkage != NIL)
 		end_linkage(reader, node, frame->is_array);
@@ -779,9 +899,11 @@ array_start(void *state)
 	frame = &reader->stack[reader->depth - 1];
 	if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 	{
-		reader->saw_data = true;
+		begin_data(reader);
 		reader->page->is_list = true;
 	}
+	else if (frame->node && frame->node->role == NODE_DATA && reader->depth == 3)
+		not_a_document(reader, "\"data\" holds something that is no resource object.");
 	TPM_JSON_OK;
 }
 
@@ -806,8 +928,9 @@ field_start(void *state, char *name, bool isnull)
 	{
 		DocNode    *node;
 
-		node = find_child(frame->node, name);
+		node = find_child(reader, frame->node);
 		reader->pending = node;
+		reader->value_start = reader->lex->token_start;
 		if (node)
 		{
 			if (node->columns != NIL)
@@ -816,103 +939,167 @@ field_start(void *state, char *name, bool isnull)
 				mark_seen(reader, node->presence);
 		}
 	}
+
+	/*
+	 * A document of tiny members must not fill the memory with names, of
+	 * which the parser makes copies only where it unescapes.
+	 */
+	if (name)
+		pfree(name);
 	TPM_JSON_OK;
 }
 
 static void
-resource_scalar(Reader *reader, DocNode *node, char *token, JsonTokenType type)
+resource_scalar(Reader *reader, DocNode *node, const Token *token)
 {
 	ListCell   *lc;
 
-	if (node->role == NODE_ID && type != JSON_TOKEN_NULL)
-		reader->id = pstrdup(token);
-	else if (node->role == NODE_TYPE && type == JSON_TOKEN_STRING)
-		reader->type = pstrdup(token);
-	else if (node->role == NODE_CUSTOM_TERM && type == JSON_TOKEN_STRING)
-		reader->custom_term = pstrdup(token);
+	if (node->role == NODE_ID && token->type != JSON_TOKEN_NULL)
+		reader->id = copy_of(token);
+	else if (node->role == NODE_TYPE && token->type == JSON_TOKEN_STRING)
+		reader->type = copy_of(token);
+	else if (node->role == NODE_CUSTOM_TERM && token->type == JSON_TOKEN_STRING)
+		reader->custom_term = copy_of(token);
 	foreach(lc, node->columns)
-		store_value(reader, lfirst_int(lc), token, type, NULL, 0);
+		store_value(reader, lfirst_int(lc), token, NULL, 0);
 }
 
 static void
-document_scalar(Reader *reader, DocNode *node, char *token, JsonTokenType type)
+document_scalar(Reader *reader, DocNode *node, const Token *token)
 {
 	MemoryContext old = MemoryContextSwitchTo(reader->page->context);
 
 	if (node->role == NODE_NEXT)
 	{
 		reader->page->next_known = true;
-		if (type == JSON_TOKEN_STRING && token[0])
-			reader->page->next = pstrdup(token);
+		reader->page->next = token->type == JSON_TOKEN_STRING && token->len > 0 ? copy_of(token) : NULL;
 	}
-	else if (node->role == NODE_LAST && type == JSON_TOKEN_STRING && token[0])
-		reader->page->last = pstrdup(token);
-	else if (node->role == NODE_DATA && type == JSON_TOKEN_NULL && reader->depth == 1)
-		reader->saw_data = true;
-	if (node->is_total && (type == JSON_TOKEN_NUMBER || type == JSON_TOKEN_STRING))
+	else if (node->role == NODE_LAST && token->type == JSON_TOKEN_STRING && token->len > 0)
+		reader->page->last = copy_of(token);
+	else if (node->role == NODE_DATA && token->type == JSON_TOKEN_NULL && reader->depth == 1)
+		begin_data(reader);
+	if (node->is_total && (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_STRING))
 	{
 		char	   *end;
-		long long	total = strtoll(token, &end, 10);
+		long long	total;
 
-		if (end != token && *end == '\0' && total >= 0)
+		errno = 0;
+		total = strtoll(token->text, &end, 10);
+		if (errno == 0 && end != token->text && *end == '\0' && total >= 0 && total < PG_INT64_MAX / 2)
 			reader->page->total = total;
 	}
 	MemoryContextSwitchTo(old);
 }
 
+static void
+member_scalar(Reader *reader, Frame *frame, DocNode *node, const Token *token)
+{
+	if (frame->node->linkage != NIL && reader->in_resource && token->type != JSON_TOKEN_NULL)
+		linkage_member(reader, frame->node, node->name, token);
+	if (reader->in_resource)
+		resource_scalar(reader, node, token);
+	else if (frame->node->role == NODE_INCLUDED && reader->depth == 3)
+	{
+		if (strcmp(node->name, "id") == 0)
+			reader->included_id = copy_of(token);
+		else if (strcmp(node->name, "type") == 0)
+			reader->included_type = copy_of(token);
+	}
+	else
+		document_scalar(reader, node, token);
+}
+
 static TpmJsonResult
-scalar(void *state, char *token, JsonTokenType type)
+scalar(void *state, char *text, JsonTokenType type)
 {
 	Reader	   *reader = state;
 	Frame	   *frame;
 	DocNode    *node;
 
+	CHECK_FOR_INTERRUPTS();
 	if (reader->depth == 0)
 		not_a_document(reader, "It is a bare JSON value.");
 	frame = &reader->stack[reader->depth - 1];
+	node = reader->pending;
+	reader->pending = NULL;
 	if (frame->is_array)
 	{
 		if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 			not_a_document(reader, "\"data\" holds something that is no resource object.");
-		TPM_JSON_OK;
 	}
-	node = reader->pending;
-	reader->pending = NULL;
-	if (frame->node == NULL)
-		TPM_JSON_OK;
-	if (frame->node->linkage != NIL && reader->in_resource && node && type != JSON_TOKEN_NULL)
-		linkage_member(reader, frame->node, node->name, token, type);
-	if (node == NULL)
-		TPM_JSON_OK;
-	if (reader->in_resource)
-		resource_scalar(reader, node, token, type);
-	else if (frame->node->role == NODE_INCLUDED && reader->depth == 3)
+	else if (node)
 	{
-		if (strcmp(node->name, "id") == 0)
-			reader->included_id = pstrdup(token);
-		else if (strcmp(node->name, "type") == 0)
-			reader->included_type = pstrdup(token);
+		char	   *end = reader->lex->prev_token_terminator;
+		char	   *start = reader->value_start;
+		Token		token = {start, end - start, type};
+
+		if (type == JSON_TOKEN_STRING && memchr(start, '\\', end - start) != NULL)
+		{
+			token.text = unescape(reader, start, end - start);
+			token.len = strlen(token.text);
+			member_scalar(reader, frame, node, &token);
+		}
+		else
+		{
+			char		after;
+
+			if (type == JSON_TOKEN_STRING)
+				token.text = start + 1, token.len -= 2;
+			/* what follows has been read already, and is put back */
+			after = token.text[token.len];
+			token.text[token.len] = '\0';
+			member_scalar(reader, frame, node, &token);
+			token.text[token.len] = after;
+		}
 	}
-	else
-		document_scalar(reader, node, token, type);
+	/* numbers and literals come as copies, of which a document may be full */
+	if (text)
+		pfree(text);
 	TPM_JSON_OK;
 }
 
 /* ----- compound documents ----- */
 
+/* by id, by type, and as they came */
+static int
+compare_included(const ListCell *a, const ListCell *b)
+{
+	const IncludedResource *x = lfirst(a);
+	const IncludedResource *y = lfirst(b);
+	int			order = strcmp(x->id, y->id);
+
+	if (order == 0)
+		order = strcmp(x->type, y->type);
+	if (order == 0)
+		order = x->json < y->json ? -1 : 1;
+	return order;
+}
+
+/* in the sorted list; any type will do if none is given */
 static IncludedResource *
 find_included(Reader *reader, const char *type, const char *id)
 {
-	ListCell   *lc;
+	int			from = 0;
+	int			to = list_length(reader->included);
+	IncludedResource *found;
 
-	foreach(lc, reader->included)
+	while (from < to)
 	{
-		IncludedResource *resource = lfirst(lc);
+		int			middle = from + (to - from) / 2;
+		IncludedResource *resource = list_nth(reader->included, middle);
+		int			order = strcmp(resource->id, id);
 
-		if (strcmp(resource->id, id) == 0 && (type == NULL || strcmp(resource->type, type) == 0))
-			return resource;
+		if (order == 0 && type)
+			order = strcmp(resource->type, type);
+		if (order < 0)
+			from = middle + 1;
+		else
+			to = middle;
 	}
-	return NULL;
+	if (from == list_length(reader->included))
+		return NULL;
+	found = list_nth(reader->included, from);
+	return strcmp(found->id, id) == 0 && (type == NULL || strcmp(found->type, type) == 0) ? found : NULL;
 }
 
 static void
@@ -938,22 +1125,13 @@ fill_from_included(Reader *reader, const TpmColumn *column, IncludedResource *re
 	if (value == NULL || value->type == jbvNull)
 		return;
 	mark_seen(reader, list_make1_int(column->attnum));
-	if (value->type == jbvString)
-		store_value(reader, column->attnum, pnstrdup(value->val.string.val, value->val.string.len),
-					JSON_TOKEN_STRING, NULL, 0);
-	else if (value->type == jbvNumeric)
-		store_value(reader, column->attnum,
-					DatumGetCString(DirectFunctionCall1(numeric_out,
-														NumericGetDatum(value->val.numeric))),
-					JSON_TOKEN_NUMBER, NULL, 0);
-	else if (value->type == jbvBool)
-		store_value(reader, column->attnum, value->val.boolean ? "true" : "false",
-					value->val.boolean ? JSON_TOKEN_TRUE : JSON_TOKEN_FALSE, NULL, 0);
+	if (value->type != jbvBinary)
+		store_jsonb(reader, column->attnum, value);
 	else
 	{
 		initStringInfo(&json);
 		JsonbToCString(&json, value->val.binary.data, value->val.binary.len);
-		store_value(reader, column->attnum, NULL, JSON_TOKEN_INVALID, json.data, json.len);
+		store_value(reader, column->attnum, NULL, json.data, json.len);
 	}
 }
 
@@ -962,23 +1140,25 @@ fill_waiting_rows(Reader *reader)
 {
 	TpmDecoder *decoder = reader->decoder;
 	int			natts = decoder->tupdesc->natts;
-	ListCell   *lc,
-			   *lc2;
-	int			row = 0;
+	ListCell   *lc;
 
-	foreach(lc, reader->waiting)
+	list_sort(reader->included, compare_included);
+	for (int row = 0; row < reader->page->nrows; row++)
 	{
-		WaitingRow *waiting = lfirst(lc);
-		TpmRow	   *slot = &reader->page->rows[row++];
+		WaitingRow *waiting = reader->waiting[row];
+		TpmRow	   *slot = &reader->page->rows[row];
+		HeapTuple	filled;
 		int			n = 0;
 
 		CHECK_FOR_INTERRUPTS();
+		MemoryContextReset(reader->scratch);
+		MemoryContextSwitchTo(reader->scratch);
 		reader->values = palloc(natts * sizeof(Datum));
 		reader->nulls = palloc(natts * sizeof(bool));
 		heap_deform_tuple(slot->tuple, decoder->tupdesc, reader->values, reader->nulls);
-		foreach(lc2, decoder->included)
+		foreach(lc, decoder->included)
 		{
-			const TpmColumn *column = &decoder->table->columns[lfirst_int(lc2) - 1];
+			const TpmColumn *column = &decoder->table->columns[lfirst_int(lc) - 1];
 			IncludedResource *resource = NULL;
 
 			if (waiting->linked_id[n])
@@ -987,7 +1167,10 @@ fill_waiting_rows(Reader *reader)
 				fill_from_included(reader, column, resource);
 			n++;
 		}
-		slot->tuple = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		MemoryContextSwitchTo(reader->page->context);
+		filled = form_row(decoder->tupdesc, reader->values, reader->nulls);
+		heap_freetuple(slot->tuple);
+		slot->tuple = filled;
 	}
 }
 
@@ -1002,6 +1185,8 @@ new_page(Reader *reader)
 	page->context = CurrentMemoryContext;
 	reader->space = 128;
 	page->rows = palloc(reader->space * sizeof(TpmRow));
+	if (reader->decoder->included != NIL)
+		reader->waiting = palloc(reader->space * sizeof(WaitingRow *));
 	return page;
 }
 
@@ -1040,17 +1225,22 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->received = received;
 	reader->page = new_page(reader);
 	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
+	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);
 	body = tpm_document_text(body, &len, decoder->table->opt.invalid_characters, where);
-	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding());
+	reader->body = body;
+	/* told to unescape, the parser refuses what no text can hold, read or not */
+	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(),
+								 tpm_document_has_invalid_escape(body, len));
 
 	if (decoder->needs_settings)
 		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);
 	parse(reader);
 	MemoryContextSwitchTo(reader->page->context);
-	if (reader->waiting != NIL)
+	if (reader->waiting)
 		fill_waiting_rows(reader);
 	if (decoder->needs_settings)
 		tpm_settings_restore(nestlevel);
 	MemoryContextDelete(reader->scratch);
+	MemoryContextDelete(reader->escapes);
 	return reader->page;
 }

@@ -83,6 +83,9 @@ extern Jsonb *tpm_document_json(char *body, size_t len, int invalid_characters, 
  */
 extern char *tpm_text_to_server(char *text, size_t *len);
 
+/* does it hold an escape that is no character of PostgreSQL's text, in any string? */
+extern bool tpm_document_has_invalid_escape(const char *body, size_t len);
+
 /* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
 typedef struct TpmApiError
 {

@@ -21,10 +21,23 @@
 /* an HTML page or a stack trace helps nobody beyond this */
 #define TPM_MAX_WORDS 400
 
+/* all the errors of an answer together */
+#define TPM_MAX_ALL_WORDS 8000
+
+char *
+tpm_clip_words(char *words)
+{
+	int			len = words ? (int) strlen(words) : 0;
+
+	if (len > TPM_MAX_WORDS)
+		strcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...");
+	return words;
+}
+
 static void
 add_words(StringInfo all, const char *words)
 {
-	if (words == NULL || words[0] == '\0')
+	if (words == NULL || words[0] == '\0' || all->len > TPM_MAX_ALL_WORDS)
 		return;
 	if (all->len > 0)
 		appendStringInfoString(all, "; ");
@@ -37,6 +50,8 @@ words_of_error(const TpmApiError *error)
 	StringInfoData all;
 
 	initStringInfo(&all);
+	tpm_clip_words(error->title);
+	tpm_clip_words(error->detail);
 	add_words(&all, error->title);
 	if (error->detail && (error->title == NULL || strcmp(error->detail, error->title) != 0))
 	{
@@ -45,13 +60,13 @@ words_of_error(const TpmApiError *error)
 		appendStringInfoString(&all, error->detail);
 	}
 	if (error->pointer)
-		appendStringInfo(&all, " (%s)", error->pointer);
+		appendStringInfo(&all, " (%s)", tpm_clip_words(error->pointer));
 	if (all.len == 0 && error->code)
-		appendStringInfoString(&all, error->code);
+		appendStringInfoString(&all, tpm_clip_words(error->code));
 	return all.data;
 }
 
-/* plain text answers are words too, unless they are a page */
+/* other answers are words too, in JSON of their own or as plain text, unless they are a page */
 static char *
 plain_words(const TpmAnswer *answer)
 {
@@ -60,7 +75,7 @@ plain_words(const TpmAnswer *answer)
 
 	while (len > 0 && isspace((unsigned char) answer->body[len - 1]))
 		len--;
-	if (len == 0 || answer->body[0] == '<' || answer->body[0] == '{')
+	if (len == 0 || answer->body[0] == '<')
 		return NULL;
 	len = pg_encoding_mbcliplen(PG_UTF8, answer->body, answer->len, len);
 	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, answer->body, len) != len ||
@@ -267,6 +282,8 @@ reasons(const TpmTable *table, List *errors, List **columns, List **members)
 		char	   *member;
 		const TpmColumn *column = tpm_body_column_at(table, error->pointer, &member);
 
+		if (all.len > TPM_MAX_ALL_WORDS)
+			break;
 		if (all.len > 0)
 			appendStringInfoChar(&all, '\n');
 		if (column)

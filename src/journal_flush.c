@@ -23,6 +23,7 @@
 #include "storage/fd.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "journal_internal.h"
 
 static bool
@@ -40,13 +41,21 @@ sync_directory(const char *path, TpmJournalProblem *problem)
 	return error == 0 || tpm_journal_failed(problem, error, "fsync", path);
 }
 
+static uint32
+wait_event(void)
+{
+	static uint32 event = 0;
+
+	return tpm_wait_event("TpmJournal", &event);
+}
+
 /* this backend's file, and its name in the directories */
 static bool
 sync_file(bool name, TpmJournalProblem *problem)
 {
 	bool		done;
 
-	pgstat_report_wait_start(PG_WAIT_EXTENSION);
+	pgstat_report_wait_start(wait_event());
 	done = pg_fsync(tpm_journal_fd) == 0 ||
 		tpm_journal_failed(problem, errno, "fsync", TPM_JOURNAL_DIRECTORY);
 	if (done && name)
@@ -125,7 +134,7 @@ tpm_journal_flush(const TpmJournalPlace *place, TpmJournalProblem *problem)
 	memset(problem, 0, sizeof(*problem));
 	ConditionVariablePrepareToSleep(&tpm_journal->flushed_cv);
 	while (!flush_or_ask(place, problem))
-		ConditionVariableSleep(&tpm_journal->flushed_cv, PG_WAIT_EXTENSION);
+		ConditionVariableSleep(&tpm_journal->flushed_cv, wait_event());
 	ConditionVariableCancelSleep();
 	return problem->error == 0;
 }

@@ -266,6 +266,7 @@ start_again(TpmList *list)
 	list->restarted = true;
 	tpm_ahead_drop(list->ahead);
 	memset(&list->position, 0, sizeof(list->position));
+	list->total = -1;
 	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(list->table, list->request, &list->position);
 	MemoryContextSwitchTo(old);
@@ -311,7 +312,9 @@ admit_the_rest(TpmList *list, TpmPage *page, int received)
 
 	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
 		return;
-	pages = (page->total + received - 1) / received;
+	pages = page->total / received + (page->total % received != 0);
+	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
+		list->session->lanes = list->table->opt.fetch_concurrency;
 	tpm_client_admit(list->session, pages - 1);
 }
 
@@ -416,8 +419,8 @@ tpm_list_next(TpmList *list)
 		list->pages++;
 		if (list->pages == 1)
 			list->first_page_rows = received;
-		if (page->total >= 0)
-			list->total = page->total;
+		/* one that has shrunk tells of rows that moved towards the beginning */
+		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
 		find_next(list, page, received);
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)

@@ -98,8 +98,8 @@ tpm_begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
 	modify = create_modify(mtstate->ps.state, rinfo, plan ? "insert" : "copy",
 						   plan && plan->onConflictAction == ONCONFLICT_NOTHING);
-	modify->collects = TPM_COPY_HAS_NO_BATCH && plan == NULL && !tpm_row_is_wanted(rinfo) &&
-		!has_row_triggers(rinfo);
+	/* the batches of COPY, from 16 on, are of one partition: a cap would be seen too late */
+	modify->collects = plan == NULL && !tpm_row_is_wanted(rinfo) && !has_row_triggers(rinfo);
 	rinfo->ri_FdwState = modify;
 }
 
@@ -116,15 +116,23 @@ tpm_end_modify(EState *estate, ResultRelInfo *rinfo)
 
 /* ----- rows ----- */
 
-int
-tpm_batch_size(ResultRelInfo *rinfo)
+/* rows that are sent together; 1: PostgreSQL takes no batch where somebody looks at each row */
+static int
+group_size(ResultRelInfo *rinfo)
 {
-	/* PostgreSQL takes no batch where somebody looks at each row */
 	if (rinfo->ri_projectReturning != NULL || rinfo->ri_WithCheckOptions != NIL ||
 		has_row_triggers(rinfo))
 		return 1;
 	/* one more than the cap: then the first batch tells whether it is kept */
 	return tpm_max_writes > 0 && !tpm_dry_run ? Min(tpm_max_writes, INT_MAX - 1) + 1 : TPM_GROUP_SIZE;
+}
+
+int
+tpm_batch_size(ResultRelInfo *rinfo)
+{
+	TpmModify  *modify = rinfo->ri_FdwState;
+
+	return modify && modify->collects ? 1 : group_size(rinfo);
 }
 
 /* rows of the statement that wait in batches of other partitions */
@@ -212,7 +220,7 @@ collect(TpmModify *modify, EState *estate, ResultRelInfo *rinfo, TupleTableSlot 
 {
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
-	if (modify->collected == tpm_batch_size(rinfo))
+	if (modify->collected == group_size(rinfo))
 		flush(modify);
 	ExecCopySlot(next_slot(modify, slot), slot);
 	modify->collected++;

@@ -74,8 +74,8 @@ words_of_error(const TpmAnswer *whole, Jsonb *answer)
 {
 	int			status = whole->status;
 	char	   *words;
-	char	   *code = answer ? tpm_json_member(answer, "error") : NULL;
-	char	   *description = answer ? tpm_json_member(answer, "error_description") : NULL;
+	char	   *code = answer ? tpm_clip_words(tpm_json_member(answer, "error")) : NULL;
+	char	   *description = answer ? tpm_clip_words(tpm_json_member(answer, "error_description")) : NULL;
 
 	if (code && description)
 		return psprintf("%s: %s (status %d)", code, description, status);

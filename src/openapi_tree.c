@@ -161,7 +161,7 @@ json_scalar(void *state, char *token, JsonTokenType type)
 TpmNode *
 tpm_tree_json(const char *where, char *text, size_t len)
 {
-	JsonText	json = {.tree.where = where,.lex = tpm_make_lexer(text, len, GetDatabaseEncoding())};
+	JsonText	json = {.tree.where = where,.lex = tpm_make_lexer(text, len, GetDatabaseEncoding(), true)};
 	JsonSemAction actions = {
 		.semstate = &json,
 		.object_start = json_object_start,

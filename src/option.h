@@ -129,7 +129,7 @@ typedef struct TpmOptions
 	char	   *page_size_parameter;
 	char	   *page_number_parameter;
 	char	   *sort_parameter;
-	char	   *fields_format;	/* holds one %s */
+	char	   *fields_format;	/* may hold one %s; "": none are asked for */
 	char	   *include_parameter;
 	char	   *filter_format;	/* holds one %s */
 	int			list_format;	/* TpmListFormat */

@@ -253,6 +253,13 @@ tpm_check_format(const TpmOptionDef *def, const char *value)
 	return NULL;
 }
 
+/* an API may know one name for all types, or no sparse fieldsets at all */
+const char *
+tpm_check_fields_format(const TpmOptionDef *def, const char *value)
+{
+	return strchr(value, '%') == NULL ? NULL : tpm_check_format(def, value);
+}
+
 /* RFC 6901 */
 const char *
 tpm_check_pointer(const TpmOptionDef *def, const char *value)

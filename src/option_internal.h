@@ -100,6 +100,7 @@ extern const char *tpm_check_query(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_form(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_resource(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_format(const TpmOptionDef *def, const char *value);
+extern const char *tpm_check_fields_format(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_pointer(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_two_names(const TpmOptionDef *def, const char *value);
 extern const char *tpm_check_conflict_codes(const TpmOptionDef *def, const char *value);

@@ -121,7 +121,7 @@ static const TpmOptionDef all_options[] = {
 	WORD("pagination", SHARED, IN_OPT(pagination), "links", pagination_words),
 	TEXT("page_parameters", SHARED, IN_OPT(page_parameters), NULL, 0, tpm_check_two_names),
 	TEXT("sort_parameter", SHARED, IN_OPT(sort_parameter), "sort", 0, NULL),
-	TEXT("fields_format", SHARED, IN_OPT(fields_format), "fields[%s]", 0, tpm_check_format),
+	TEXT("fields_format", SHARED, IN_OPT(fields_format), "fields[%s]", TPM_OPT_EMPTY, tpm_check_fields_format),
 	TEXT("include_parameter", SHARED, IN_OPT(include_parameter), "include", 0, NULL),
 	TEXT("filter_format", SHARED, IN_OPT(filter_format), "filter[%s]", 0, tpm_check_format),
 	WORD("list_format", SHARED, IN_OPT(list_format), "comma", list_words),

@@ -146,6 +146,8 @@ fields_name(const TpmTable *table)
 	const char *format = table->opt.fields_format;
 	const char *hole = strstr(format, "%s");
 
+	if (hole == NULL)
+		return table->opt.fields_format;
 	initStringInfo(&name);
 	appendBinaryStringInfo(&name, format, hole - format);
 	appendStringInfoString(&name, table->type);
@@ -344,7 +346,7 @@ tpm_request_url(const TpmTable *table, const TpmRequest *request, const TpmPosit
 	add_conditions(&query, table, request, false);
 	if (request->sort)
 		add_pair(&query, table->opt.sort_parameter, request->sort, false);
-	if (request->fields)
+	if (request->fields && table->opt.fields_format[0])
 		add_pair(&query, fields_name(table), request->fields, false);
 	if (!request->by_id)
 		add_page(&query, table, request, position);

@@ -117,7 +117,7 @@ tpm_sample_names(TpmSample *sample, TpmIdSet *known, MemoryContext context, cons
 		.object_field_start = name_field,
 	};
 
-	(void) pg_parse_json(tpm_make_lexer(text, strlen(text), GetDatabaseEncoding()), &action);
+	(void) pg_parse_json(tpm_make_lexer(text, strlen(text), GetDatabaseEncoding(), true), &action);
 }
 
 /* ----- values of members ----- */

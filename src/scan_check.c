@@ -97,8 +97,7 @@ tpm_scan_received(TpmScan *scan, const TpmPage *page)
 		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
-	tpm_progress_update(scan->session->progress, scan->session->requests,
-						scan->session->statement->expected, scan->rows + page->nrows, 0);
+	tpm_session_show(scan->session, scan->rows + page->nrows);
 }
 
 /* ----- filters ----- */

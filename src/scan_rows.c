@@ -85,6 +85,8 @@ next_source(TpmScan *scan)
 		if (scan->source)
 			scan->next_request = n;
 	}
+	if (scan->next_request == 0 && n > 1 && !tpm_scan_uses_cache(scan) && !tpm_scan_may_stop(scan))
+		tpm_client_admit(scan->session, n);
 	if (scan->source == NULL)
 	{
 		request = list_nth(scan->ask->requests, scan->next_request);

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -56,9 +58,12 @@ escaped_unit(const char *s, const char *end)
  * it as itself, so that its conversion shows that.
  */
 static void
-copy_character(StringInfo out, const char *s, int len, pg_wchar character)
+copy_character(StringInfo out, const char *s, int len)
 {
 	unsigned char utf8[5] = {0};
+	pg_wchar	character = len == 12
+	? surrogate_pair_to_codepoint(escaped_unit(s, s + 6), escaped_unit(s + 6, s + 12))
+	: len == 6 ? (pg_wchar) escaped_unit(s, s + 6) : 0;
 
 	if (character < 0x80 || GetDatabaseEncoding() == PG_UTF8)
 		appendBinaryStringInfo(out, s, len);
@@ -67,38 +72,51 @@ copy_character(StringInfo out, const char *s, int len, pg_wchar character)
 }
 
 /*
- * Copies the escape sequence at s.  A NUL or half a surrogate pair, which
- * PostgreSQL's JSON lexer refuses, becomes the replacement character.
+ * The length of the escape sequence at s.  A NUL or half a surrogate pair is
+ * what PostgreSQL's JSON lexer refuses.
  */
-static const char *
-copy_escape(StringInfo out, const char *s, const char *end)
+static int
+escape_length(const char *s, const char *end, bool *invalid)
 {
 	int			unit = escaped_unit(s, end);
 	int			low;
-	pg_wchar	character;
 
+	*invalid = false;
 	if (unit < 0)
-	{
-		int			n = Min(2, end - s);
-
-		appendBinaryStringInfo(out, s, n);
-		return s + n;
-	}
+		/* what follows may be a character to replace */
+		return end - s > 1 && s[1] >= ' ' && s[1] <= '~' ? 2 : 1;
 	if (unit >= 0xD800 && unit <= 0xDBFF)
 	{
 		low = escaped_unit(s + 6, end);
 		if (low >= 0xDC00 && low <= 0xDFFF)
-		{
-			character = surrogate_pair_to_codepoint(unit, low);
-			copy_character(out, s, 12, character);
-			return s + 12;
-		}
+			return 12;
 	}
-	if (unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF))
+	*invalid = unit == 0 || (unit >= 0xD800 && unit <= 0xDFFF);
+	return 6;
+}
+
+bool
+tpm_document_has_invalid_escape(const char *body, size_t len)
+{
+	const char *end = body + len;
+	bool		invalid = false;
+
+	for (const char *s = body; !invalid && (s = memchr(s, '\\', end - s)) != NULL;)
+		s += escape_length(s, end, &invalid);
+	return invalid;
+}
+
+static const char *
+copy_escape(StringInfo out, const char *s, const char *end)
+{
+	bool		invalid;
+	int			n = escape_length(s, end, &invalid);
+
+	if (invalid)
 		appendStringInfoString(out, REPLACEMENT_ESCAPE);
 	else
-		copy_character(out, s, 6, unit);
-	return s + 6;
+		copy_character(out, s, n);
+	return s + n;
 }
 
 static char *
@@ -209,7 +227,7 @@ Jsonb *
 tpm_document_json(char *body, size_t len, int invalid_characters, const char *where)
 {
 	char	   *text = tpm_document_text(body, &len, invalid_characters, where);
-	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding());
+	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding(), true);
 	JsonParseErrorType error = pg_parse_json(lex, &nullSemAction);
 
 	if (error != JSON_SUCCESS)
@@ -220,6 +238,19 @@ tpm_document_json(char *body, size_t len, int invalid_characters, const char *wh
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
+/* numeric holds 131,072 digits before the point; a number in an error has fewer */
+static TpmJsonResult
+note_large_number(void *state, char *token, JsonTokenType type)
+{
+	const char *exponent = strpbrk(token, "eE");
+
+	if (type == JSON_TOKEN_NUMBER &&
+		(strlen(token) > 1000 || (exponent && fabs(strtod(exponent + 1, NULL)) > 1000)))
+		*(bool *) state = true;
+	pfree(token);
+	TPM_JSON_OK;
+}
+
 /*
  * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
  */
@@ -227,6 +258,8 @@ static bool
 is_sound_json(const char *body, size_t len)
 {
 	JsonLexContext *lex;
+	bool		has_large_number = false;
+	JsonSemAction action = {.semstate = &has_large_number,.scalar = note_large_number};
 
 	if (len == 0 || len > TPM_MAX_ERROR_BODY ||
 		(size_t) pg_encoding_verifymbstr(PG_UTF8, body, len) != len)
@@ -238,8 +271,8 @@ is_sound_json(const char *body, size_t len)
 		if ((body[i] == '}' || body[i] == ']') && depth > 0)
 			depth--;
 	}
-	lex = tpm_make_lexer(body, len, PG_UTF8);
-	return pg_parse_json(lex, &nullSemAction) == JSON_SUCCESS;
+	lex = tpm_make_lexer(body, len, PG_UTF8, true);
+	return pg_parse_json(lex, &action) == JSON_SUCCESS && !has_large_number;
 }
 
 Jsonb *

@@ -38,6 +38,7 @@ int			tpm_cache_stale = 0;
 int			tpm_max_wait = 30000;
 int			tpm_max_requests = 200;
 double		tpm_leave_free = 0.1;
+int			tpm_small_statement = 10;
 int			tpm_max_writes = 100;
 bool		tpm_dry_run = false;
 int			tpm_journal_keep = 90 * 86400;
@@ -174,6 +175,9 @@ define_user_settings(void)
 							   "Part of the hour's limit that larger statements do not touch.", NULL,
 							   &leave_free_text, "10%", PGC_USERSET, 0, check_percentage,
 							   assign_leave_free, NULL);
+	DefineCustomIntVariable("tpm_fdw.small_statement",
+							"Statements of no more requests than this may use the part that tpm_fdw.leave_free keeps; 0: none may.",
+							NULL, &tpm_small_statement, 10, 0, 1000, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tpm_fdw.max_writes",
 							"The most resources one statement may create or change; 0 is no limit.",
 							NULL, &tpm_max_writes, 100, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);

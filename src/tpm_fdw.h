@@ -33,6 +33,7 @@ extern int	tpm_cache_stale;	/* seconds */
 extern int	tpm_max_wait;		/* ms; -1 no limit */
 extern int	tpm_max_requests;
 extern double tpm_leave_free;	/* 0..1 */
+extern int	tpm_small_statement;	/* requests */
 extern int	tpm_max_writes;
 extern bool tpm_dry_run;
 extern int	tpm_journal_keep;	/* seconds */

@@ -65,6 +65,7 @@ typedef struct TpmRunning
 } TpmRunning;
 
 static CURLM *multi = NULL;
+static CURLSH *tls_sessions = NULL;
 static CURL *idle[TPM_IDLE_HANDLES];
 static int	n_idle = 0;
 static TpmSocket *sockets = NULL;
@@ -369,10 +370,12 @@ start_libcurl(void)
 
 	/* OpenSSL would write session keys to a file named by the environment */
 	unsetenv("SSLKEYLOGFILE");
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (multi = curl_multi_init()) == NULL)
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (tls_sessions = curl_share_init()) == NULL ||
+		(multi = curl_multi_init()) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not initialize libcurl")));
+	curl_share_setopt(tls_sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_changed);
 	curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, timer_changed);
 	curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) TPM_IDLE_CONNECTIONS);
@@ -385,7 +388,8 @@ release(TpmRunning *run)
 	{
 		enter_curl();
 		curl_multi_remove_handle(multi, run->easy);
-		if (n_idle < TPM_IDLE_HANDLES)
+		/* from 8.7 on a handle may remember, reset or not, that it was to send again */
+		if (n_idle < TPM_IDLE_HANDLES && run->pub.done && run->pub.error[0] == '\0')
 		{
 			curl_easy_reset(run->easy);
 			idle[n_idle++] = run->easy;
@@ -491,6 +495,14 @@ set_options(TpmRunning *run)
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) spec->request_timeout);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
+
+	/*
+	 * requests that start together share a connection if it turns out to be
+	 * HTTP/2
+	 */
+	curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
+	/* and where it does not, only the first has a whole handshake */
+	curl_easy_setopt(easy, CURLOPT_SHARE, tls_sessions);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, run);
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
@@ -661,7 +673,6 @@ rebuild_wait_set(void)
 static uint32
 wait_event(TpmWaitReason reason)
 {
-#if PG_VERSION_NUM >= 170000
 	static const char *const names[] = {
 		[TPM_WAIT_ANSWER] = "TpmAnswer",
 		[TPM_WAIT_BUDGET] = "TpmBudget",
@@ -671,12 +682,7 @@ wait_event(TpmWaitReason reason)
 	};
 	static uint32 events[lengthof(names)];
 
-	if (events[reason] == 0)
-		events[reason] = WaitEventExtensionNew(names[reason]);
-	return events[reason];
-#else
-	return PG_WAIT_EXTENSION;
-#endif
+	return tpm_wait_event(names[reason], &events[reason]);
 }
 
 static void

@@ -121,8 +121,10 @@ tpm_writer_admit(TpmWriter *writer, int64 n, int64 n_after, int each)
 	writer->wants_row = tpm_row_is_wanted(writer->rinfo);
 	check_switches(writer);
 	check_cap(writer, n + n_after);
-	if (!tpm_dry_run)
-		tpm_client_admit_writes(writer->session, (n + n_after) * each);
+	if (tpm_dry_run)
+		return;
+	writer->session->lanes = (int) Min(n, writer->table->opt.fetch_concurrency);
+	tpm_client_admit_writes(writer->session, (n + n_after) * each);
 }
 
 /* ----- one row ----- */
@@ -316,15 +318,6 @@ outcome_of(TpmWriteEnd end)
 	}
 }
 
-static void
-show_progress(TpmWriter *writer)
-{
-	TpmStatement *statement = writer->session->statement;
-
-	tpm_progress_update(writer->session->progress, writer->session->requests,
-						Max(statement->expected, statement->writes), statement->writes, 0);
-}
-
 /* other sessions' looks wait for twice the slowest answer as well */
 static void
 tell_slowest(TpmWriter *writer)
@@ -340,7 +333,7 @@ tell_slowest(TpmWriter *writer)
 void
 tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 {
-	show_progress(write->writer);
+	tpm_session_show(write->writer->session, write->writer->session->statement->writes);
 	tell_slowest(write->writer);
 	tpm_cache_written(write->writer->resource);
 	if (write->journal != 0)

@@ -53,6 +53,7 @@ class Cluster(tpmtest.Cluster):
         start = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
                  tpmtest.bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", "start"]
         subprocess.run(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"',
-                        self.resolv_conf, *start], check=True, stdout=subprocess.DEVNULL, cwd="/")
+                        self.resolv_conf, *start], check=True, stdout=subprocess.DEVNULL, cwd="/",
+                       env=tpmtest.server_environment())
         self.running = True
         return self

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SANDBOX = ROOT / "test" / "sandbox" / "serve"
 
 DEFAULTS = {
+    **json.loads(os.environ.get("TPM_SERVER_CONFIG", "{}")),
     "shared_preload_libraries": "tpm_fdw",
     "listen_addresses": "",
     "fsync": "off",
@@ -45,6 +46,7 @@ def free_port():
 
 def wait_until(condition, timeout=15, message="condition"):
     """Poll `condition` until it is true; its last value is returned."""
+    timeout *= SLACK
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -74,6 +76,22 @@ def as_cluster_user():
     if os.geteuid() != 0:
         return {}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+def server_environment():
+    """What the server is started with: the sanitizer's runtime under SANITIZE=1 (test/sanitize)."""
+    preload = os.environ.get("TPM_SERVER_PRELOAD")
+    return {**os.environ, "LD_PRELOAD": preload} if preload else None
+
+
+def server_program():
+    """Arguments of pg_ctl that name another program than its own postgres."""
+    program = os.environ.get("TPM_SERVER_PROGRAM")
+    return ["-p", program, "-t", "600"] if program else []
+
+
+# how much longer, and how much more memory, everything may take under a sanitizer or assertions
+SLACK = float(os.environ.get("TPM_SLACK", "1"))
 
 
 class Cluster:
@@ -128,8 +146,10 @@ class Cluster:
                 conf.write(f"{name.replace('__', '.')} = '{value}'\n")
 
     def _pg_ctl(self, *args, check=True):
-        return subprocess.run([bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *args],
-                              check=check, stdout=subprocess.DEVNULL, cwd="/", **as_cluster_user())
+        return subprocess.run([bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *server_program(),
+                               *args],
+                              check=check, stdout=subprocess.DEVNULL, cwd="/", env=server_environment(),
+                              **as_cluster_user())
 
     def start(self):
         self._pg_ctl("start")

@@ -169,6 +169,8 @@ class Api:
         if "reset" in striking:
             reset(request.transport)
             raise asyncio.CancelledError
+        if "drop" in striking:
+            hang_up(request)
         self._replace(striking, instead)
 
     def _replace(self, striking, instead):
@@ -430,9 +432,9 @@ def spoil_page(made, striking):
         item["attributes"][striking["date_nonsense"].get("attribute", "created_at")] = 42
         made[-1] = render.encode(item)
     if made and "big_page" in striking:
-        padding = "x" * ((int(striking["big_page"].get("mb", 60)) << 20) // len(made))
+        padding = b'"x",' * ((int(striking["big_page"].get("mb", 60)) << 18) // len(made))
         for at, row in enumerate(made):
-            made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":"' + padding.encode() + b'",', 1)
+            made[at] = row.replace(b'"attributes":{', b'"attributes":{"padding":[' + padding + b'"x"],', 1)
 
 
 def hang_up(request):

@@ -101,13 +101,18 @@ class Control:
     def _post_revoke(self, order):
         self.api.tokens.revoke()
 
+    def _get_issued(self, argument):
+        """Every token since the start, forgotten ones too."""
+        return self.api.tokens.every
+
     def _get_tokens(self, argument):
         """The access tokens that are good now: for tests that look where one turns up."""
         return list(self.api.tokens.given)
 
     def _get_state(self, argument):
-        """Counts since the last reset; those of writes count deeds, by type."""
+        """Counts since the last reset; those of writes count deeds, by type; of faults, strikes."""
         api = self.api
         return {"tokens_issued": api.tokens.issued, "held": api.held, "late": len(api.writes.pending),
                 "requests": sum(entry["path"] != "/oauth/token" for entry in api.log),
-                "created": api.writes.created, "changed": api.writes.changed}
+                "created": api.writes.created, "changed": api.writes.changed,
+                "struck": api.faults.struck()}

@@ -334,5 +334,8 @@ class Data:
             attributes["open"] = attributes["stage"] not in CLOSED_STAGES
             if attributes["open"]:
                 attributes["closed_at"] = attributes["decision"] = None
+            elif attributes["closed_at"] and attributes["closed_at"] < attributes["created_at"]:
+                # moments are written alike, so their order as text is theirs; closed as soon as opened
+                attributes["closed_at"], attributes["created_at"] = attributes["created_at"], attributes["closed_at"]
         if kind == "questionnaires" and attributes["status"] == "invited":
             attributes["submitted_at"] = None

@@ -5,7 +5,7 @@ that it could have struck, and only requests whose "METHOD path?query" begins wi
 (nothing: every request under /v1). `warm` true: only requests on a connection that has
 served one before, false: only first requests. Further members of the order are its parameters.
 
-On a write, what comes instead of an answer (stall, reset, status, redirect, html_502 and
+On a write, what comes instead of an answer (stall, reset, drop, status, redirect, html_502 and
 their like) does not act; what spoils an answer (SPOILING, truncate, huge, slow_drip) acts
 first; what waits (latency, hold) acts after the wait, whether or not the client is still there.
 """
@@ -15,6 +15,7 @@ KINDS = {
     "stall": "the request is read and never answered",
     "hold": "the request waits before it acts until POST /_sandbox/release",
     "reset": "the connection is reset before an answer",
+    "drop": "the connection closes in good order without a byte of an answer",
     "truncate": "the body ends in its middle and the connection closes",
     "garbage": "status 200 and a body that is not JSON",
     "html_200": "status 200 and a page of HTML",
@@ -40,7 +41,7 @@ KINDS = {
     "date_nonsense": "the attribute `attribute` (created_at) of the last row of a page is the number 42",
     "no_data": "status 200 and a document without data",
     "huge": "the body is followed by blanks until it has `mb` (70) megabytes",
-    "big_page": "every row carries an unknown attribute of as much text as makes the page `mb` (60) megabytes",
+    "big_page": "every row carries an unknown attribute, a list of as many short texts as make the page `mb` (60) megabytes",
     "gzip_bomb": "a small compressed body that is `mb` (1000) megabytes when decompressed",
     "slow_drip": "the body comes a byte at a time, one every `ms` (100) milliseconds",
     "drop_after_write": "a write acts, then the connection closes without a byte",
@@ -110,6 +111,13 @@ class Faults:
 
     def clear(self):
         self.orders = []
+
+    def struck(self):
+        """{name: how often} of those in force."""
+        counts = {}
+        for fault in self.orders:
+            counts[fault.name] = counts.get(fault.name, 0) + fault.struck
+        return counts
 
     def striking(self, method, target, warm):
         """{name: Fault} of those that strike this request; `warm`: not the first of its connection."""

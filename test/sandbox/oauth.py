@@ -29,6 +29,7 @@ class Tokens:
         self.lifetime = lifetime
         self.given = {}
         self.issued = 0
+        self.every = []
 
     def grant(self, authorization, content_type, body):
         """The body of the answer to a token request; raises Refusal."""
@@ -52,6 +53,7 @@ class Tokens:
         lifetime = self.lifetime
         self.given[token] = (client, time.monotonic() + lifetime if lifetime else None)
         self.issued += 1
+        self.every.append(token)
         answer = {"access_token": token, "token_type": "Bearer"}
         if lifetime:
             answer["expires_in"] = lifetime

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import json
 import time
 from urllib.parse import quote_plus
 
@@ -78,6 +79,7 @@ def test_token_needed(client, sandbox):
     assert client.get("regions", Authorization=None).status == 401
     assert client.get("regions", Authorization="Bearer wrong").status == 401
     assert client.get("regions", Authorization=f"bearer {client.token}").status == 200
+    assert client.token in json.loads(sandbox.get("/_sandbox/issued"))
     sandbox.revoke()
     assert client.get("regions").status == 401
 

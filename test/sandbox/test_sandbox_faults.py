@@ -100,6 +100,15 @@ def test_reset_of_connection(client, sandbox):
     assert found(sandbox) == 0
 
 
+def test_drop(client, sandbox):
+    client.headers()
+    sandbox.fault("drop")
+    for send in (lambda: client.get("users"), lambda: client.post("third_parties", NEW)):
+        with pytest.raises(http.client.RemoteDisconnected):
+            send()
+    assert found(sandbox) == 0 and sandbox.state()["struck"] == {"drop": 2}
+
+
 def test_truncate(client, sandbox):
     sandbox.fault("truncate")
     client.headers()

@@ -13,6 +13,12 @@ import tpmtest  # noqa: E402
 NUMBERS = itertools.count(1)
 
 
+def pytest_configure(config):
+    """Marks: what takes minutes, and what mostly waits in them."""
+    config.addinivalue_line("markers", "long: takes minutes; left out where other versions are tried")
+    config.addinivalue_line("markers", "patient: needs little of the machine; run beside other tests")
+
+
 @pytest.fixture(scope="session")
 def cluster():
     cluster = tpmtest.Cluster().start()

@@ -21,7 +21,7 @@ def test_one_request(tpm, sandbox):
     answer = get(tpm, "/third_parties?filter[status]=Active&page[size]=3&sort=-updated_at")
     assert len(answer["data"]) == 3
     assert {item["attributes"]["status"] for item in answer["data"]} == {"Active"}
-    (entry,) = sandbox.api_requests()
+    (entry,) = [entry for entry in sandbox.api_requests() if entry["status"] != 401]
     assert entry["method"] == "GET" and entry["path"] == "/v1/third_parties"
     assert get(tpm, "/regions/1")["data"]["id"] == "1"
 

@@ -14,6 +14,8 @@ import psycopg2
 import pytest
 import tpmtest
 
+pytestmark = pytest.mark.long
+
 TRIES = 20
 WITHIN_MS, TRIES_WITHIN = 100, 19
 ALL_WITHIN_MS = 500
@@ -171,6 +173,12 @@ class Decoding(Place):
 
     def __init__(self, stage, statement):
         super().__init__(stage, statement)
+        self.measure()
+
+    def measure(self):
+        """How long the answer takes to arrive, and then to be decoded, on this machine now."""
+        # the first one pays for the token, and for the page that the sandbox makes
+        self._timing()
         timings = [self._timing() for _ in range(3)]
         self.received = max(received for received, _ in timings)
         self.decoding = min(total - received for received, total in timings)
@@ -364,6 +372,7 @@ def test_session_goes_on(stage, place, kind, request):
         if error is None and spare > 0:
             # the statement was faster than those that told how long it takes
             spare -= 1
+            place.measure()
             continue
         errors.append(error)
         times.append(took)

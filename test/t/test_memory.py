@@ -5,6 +5,8 @@ import threading
 import pytest
 import tpmtest
 
+pytestmark = pytest.mark.long
+
 MB = 1024
 
 

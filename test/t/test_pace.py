@@ -8,6 +8,8 @@ import crowd
 import pytest
 import tpmtest
 
+pytestmark = pytest.mark.long
+
 SESSIONS = 32
 SECONDS = 60
 QUERY = "SELECT email FROM tpm.users WHERE id = '1'"

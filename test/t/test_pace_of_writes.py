@@ -6,7 +6,10 @@ import random
 import threading
 import time
 
+import pytest
 import tpmtest
+
+pytestmark = [pytest.mark.long, pytest.mark.patient]
 
 ROWS = 1000
 SEED = 20

@@ -4,7 +4,10 @@ import time
 
 import crowd
 import psycopg2
+import pytest
 import tpmtest
+
+pytestmark = [pytest.mark.long, pytest.mark.patient]
 
 HOUR = 60
 PER_HOUR, PER_SECOND = 600, 60

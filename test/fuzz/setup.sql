@@ -1,0 +1,6 @@
+CREATE FUNCTION tpm_fdw_handler() RETURNS fdw_handler LANGUAGE C STRICT AS '@MODULE@'
+CREATE FUNCTION tpm_fdw_validator(text[], oid) RETURNS void LANGUAGE C STRICT AS '@MODULE@'
+CREATE FUNCTION tpm_fuzz(text, regclass, text[]) RETURNS void LANGUAGE C STRICT AS '@MODULE@'
+CREATE FOREIGN DATA WRAPPER tpm_fdw HANDLER tpm_fdw_handler VALIDATOR tpm_fdw_validator
+CREATE SERVER fuzz FOREIGN DATA WRAPPER tpm_fdw OPTIONS (base_url 'https://api.example.com/v1', auth 'none', total_pointer '/meta/total')
+CREATE FOREIGN TABLE things (id text, name text, b boolean, i2 smallint, i4 integer, i8 bigint, f4 real, f8 float8, n numeric, n2 numeric(10,2), d date, at timestamptz, at0 timestamptz(0), ts timestamp, u uuid, j jsonb, js json, tags text[], ints integer[], v varchar(5), iv interval, nested text OPTIONS (attribute 'a/b'), self text OPTIONS (pointer '/links/self'), whole jsonb OPTIONS (pointer '/attributes'), owner_id text OPTIONS (relationship 'owner'), owner_ids text[] OPTIONS (relationship 'owners'), owner_n bigint OPTIONS (relationship 'number'), owner_name text OPTIONS (included 'owner/name'), owner_json jsonb OPTIONS (included 'owner/a/b'), spend numeric OPTIONS (custom_field 'Spend'), tiers text[] OPTIONS (custom_field 'Tier'), fetched timestamptz OPTIONS (fetched_at 'true')) SERVER fuzz
