@@ -293,7 +293,7 @@ field_start(void *state, char *name, bool isnull)
 
 		node = find_child(reader, frame->node);
 		reader->pending = node;
-		reader->value_start = reader->lex->token_start;
+		reader->value_start = (char *) reader->lex->token_start;
 		if (node)
 		{
 			if (node->columns != NIL)
@@ -392,7 +392,7 @@ scalar(void *state, char *text, JsonTokenType type)
 	}
 	else if (node)
 	{
-		char	   *end = reader->lex->prev_token_terminator;
+		char	   *end = (char *) reader->lex->prev_token_terminator;
 		char	   *start = reader->value_start;
 		Token		token = {start, end - start, type};
 
