@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/sampling.h"
 
+#include "compat.h"
 #include "client.h"
 #include "fdw.h"
 #include "list.h"
@@ -102,7 +103,7 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 		for (int i = 0; i < page->nrows; i++)
 			offer_row(&sample, page->rows[i].tuple);
 		show_progress(session, table, list, sample.seen);
-		vacuum_delay_point();
+		tpm_analyze_delay_point();
 	}
 	tpm_progress_end(session->progress);
 	tpm_list_get_cursor(list, &cursor);

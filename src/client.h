@@ -10,6 +10,7 @@
 
 #include "nodes/execnodes.h"
 
+#include "compat.h"
 #include "budget.h"
 #include "counters.h"
 #include "option.h"
@@ -179,15 +180,15 @@ extern void tpm_session_announce(TpmSession *session, int64 n);
 extern char *tpm_call_name(const char *method, const char *url);
 
 /* errors.c: an answer that is no success as the error of interface.md */
-extern void tpm_raise_status(const TpmSession *session, const char *request,
-							 const TpmAnswer *answer) pg_attribute_noreturn();
+pg_noreturn extern void tpm_raise_status(const TpmSession *session, const char *request,
+										 const TpmAnswer *answer);
 
 /*
  * An answer that refuses a write, as one error that names every column in
  * question.  beside: other writes that were sent, for the DETAIL, or NULL.
  */
-extern void tpm_raise_refused(const TpmSession *session, const char *request,
-							  const TpmAnswer *answer, const char *beside) pg_attribute_noreturn();
+pg_noreturn extern void tpm_raise_refused(const TpmSession *session, const char *request,
+										  const TpmAnswer *answer, const char *beside);
 
 /* does it say "exists already", as the option conflict_codes spells that? */
 extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes);

@@ -10,6 +10,9 @@
 
 #include "access/stratnum.h"
 #include "catalog/pg_foreign_server.h"
+#include "commands/explain.h"
+#include "commands/vacuum.h"
+#include "common/base64.h"
 #include "common/jsonapi.h"
 #include "executor/executor.h"
 #include "foreign/fdwapi.h"
@@ -27,7 +30,13 @@
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #include "storage/waiteventset.h"
+#endif
+
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 /* JSON callbacks returned nothing before 16 and could only throw */
@@ -46,6 +55,28 @@ tpm_make_lexer(const char *json, int len, int encoding, bool unescape)
 	return makeJsonLexContextCstringLen(NULL, json, len, encoding, unescape);
 #else
 	return makeJsonLexContextCstringLen(unconstify(char *, json), len, encoding, unescape);
+#endif
+}
+
+/* the length of what was written, -1: no room */
+static inline int
+tpm_b64_encode(const char *text, int len, char *result, int size)
+{
+#if PG_VERSION_NUM >= 180000
+	return pg_b64_encode((const uint8 *) text, len, result, size);
+#else
+	return pg_b64_encode(text, len, result, size);
+#endif
+}
+
+/* ANALYZE gives way, as vacuum_cost_delay says */
+static inline void
+tpm_analyze_delay_point(void)
+{
+#if PG_VERSION_NUM >= 180000
+	vacuum_delay_point(true);
+#else
+	vacuum_delay_point();
 #endif
 }
 

@@ -8,11 +8,11 @@
 #ifndef TPM_FDW_CALLBACKS_H
 #define TPM_FDW_CALLBACKS_H
 
-#include "commands/explain.h"
 #include "foreign/fdwapi.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
 
+#include "compat.h"
 #include "import.h"
 #include "option.h"
 #include "shippable.h"

@@ -8,11 +8,11 @@
 #ifndef TPM_MODIFY_H
 #define TPM_MODIFY_H
 
-#include "commands/explain.h"
 #include "foreign/fdwapi.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
 
+#include "compat.h"
 #include "option.h"
 
 /* fdw_private of a ModifyTable's result relation */

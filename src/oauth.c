@@ -12,6 +12,7 @@
 
 #include "common/base64.h"
 
+#include "compat.h"
 #include "client.h"
 #include "document.h"
 #include "url.h"
@@ -33,7 +34,7 @@ basic_header(const char *id, const char *secret)
 	char	   *pair = psprintf("%s:%s", tpm_url_encode_form(id), tpm_url_encode_form(secret));
 	int			size = pg_b64_enc_len(strlen(pair)) + 1;
 	char	   *encoded = palloc(size);
-	int			len = pg_b64_encode(pair, strlen(pair), encoded, size - 1);
+	int			len = tpm_b64_encode(pair, strlen(pair), encoded, size - 1);
 
 	encoded[Max(len, 0)] = '\0';
 	return psprintf("Authorization: Basic %s", encoded);

@@ -14,6 +14,7 @@
 #include "nodes/value.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "request.h"
 #include "url.h"
 
@@ -305,7 +306,7 @@ base64_of(const char *text)
 {
 	int			size = pg_b64_enc_len(strlen(text)) + 1;
 	char	   *result = palloc(size);
-	int			len = pg_b64_encode(text, strlen(text), result, size - 1);
+	int			len = tpm_b64_encode(text, strlen(text), result, size - 1);
 
 	result[Max(len, 0)] = '\0';
 	return result;

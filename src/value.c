@@ -24,12 +24,13 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "convert.h"
 #include "value.h"
 
 /* ----- values ----- */
 
-static void not_in_json(const TpmColumn *column, const char *text) pg_attribute_noreturn();
+pg_noreturn static void not_in_json(const TpmColumn *column, const char *text);
 
 static void
 not_in_json(const TpmColumn *column, const char *text)

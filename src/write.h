@@ -10,6 +10,7 @@
 
 #include "nodes/execnodes.h"
 
+#include "compat.h"
 #include "aftermath.h"
 #include "body.h"
 #include "client.h"
@@ -115,7 +116,7 @@ extern void tpm_write_doubt(TpmWrite *write);
 extern void tpm_write_show(TpmWrite *write);
 
 /* the row cannot be addressed; values as tpm_body_placeholders() gives them */
-extern void tpm_raise_no_path(const TpmWriter *writer, char **values, const char *id) pg_attribute_noreturn();
+pg_noreturn extern void tpm_raise_no_path(const TpmWriter *writer, char **values, const char *id);
 
 /* "row 3 (internal_id = V-3)" */
 extern char *tpm_write_row_name(const TpmWrite *write);
@@ -123,7 +124,7 @@ extern char *tpm_write_row_name(const TpmWrite *write);
 /* other writes of the statement, for a message; NULL if there were none */
 extern char *tpm_writer_beside(const TpmWriter *writer);
 
-extern void tpm_raise_unknown(const TpmWrite *write, const char *problem) pg_attribute_noreturn();
+pg_noreturn extern void tpm_raise_unknown(const TpmWrite *write, const char *problem);
 
 /* ----- answer.c ----- */
 
