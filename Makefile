@@ -20,7 +20,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint fuzz bench
+SCRIPTED = demo check lint fuzz bench matrix
 
 .DEFAULT_GOAL := all
 
@@ -28,7 +28,7 @@ ifneq ($(filter $(SCRIPTED),$(MAKECMDGOALS)),)
 # PGXS has a target "check" of its own, for modules inside PostgreSQL's tree
 .PHONY: $(SCRIPTED)
 $(SCRIPTED):
-	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' bash $(firstword $(wildcard test/$@/run) test/$@)
+	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' SANITIZE='$(SANITIZE)' VERSIONS='$(VERSIONS)' bash $(firstword $(wildcard test/$@/run) test/$@)
 else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)

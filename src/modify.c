@@ -98,7 +98,11 @@ tpm_begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
 	modify = create_modify(mtstate->ps.state, rinfo, plan ? "insert" : "copy",
 						   plan && plan->onConflictAction == ONCONFLICT_NOTHING);
-	/* the batches of COPY, from 16 on, are of one partition: a cap would be seen too late */
+
+	/*
+	 * the batches of COPY, from 16 on, are of one partition: a cap would be
+	 * seen too late
+	 */
 	modify->collects = plan == NULL && !tpm_row_is_wanted(rinfo) && !has_row_triggers(rinfo);
 	rinfo->ri_FdwState = modify;
 }

@@ -8,6 +8,8 @@
 #ifndef TPM_RETRY_H
 #define TPM_RETRY_H
 
+#include "pgtime.h"
+
 #include "client.h"
 
 /*

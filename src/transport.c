@@ -388,7 +388,11 @@ release(TpmRunning *run)
 	{
 		enter_curl();
 		curl_multi_remove_handle(multi, run->easy);
-		/* from 8.7 on a handle may remember, reset or not, that it was to send again */
+
+		/*
+		 * from 8.7 on a handle may remember, reset or not, that it was to
+		 * send again
+		 */
 		if (n_idle < TPM_IDLE_HANDLES && run->pub.done && run->pub.error[0] == '\0')
 		{
 			curl_easy_reset(run->easy);
