@@ -122,7 +122,8 @@ def test_examples_of_options(db):
     }
     needed = {"base_url": "base_url 'https://a.example.com'", "token_url": "token_url '/token'"}
     beside = {"update_check": "update_body 'changed'", "list_format": "filter_format 'where[%s]'",
-              "sort_nulls": "sortable 'true'", "filter_match": "filter 'a'"}
+              "sort_nulls": "sortable 'true'", "filter_match": "filter 'a'", "client_cert": "client_key '/k'",
+              "client_key": "client_cert '/c'"}
     for (context, name), (shared, _, example) in options_of_the_readme().items():
         given = [example] + ([beside[name]] if name in beside else [])
         if context == "COLUMN":
@@ -144,7 +145,7 @@ def test_every_setting_with_its_default(db):
     readme = {}
     for cells in table("## Settings"):
         names = code(cells[0])
-        readme.update(zip(names, zip(cells[1].split(", "), code(cells[2]))))
+        readme.update(zip(names, zip(cells[1].replace("`", "").split(", "), code(cells[2]))))
     assert set(readme) == source - hidden
     for name, (default, example) in readme.items():
         assert tpmtest.rows(db, f"SHOW {name}") == [(default,)], name
@@ -163,18 +164,18 @@ def test_every_function_and_view(db):
         return text
 
     functions = tpmtest.rows(db, """
-        SELECT format('%s(%s)', p.oid::regproc, regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*', ''))
+        SELECT format('%s(%s)', p.proname, regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*', ''))
         FROM   pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE  d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND d.deptype = 'e'
         AND    p.proname NOT IN (SELECT relname FROM pg_class) AND p.proname !~ '_(handler|validator)$'""")
-    listed = {name for row in table("## Functions") for name in code(row[0])}
+    listed = {name for row in table("## Functions") for name in code(row[0]) if name.startswith("tpm_")}
     assert listed == {re.sub(r"::name", "", text) for text, in functions}
     views = dict(tpmtest.rows(db, """
         SELECT attrelid::regclass::text, string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
         FROM   pg_attribute WHERE attrelid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
                AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND deptype = 'e')
         AND    attnum > 0 GROUP BY 1"""))
-    listed = {code(row[0])[0]: "".join(code(row[1])) for row in table("## Views")}
+    listed = {code(row[0])[0]: re.sub(r"`|\s\([^)]*\)|^the journal: ", "", row[1]) for row in table("## Views")}
     assert listed == {name: short(columns) for name, columns in views.items()}
 
 
@@ -185,7 +186,7 @@ def message_patterns():
     for text in SOURCES:
         for call in re.finditer(rf"errmsg(?:_plural)?\(((?:{part}\s*|,\s*(?=\"))+)", text):
             for message in re.split(r",\s*", call[1].strip().rstrip(",")) if "plural" in call[0] else [call[1]]:
-                words = "".join(piece.strip('"') if piece[0] == '"' else "%d"
+                words = "".join(piece[1:-1] if piece[0] == '"' else "%d"
                                 for piece in re.findall(part, message)).replace('\\"', '"')
                 pieces = re.split(r"%(?:[-.\d]*(?:ll)?[sdufc]|%)", words)
                 if max(len(piece) for piece in pieces) > 8:
