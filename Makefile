@@ -21,6 +21,7 @@ SHLIB_LINK = -lcurl -lyaml
 override with_llvm = no
 
 SCRIPTED = demo check lint fuzz bench matrix
+SCRIPTED += deb dist
 
 .DEFAULT_GOAL := all
 
