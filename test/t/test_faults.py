@@ -7,9 +7,11 @@ and nothing is left behind. The table of all outcomes is printed.
 import queue
 import sys
 import threading
+import time
 from pathlib import Path
 
 import faulttable
+import psycopg2
 import pytest
 import tpmtest
 
@@ -211,6 +213,23 @@ def test_dead_pooled_connection(tpm, sandbox, fault):
     (first, second) = requests(sandbox)[sent:]
     assert (first[1], second[1]) == (None, 200) and first[2] != second[2]
     assert used(tpm) == before + 2
+
+
+@pytest.mark.parametrize("match", ["GET /v1/users", "POST /oauth/token"])
+@pytest.mark.parametrize("value", [3600, 86400])
+def test_pause_that_is_too_long(tpm, sandbox, match, value):
+    """503 with a Retry-After beyond what all tries may take together: the error comes at once and says so."""
+    tpmtest.rows(tpm, "SELECT tpm_fdw_reset_tokens()")
+    sandbox.fault("status:503", match=match, retry_after=value)
+    started = time.monotonic()
+    with pytest.raises(psycopg2.Error) as caught:
+        tpmtest.rows(tpm, "SELECT id FROM users WHERE id = '1'")
+    assert time.monotonic() - started < 5 * tpmtest.SLACK
+    assert caught.value.pgcode == "HV00L"
+    if match.startswith("GET"):
+        assert "3600 seconds" in caught.value.diag.message_hint
+    sandbox.reset()
+    assert tpmtest.rows(tpm, "SELECT id FROM users WHERE id = '1'") == [("1",)]
 
 
 def test_413_halves_the_page(tpm, sandbox):
