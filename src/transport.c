@@ -52,6 +52,7 @@ typedef struct TpmRunning
 	bool		no_slot;
 	bool		repeated;
 	bool		forbidden;
+	bool		no_http;
 	char		curl_error[CURL_ERROR_SIZE];
 } TpmRunning;
 
@@ -191,13 +192,9 @@ receive_header(char *data, size_t size, size_t n, void *arg)
 	size_t		len = size * n;
 
 	run->header_bytes += len;
-	if (run->header_bytes > TPM_MAX_HEADER_BYTES)
-	{
-		run->too_large = true;
-		return 0;
-	}
-	tpm_answer_add_header(&run->pub, data, len);
-	return len;
+	run->too_large = run->header_bytes > TPM_MAX_HEADER_BYTES;
+	run->no_http = !tpm_answer_add_header(&run->pub, data, len);
+	return run->too_large || run->no_http ? 0 : len;
 }
 
 static size_t
@@ -471,7 +468,9 @@ finish(TpmRunning *run, CURLcode code)
 	pub->tls_failure = (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
 						code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
 						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
-	if (code != CURLE_OK)
+	if (run->no_http)
+		strlcpy(pub->error, "the answer begins like none of HTTP/1.0, 1.1 or 2", sizeof(pub->error));
+	else if (code != CURLE_OK)
 		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
 				sizeof(pub->error));
 	pub->done = true;

@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "transport_internal.h"
 
 /* ----- headers ----- */
@@ -43,17 +45,46 @@ tpm_answer_forget_headers(TpmTransfer *pub)
 	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
 }
 
-void
+/*
+ * Is this the status line of a version that is spoken here?  libcurl's
+ * versions differ in what they make of another: an error, or a success of
+ * HTTP/1.0.
+ */
+static bool
+status_line_is_ours(const char *line, size_t len)
+{
+	static const char *const versions[] = {"HTTP/1.1 ", "HTTP/1.0 ", "HTTP/2 "};
+
+	for (size_t i = 0; i < lengthof(versions); i++)
+	{
+		size_t		n = strlen(versions[i]);
+		size_t		digits = 0;
+
+		if (len < n || strncmp(line, versions[i], n) != 0)
+			continue;
+		while (n + digits < len && isdigit((unsigned char) line[n + digits]))
+			digits++;
+		return digits == 3;
+	}
+	return false;
+}
+
+/* false: the answer is not of HTTP as it is spoken here */
+bool
 tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 {
-	/* a new status line: what came with a 1xx answer does not count */
-	if (len > 5 && strncmp(data, "HTTP/", 5) == 0)
+	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
+	{
+		/* what came with a 1xx answer does not count */
 		tpm_answer_forget_headers(pub);
-	else if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
-			 !keep_header(data, len, "ETag", &pub->etag) &&
-			 !keep_header(data, len, "Location", &pub->location) &&
-			 !keep_header(data, len, "Date", &pub->date))
+		return status_line_is_ours(data, len);
+	}
+	if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
+		!keep_header(data, len, "ETag", &pub->etag) &&
+		!keep_header(data, len, "Location", &pub->location) &&
+		!keep_header(data, len, "Date", &pub->date))
 		keep_header(data, len, "Retry-After", &pub->retry_after);
+	return true;
 }
 
 /* ----- the body ----- */

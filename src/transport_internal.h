@@ -25,7 +25,7 @@ extern bool tpm_watch_socket(pgsocket fd, int events);
 extern void tpm_forget_socket(pgsocket fd);
 
 /* transport_answer.c */
-extern void tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len);
+extern bool tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len);
 extern void tpm_answer_forget_headers(TpmTransfer *pub);
 extern bool tpm_answer_add_body(TpmTransfer *pub, size_t *space, const char *data, size_t len);
 
