@@ -77,6 +77,12 @@ raise_not_reached(TpmCall *call)
 				 errmsg("the answer to %s is larger than max_response_size", call->name),
 				 errhint("Lower page_size, or raise max_response_size, of server \"%s\".",
 						 call->session->server->name)));
+	if (t->outcome == TPM_OUTCOME_NO_MEMORY)
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("The answer to %s had no room.", call->name),
+				 errhint("Lower page_size or fetch_concurrency of server \"%s\".", call->session->server->name)));
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 			 errmsg("no answer to %s after %d tries", call->name, call->attempt),
@@ -99,6 +105,7 @@ done(TpmCall *call)
 	answer->etag = t->etag;
 	answer->location = t->location;
 	answer->date = t->date;
+	answer->retry_after = t->retry_after;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */
@@ -146,6 +153,7 @@ answered(TpmCall *call)
 	TpmTransfer *t = call->transfer;
 	int			status = t->status;
 	bool		write = (call->flags & TPM_CALL_WRITE) != 0;
+	int64		pause = status == 429 ? 0 : tpm_retry_pause(call->attempt, t->retry_after);
 	bool		again;
 
 	record(call, status < 300 ? NULL : psprintf("status %d", status));
@@ -170,10 +178,10 @@ answered(TpmCall *call)
 	else
 		again = ((status == 503 && t->retry_after) || (!write && status >= 500)) &&
 			call->attempt <= session->opt->max_retries &&
-			tpm_retry_time_left(call->began_us, session->opt);
+			tpm_retry_fits(call->began_us, pause, session->opt);
 	if (again)
 	{
-		pause_before_retry(call, status == 429 ? 0 : tpm_retry_pause(call->attempt, t->retry_after));
+		pause_before_retry(call, pause);
 		return;
 	}
 	done(call);
@@ -196,6 +204,7 @@ unanswered(TpmCall *call)
 	TpmSession *session = call->session;
 	TpmTransfer *t = call->transfer;
 	bool		write = (call->flags & TPM_CALL_WRITE) != 0;
+	int64		pause;
 	bool		again;
 
 	if (t->outcome == TPM_OUTCOME_NO_SLOT)
@@ -209,12 +218,13 @@ unanswered(TpmCall *call)
 
 	again = t->outcome == TPM_OUTCOME_NOT_SENT ? !t->tls_failure && !t->no_host
 		: t->outcome == TPM_OUTCOME_CONNECTION_DIED || t->outcome == TPM_OUTCOME_LOST ? !write : false;
+	/* a dead connection in the pool says nothing about the server */
+	pause = t->outcome == TPM_OUTCOME_CONNECTION_DIED && call->attempt == 1
+		? 0 : tpm_retry_pause(call->attempt, NULL);
 	if (again && call->attempt <= session->opt->max_retries &&
-		tpm_retry_time_left(call->began_us, session->opt))
+		tpm_retry_fits(call->began_us, pause, session->opt))
 	{
-		/* a dead connection in the pool says nothing about the server */
-		pause_before_retry(call, t->outcome == TPM_OUTCOME_CONNECTION_DIED && call->attempt == 1
-						   ? 0 : tpm_retry_pause(call->attempt, NULL));
+		pause_before_retry(call, pause);
 		return;
 	}
 	if (write && t->sendings > 0)

@@ -53,6 +53,7 @@ typedef struct TpmRunning
 	bool		repeated;
 	bool		forbidden;
 	bool		no_http;
+	bool		no_memory;
 	char		curl_error[CURL_ERROR_SIZE];
 } TpmRunning;
 
@@ -176,13 +177,11 @@ receive_body(char *data, size_t size, size_t n, void *arg)
 	TpmRunning *run = arg;
 	size_t		len = size * n;
 
-	if (run->pub.body_len + len > (size_t) run->spec->max_body ||
-		!tpm_answer_add_body(&run->pub, &run->body_space, data, len))
-	{
+	if (run->pub.body_len + len > (size_t) run->spec->max_body)
 		run->too_large = true;
-		return 0;
-	}
-	return len;
+	else if (!tpm_answer_add_body(&run->pub, &run->body_space, data, len))
+		run->no_memory = true;
+	return run->too_large || run->no_memory ? 0 : len;
 }
 
 static size_t
@@ -417,6 +416,8 @@ judge(TpmRunning *run, CURLcode code)
 {
 	if (run->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return TPM_OUTCOME_TOO_LARGE;
+	if (run->no_memory || code == CURLE_OUT_OF_MEMORY)
+		return TPM_OUTCOME_NO_MEMORY;
 	if (run->no_slot)
 		return TPM_OUTCOME_NO_SLOT;
 	if (run->repeated || (code == CURLE_SEND_FAIL_REWIND && run->pub.sendings > 0))
@@ -470,6 +471,8 @@ finish(TpmRunning *run, CURLcode code)
 						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
 	if (run->no_http)
 		strlcpy(pub->error, "the answer begins like none of HTTP/1.0, 1.1 or 2", sizeof(pub->error));
+	else if (pub->outcome == TPM_OUTCOME_NO_MEMORY)
+		strlcpy(pub->error, "out of memory", sizeof(pub->error));
 	else if (code != CURLE_OK)
 		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
 				sizeof(pub->error));
