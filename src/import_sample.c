@@ -43,11 +43,14 @@ trimmed(const char *text)
 	return pnstrdup(text, len);
 }
 
-/* its last segment */
+/* its last segment, which a slash may follow */
 static char *
 type_of_path(const char *resource)
 {
-	return strVal(llast(tpm_split(resource, '/')));
+	List	   *segments = tpm_split(resource, '/');
+	char	   *last = strVal(llast(segments));
+
+	return last[0] == '\0' ? strVal(list_nth(segments, list_length(segments) - 2)) : last;
 }
 
 /* a path with a placeholder cannot be read as it is */

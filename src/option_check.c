@@ -234,6 +234,9 @@ tpm_check_resource(const TpmOptionDef *def, const char *value)
 	{
 		int			len = strcspn(++value, "/");
 
+		/* some APIs know their paths by a slash at the end */
+		if (*value == '\0')
+			break;
 		if (tpm_url_is_dot_segment(value, len))
 			return "It must not hold the segments \".\" and \"..\".";
 		if (!is_template_segment(value, len))
