@@ -210,7 +210,10 @@ add_page_options(const TpmDraft *draft, TpmImportTable *table)
 	bool		offset = style && strcmp(style, "offset") == 0;
 	const char *usual_size = offset ? "page[limit]" : "page[size]";
 	const char *usual_page = offset ? "page[offset]" : "page[number]";
-	const char *size = draft->page_size_parameter ? draft->page_size_parameter : usual_size;
+
+	/* where pages can be chosen but not their size, a strict API refuses one */
+	const char *size = draft->page_size_parameter ? draft->page_size_parameter
+	: draft->page_parameter ? "" : usual_size;
 	const char *page = draft->page_parameter ? draft->page_parameter : usual_page;
 
 	if (draft->page_size > 0 && draft->page_size != 100)

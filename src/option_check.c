@@ -282,10 +282,9 @@ tpm_check_two_names(const TpmOptionDef *def, const char *value)
 {
 	List	   *names = tpm_split(value, ',');
 
-	if (list_length(names) != 2 || strVal(linitial(names))[0] == '\0' ||
-		strVal(lsecond(names))[0] == '\0' ||
+	if (list_length(names) != 2 || strVal(lsecond(names))[0] == '\0' ||
 		strcmp(strVal(linitial(names)), strVal(lsecond(names))) == 0)
-		return "It must be two different names separated by a comma: of the page's size, and of its number or offset.";
+		return "It must be two different names separated by a comma: of the page's size (none where the API takes no size), and of its number or offset.";
 	return NULL;
 }
 

@@ -323,7 +323,7 @@ add_page(StringInfo query, const TpmTable *table, const TpmRequest *request,
 	const TpmOptions *opt = &table->opt;
 	char	   *number;
 
-	if (request->page_size > 0)
+	if (request->page_size > 0 && opt->page_size_parameter[0])
 		add_pair(query, opt->page_size_parameter, psprintf("%d", request->page_size), false);
 	switch (opt->pagination)
 	{

@@ -194,6 +194,12 @@ def test_page_sizes_to_choose_from(load):
                                              "fields_format": "", "cache_scope": "table", "cache_ttl": "1h"}
 
 
+def test_pages_without_a_size(load):
+    schema = load(openapi({"/things": listing(resource({"name": TEXT}), [query("page", {"type": "integer"})])}))
+    assert load.tables(schema)["things"] == {"ops": "read", "pagination": "number", "page_parameters": ",page",
+                                             "fields_format": "", "cache_scope": "table", "cache_ttl": "1h"}
+
+
 def test_placeholders_that_are_members(load):
     tasks = resource({"orgId": TEXT, "name": TEXT}, {"project": {"properties": {"data": {}}}})
     schema = load(openapi({"/orgs/{orgId}/projects/{projectId}/tasks": listing(tasks)}))
