@@ -144,7 +144,8 @@ tpm_call_step_token_sent(TpmCall *call)
 
 	if (!t->done)
 	{
-		call->wake_us = PG_INT64_MAX;
+		tpm_token_fetching(&session->token);
+		call->wake_us = tpm_monotonic_us() + INT64CONST(1000000);
 		return;
 	}
 	old = MemoryContextSwitchTo(call->context);

@@ -408,11 +408,13 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	return any;
 }
 
+/* looks by itself now and then: a claim may have become free by the time that passed */
 static void
 wait_for_page(TpmSource *source)
 {
 	tpm_progress_waiting(source->scan->session->progress, "page");
-	tpm_wait(TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(1000000));
+	tpm_cache_yield();
+	tpm_wait(TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
 	tpm_progress_waiting(source->scan->session->progress, NULL);
 }
 

@@ -764,6 +764,13 @@ timeout_ms(int64 until_us)
 }
 
 void
+tpm_transfers_begin(void)
+{
+	start_libcurl();
+	drive(NULL, 0);
+}
+
+void
 tpm_wait(TpmWaitReason reason, int64 until_us)
 {
 	WaitEvent	event[16];

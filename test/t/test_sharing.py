@@ -1,6 +1,7 @@
 """One fetch for many: sessions that ask the same thing at the same time, and what ends a kept answer."""
 
 import threading
+import time
 
 import crowd
 import psycopg2
@@ -75,16 +76,82 @@ def pages_of(sandbox, resource, size=100):
     return -(-len(sandbox.dump(resource)) // size)
 
 
+def longest_waits(db, sessions):
+    """Watches sessions until they end; how long the longest waits of any for another's page were, in seconds."""
+    since, longest = {}, 0
+    while any(member.is_alive() for member in sessions.members):
+        now = time.monotonic()
+        waits = tpmtest.rows(db, "SELECT pid, relation, rows_done FROM tpm_fdw_progress WHERE waiting_for = 'page'"
+                                 " AND database = current_database()")
+        since = {wait: since.get(wait, now) for wait in waits}
+        longest = max([longest, *(now - began for began in since.values())])
+    return longest
+
+
 def test_no_wait_longer_than_a_request(shared, sandbox, cluster):
-    """The same with answers that take 200 ms: as long as the pages of both, one after the other, and no longer."""
+    """The same with answers that take 200 ms: nobody waits longer than for one of them."""
     sandbox.fault("latency", ms=200)
     settings = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off"
     sessions = crowd.Crowd(cluster, shared.info.dbname,
                            [crowd.asking(joined("third_parties", "users")),
-                            crowd.asking(joined("users", "third_parties"))], settings).begin().join(30)
+                            crowd.asking(joined("users", "third_parties"))], settings).begin()
+    watcher = cluster.connect(shared.info.dbname)
+    longest = longest_waits(watcher, sessions)
+    watcher.close()
     assert sessions.errors == []
-    waits = tpmtest.rows(shared, "SELECT max(waited_ms) FROM tpm_fdw_requests")[0][0]
+    # the view has the requests of the whole cluster, those of other tests too
+    waits, request = tpmtest.rows(shared, "SELECT max(waited_ms), max(ms) / 1000 FROM tpm_fdw_requests"
+                                          " WHERE database = current_database()")[0]
     assert waits < 400
+    assert 0 < longest < request + 0.4
+
+
+# reads the first page and a half of one list, and then the other, before it goes on
+LOOP = """DO $$ DECLARE at int := 0; i record; n bigint; BEGIN
+FOR i IN SELECT id FROM tpm.{0} LOOP
+    at := at + 1;
+    IF at = {2} THEN SELECT count(name) INTO n FROM tpm.{1}; END IF;
+END LOOP; END $$"""
+
+
+def test_pages_ahead_make_no_circle(shared, sandbox, cluster):
+    """Each has asked for a page ahead that the other needs: who is not back for it soon has lost it."""
+    for table in ("third_parties", "cases"):
+        tpmtest.rows(shared, f"ALTER FOREIGN TABLE tpm.{table} OPTIONS (ADD page_size '20')")
+    sandbox.fault("latency", ms=200)
+    sessions = crowd.Crowd(cluster, shared.info.dbname,
+                           [crowd.asking(LOOP.format("third_parties", "cases", 50)),
+                            crowd.asking(LOOP.format("cases", "third_parties", 50))]).begin()
+    watcher = cluster.connect(shared.info.dbname)
+    longest = longest_waits(watcher, sessions)
+    watcher.close()
+    assert sessions.errors == []
+    (request,), = tpmtest.rows(shared, "SELECT max(ms) / 1000 FROM tpm_fdw_requests WHERE database = current_database()")
+    assert 0 < longest < request + 1.2
+    for path, resource in (("/v1/third_parties", "third_parties"), ("/v1/cases", "cases")):
+        assert len(lists(sandbox, path)) <= pages_of(sandbox, resource, 20) + 1
+
+
+def test_page_ahead_of_one_who_rests(shared, sandbox, cluster):
+    """Who has asked for a page ahead and does something else for long holds up nobody, with its page or its token."""
+    tpmtest.rows(shared, "ALTER FOREIGN TABLE tpm.third_parties OPTIONS (ADD page_size '20')")
+    sandbox.fault("hold", match=LIST, count=1, skip=1)
+    resting = "FOR i IN SELECT id FROM tpm.third_parties LOOP at := at + 1; " \
+              "IF at = 30 THEN PERFORM pg_sleep(600); END IF; END LOOP;"
+    first = crowd.Crowd(cluster, shared.info.dbname,
+                        [crowd.asking(f"DO $$ DECLARE at int := 0; i record; BEGIN {resting} END $$")]).begin()
+    tpmtest.wait_until(lambda: sandbox.state()["held"] == 1)
+    # the request for the third page, which is sent before its turn, is the one that asks for a token
+    tpmtest.rows(shared, "SELECT tpm_fdw_reset_tokens()")
+    before = len(token_requests(sandbox))
+    sandbox.release()
+    tpmtest.wait_until(lambda: len(token_requests(sandbox)) == before + 1)
+    others = crowd.Crowd(cluster, shared.info.dbname, [crowd.asking(ALL)] * 4).begin().join(30)
+    assert others.errors == []
+    assert all(len(result) == 300 for result in others.results)
+    assert len(lists(sandbox)) <= pages_of(sandbox, "third_parties", 20) + 1
+    tpmtest.rows(shared, f"SELECT pg_cancel_backend({first.members[0].pid})")
+    first.join(30)
 
 
 def test_idle_cursor(shared, sandbox, cluster):
