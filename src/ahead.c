@@ -14,7 +14,6 @@
 #include "utils/memutils.h"
 
 #include "ahead.h"
-#include "transport.h"
 
 typedef struct AheadCall
 {
@@ -79,8 +78,6 @@ tpm_ahead_start(TpmAhead *ahead, const char *url)
 	ahead->calls = lappend(ahead->calls, one);
 	MemoryContextSwitchTo(old);
 	advance(one, &wake_us);
-	/* its answer is on its way while the rows before it are returned */
-	tpm_transfers_begin();
 }
 
 static void

@@ -56,6 +56,7 @@ tpm_call_step_token(TpmCall *call)
 	TpmTokenVerdict verdict;
 	char		buffer[TPM_TOKEN_MAX + 1];
 
+	tpm_call_check_enabled(call);
 	if (session->server->opt.auth == TPM_AUTH_BEARER)
 		call->token = tpm_credential_token(session->server, session->credential);
 	if (session->server->opt.auth != TPM_AUTH_OAUTH2)

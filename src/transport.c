@@ -764,13 +764,6 @@ timeout_ms(int64 until_us)
 }
 
 void
-tpm_transfers_begin(void)
-{
-	start_libcurl();
-	drive(NULL, 0);
-}
-
-void
 tpm_wait(TpmWaitReason reason, int64 until_us)
 {
 	WaitEvent	event[16];

@@ -99,9 +99,6 @@ extern TpmTransfer *tpm_transfer_start(const TpmHttpSpec *spec);
 /* frees the body and gives the connection back, or closes it if not done */
 extern void tpm_transfer_end(TpmTransfer *transfer);
 
-/* what was started sends its first bytes, if its connection is there; does not wait */
-extern void tpm_transfers_begin(void);
-
 /*
  * Drives this backend's transfers and returns when one of them is done, the
  * latch is set, or until_us (monotonic; PG_INT64_MAX: no time) has come.

@@ -308,6 +308,32 @@ def test_enabled_off(own):
     assert [entry for entry in sandbox.api_requests() if entry["method"] != "GET"] == []
 
 
+def test_enabled_off_reaches_those_at_work(own):
+    """A statement that is being answered, and those that wait in the line, end too; no token is asked for either."""
+    cluster, sandbox = own
+    cluster.sql("ALTER SERVER tpm OPTIONS (SET rate_limit_per_second '3')")
+    cluster.sql("ALTER FOREIGN TABLE tpm.third_parties OPTIONS (ADD page_size '1')")
+    long = "SELECT count(name) FROM tpm.third_parties"
+    sessions = crowd.Crowd(cluster, "postgres", [crowd.asking(long)] * 4,
+                           OFF + "; SET tpm_fdw.max_wait = -1; SET tpm_fdw.max_requests = 0").begin()
+    tpmtest.wait_until(lambda: sandbox.request_count() > 8)
+    db = cluster.connect()
+    cluster.configure(tpm_fdw__enabled="off")
+    cluster.reload()
+    sessions.join(30)
+    assert [error.pgcode for error in sessions.errors] == ["55000"] * 4
+    assert sandbox.request_count() < 100
+    sandbox.revoke()
+    tpmtest.rows(db, "SELECT tpm_fdw_reset_tokens()")
+    count = len(sandbox.requests())
+    assert failure(db, OFF + ";" + ONE).pgcode == "55000"
+    assert len(sandbox.requests()) == count
+    cluster.configure(tpm_fdw__enabled="on")
+    cluster.reload()
+    tpmtest.wait_until(lambda: tpmtest.rows(db, "SHOW tpm_fdw.enabled") == [("on",)])
+    assert len(tpmtest.rows(db, ONE)) == 1
+
+
 def switched_off(ends):
     def ask_on(member, connection):
         while True:
