@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "client_internal.h"
+#include "redact.h"
 #include "retry.h"
 #include "tpm_fdw.h"
 #include "url.h"
@@ -44,6 +45,7 @@ send_token_request(TpmCall *call)
 	call->spec.body = request->body;
 	call->spec.body_len = strlen(request->body);
 	call->spec.max_body = TPM_MAX_TOKEN_ANSWER;
+	call->secrets = request->secrets;
 	call->transfer = tpm_transfer_start(&call->spec);
 	MemoryContextSwitchTo(old);
 	tpm_call_enter(call, CALL_TOKEN_SENT);
@@ -121,7 +123,7 @@ raise_token_not_reached(TpmCall *call, const TpmTransfer *transfer, const char *
 
 /* the token endpoint is asked again as an idempotent request would be */
 static bool
-try_token_again(TpmCall *call)
+try_token_again(TpmCall *call, int64 pause_us)
 {
 	TpmTransfer *t = call->transfer;
 	bool		passing = t->outcome == TPM_OUTCOME_ANSWERED ? t->status >= 500 || t->status == 429
@@ -129,7 +131,7 @@ try_token_again(TpmCall *call)
 	t->outcome != TPM_OUTCOME_TOO_LARGE;
 
 	return passing && !call->renew_only && call->token_tries < call->session->opt->max_retries &&
-		tpm_retry_time_left(call->began_us, call->session->opt);
+		tpm_retry_fits(call->began_us, pause_us, call->session->opt);
 }
 
 void
@@ -142,6 +144,7 @@ tpm_call_step_token_sent(TpmCall *call)
 	char	   *token = NULL;
 	MemoryContext old;
 	TpmTransfer seen;
+	int64		pause;
 
 	if (!t->done)
 	{
@@ -150,6 +153,8 @@ tpm_call_step_token_sent(TpmCall *call)
 		return;
 	}
 	old = MemoryContextSwitchTo(call->context);
+	if (t->status > 299)
+		tpm_redact(t->body, t->body_len, call->secrets);
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
 		token = tpm_oauth_answer(t->status, t->body, t->body_len, &lifetime, &error);
 	else
@@ -167,10 +172,10 @@ tpm_call_step_token_sent(TpmCall *call)
 		tpm_call_enter(call, call->renew_only ? CALL_SLOT : CALL_TOKEN);
 		return;
 	}
-	if (try_token_again(call))
+	pause = tpm_retry_pause(call->token_tries + 1, t->retry_after);
+	if (try_token_again(call, pause))
 	{
-		int64		pause = tpm_retry_pause(++call->token_tries, t->retry_after);
-
+		call->token_tries++;
 		tpm_call_give_token_back(call, error);
 		tpm_call_forget_attempt(call);
 		tpm_call_enter(call, CALL_PAUSE);

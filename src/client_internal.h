@@ -43,6 +43,8 @@ struct TpmCall
 	TpmTicket  *ticket;
 	TpmTransfer *transfer;
 	TpmHttpSpec spec;
+	List	   *secrets;		/* of this try's request, for an answer that
+								 * repeats them */
 	TimestampTz sent_at;
 	int64		began_us;
 	int64		state_since_us;
@@ -71,6 +73,9 @@ extern void tpm_call_give_token_back(TpmCall *call, const char *error);
 /* call_token.c: as far as possible towards a token; CALL_SLOT is what comes next */
 extern void tpm_call_step_token(TpmCall *call);
 extern void tpm_call_step_token_sent(TpmCall *call);
+
+/* call_outcome.c: the end of a try, or nothing while it goes on */
+extern void tpm_call_step_sent(TpmCall *call);
 
 /* admission.c: each raises an error if the call may not be sent */
 extern void tpm_call_check_enabled(TpmCall *call);

@@ -67,6 +67,9 @@ COSTS = [
     ("SELECT * FROM third_parties WHERE id = ANY('{}')", 0, 0),
     ("SELECT k.key, t.name FROM keys50 k JOIN third_parties t ON t.id = k.key", 50, 5),
     ("SELECT k.key, t.name FROM keys50 k, LATERAL (SELECT name FROM third_parties WHERE id = k.key) t", 50, 5),
+    ("SELECT k.key, (SELECT count(*) FROM cases c WHERE c.third_party_id = k.key) FROM keys50 k", 50, 5),
+    ("SELECT k.key, (SELECT max(name) FROM cases c WHERE c.updated_at > now() - k.key::int * interval '1 microsecond')"
+     " FROM keys50 k", 50, 5),
     ("SELECT min(updated_at), max(updated_at) FROM third_parties", 1, 2),
 ]
 
@@ -302,6 +305,16 @@ def test_hash_join_instead_of_a_thousand_lookups(ask, session):
     assert len(rows) == 3000
     assert requests <= 51
     tpmtest.rows(session, "DROP TABLE many")
+
+
+def test_an_id_is_one_row_before_anybody_has_analyzed(ask, session):
+    """A row found by its id leads to one lookup by key, not to a read of the other table."""
+    query = "SELECT t.name FROM cases c JOIN third_parties t ON t.id = c.third_party_id WHERE c.id = '3'"
+    plan = "\n".join(line for line, in tpmtest.rows(session, "EXPLAIN " + query))
+    assert "third_parties/$0" in plan, plan
+    assert ask(query)[1] == 2
+    plan = tpmtest.rows(session, "EXPLAIN SELECT * FROM cases WHERE id IN ('1', '2', '3')")[0][0]
+    assert "rows=3 " in plan
 
 
 def test_jit_is_not_switched_on(session):
