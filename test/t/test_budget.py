@@ -207,6 +207,24 @@ def test_too_many_pages_without_a_total(tpm, sandbox):
     assert sandbox.request_count() <= 200
 
 
+@pytest.mark.parametrize("total", [True, False])
+def test_count_of_1000_pages(db, cluster, total):
+    """count(*) over 1,000 pages, all settings as they come: one request where the API counts, else refused in time."""
+    sandbox = tpmtest.Sandbox("--records", "1000", "--rate-per-second", "0", "--rate-per-hour", "0",
+                              *([] if total else ["--no-total"])).start()
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact", options={"page_size": 1})
+    if total:
+        assert tpmtest.rows(db, "SELECT count(*) FROM tpm.third_parties") == [(1000,)]
+        assert sandbox.request_count() == 1
+    else:
+        error = failure(db, "SELECT count(*) FROM tpm.third_parties")
+        assert error.pgcode == "53400"
+        assert "200" in error.diag.message_primary + error.diag.message_detail
+        assert "max_requests" in str(error)
+        assert sandbox.request_count() <= 200
+    sandbox.stop()
+
+
 def test_early_stop_is_not_refused(tpm, sandbox):
     """LIMIT, EXISTS, a semi join and a cursor need not read what would be too much."""
     tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1')")
