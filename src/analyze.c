@@ -107,8 +107,6 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	}
 	tpm_progress_end(session->progress);
 	tpm_list_get_cursor(list, &cursor);
-	if (cursor.total >= 0)
-		tpm_learnt_total(table->relid, table->options_hash, cursor.total);
 	*totalrows = Max(cursor.total, sample.seen);
 	*totaldeadrows = 0;
 	ereport(elevel,
