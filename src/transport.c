@@ -416,7 +416,7 @@ judge(TpmRunning *run, CURLcode code)
 {
 	if (run->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return TPM_OUTCOME_TOO_LARGE;
-	if (run->no_memory || code == CURLE_OUT_OF_MEMORY)
+	if (run->no_memory)
 		return TPM_OUTCOME_NO_MEMORY;
 	if (run->no_slot)
 		return TPM_OUTCOME_NO_SLOT;
