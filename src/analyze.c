@@ -123,7 +123,7 @@ tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalp
 
 	if (table->opt.analyze_pages == 0 || !(table->ops & TPM_OP_READ))
 		return false;
-	if (strchr(table->resource, '{') != NULL || table->required_filters != NIL)
+	if (tpm_request_path_has_columns(table) || table->required_filters != NIL)
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),

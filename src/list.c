@@ -321,7 +321,7 @@ pages_of(int64 rows, int a_page)
 static bool
 is_whole_table(const TpmList *list)
 {
-	return list->request->terms == NIL && !list->request->by_id && strchr(list->table->resource, '{') == NULL;
+	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
 }
 
 /* the size of the whole table, for plans and for those who come after */
