@@ -625,6 +625,25 @@ def test_check_option_and_triggers(tpm, sandbox):
     assert "seen 3P-" in notices(tpm)
 
 
+def test_transition_tables(tpm, sandbox):
+    """A parent's trigger cannot collect foreign rows: refused before they are sent, not after."""
+    rows(tpm, "CREATE TABLE public.par (id text, name text, country text);"
+              " CREATE FOREIGN TABLE public.chi () INHERITS (public.par) SERVER tpm OPTIONS (resource '/third_parties');"
+              " CREATE TABLE public.pt (id text, name text, country text) PARTITION BY LIST (country);"
+              " CREATE FOREIGN TABLE public.pt_f PARTITION OF public.pt DEFAULT SERVER tpm OPTIONS (resource '/third_parties');"
+              " CREATE FUNCTION public.none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+              " CREATE TRIGGER o AFTER UPDATE ON public.par REFERENCING OLD TABLE AS o EXECUTE FUNCTION public.none();"
+              " CREATE TRIGGER n AFTER INSERT ON public.pt REFERENCING NEW TABLE AS n EXECUTE FUNCTION public.none();"
+              " INSERT INTO public.par VALUES ('l', 'local')")
+    refused(tpm, "UPDATE public.par SET name = 'x' WHERE id IN ('1', '2')", "0A000")
+    for statement in ("INSERT INTO public.pt (name, country) VALUES ('x', 'US')",
+                      "INSERT INTO public.pt (name, country) VALUES ('x', 'US') RETURNING id",
+                      "COPY public.pt (name, country) FROM PROGRAM 'echo x,US' (FORMAT csv)"):
+        refused(tpm, statement, "0A000")
+    assert sent(sandbox) == [] and notices(tpm) == ""
+    assert status(tpm, "UPDATE public.par SET name = 'y' WHERE id = 'l'") == "UPDATE 1"
+
+
 def test_generated_default_domain_array(tpm, sandbox):
     rows(tpm, "CREATE DOMAIN public.land AS text CHECK (VALUE ~ '^[A-Z]{2}$')")
     rows(tpm, """CREATE FOREIGN TABLE public.g (id text, name text, country public.land DEFAULT 'AT',
