@@ -640,7 +640,7 @@ def test_transition_tables(tpm, sandbox):
                       "INSERT INTO public.pt (name, country) VALUES ('x', 'US') RETURNING id",
                       "COPY public.pt (name, country) FROM PROGRAM 'echo x,US' (FORMAT csv)"):
         refused(tpm, statement, "0A000")
-    assert sent(sandbox) == [] and notices(tpm) == ""
+    assert sent(sandbox) == [] and "WARNING" not in notices(tpm)
     assert status(tpm, "UPDATE public.par SET name = 'y' WHERE id = 'l'") == "UPDATE 1"
 
 
