@@ -145,6 +145,36 @@ def test_insert_select_from_itself(tpm, sandbox):
     assert rows(tpm, "SELECT count(*) FROM third_parties")[0][0] == 2 * before
 
 
+@pytest.mark.parametrize("back", ["", " RETURNING id"])
+def test_a_statement_does_not_see_what_it_creates(tpm, sandbox, back):
+    """Scans that begin, or begin again, when rows have been created already: as with an ordinary table."""
+    rows(tpm, "SET tpm_fdw.max_writes = 0; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;"
+              " CREATE TEMP TABLE loc AS SELECT 'l' || g AS name, 'FR' AS country FROM generate_series(1, 3) g;"
+              " CREATE TEMP TABLE m AS SELECT unnest(ARRAY['US', 'DE', 'FR']) AS country; ANALYZE m")
+    many = dict(rows(tpm, "SELECT country, count(*) FROM third_parties GROUP BY 1"))
+    at_first = sum(many.values())
+
+    def insert(select):
+        rows(tpm, "BEGIN")
+        made = int(status(tpm, f"INSERT INTO third_parties (name, country) {select}{back}").split()[-1])
+        rows(tpm, "COMMIT")
+        return made
+
+    # each value of the join leads to rows that the next one would find
+    assert insert("SELECT t.name, CASE m.country WHEN 'US' THEN 'DE' ELSE 'FR' END FROM m"
+                  " JOIN third_parties t ON t.country = m.country") == many["US"] + many["DE"] + many["FR"]
+    before = rows(tpm, "SELECT count(*) FROM third_parties")[0][0]
+    assert insert("SELECT name, country FROM loc UNION ALL SELECT name, country FROM third_parties") == 3 + before
+    before += 3 + before
+    assert insert("SELECT name, country FROM loc WHERE NOT EXISTS (SELECT 1 FROM third_parties t"
+                  " WHERE t.name = 'l9' AND t.country = loc.country)") == 3
+    assert at_first < before + 3 == rows(tpm, "SELECT count(*) FROM third_parties")[0][0]
+    made = rows(tpm, "WITH i AS MATERIALIZED (INSERT INTO third_parties (name, country) SELECT name, country FROM loc"
+                     " RETURNING id) SELECT (SELECT count(*) FROM i), (SELECT count(*) FROM third_parties),"
+                     " (SELECT count(*) FROM i JOIN third_parties t USING (id)), (SELECT count(id) FROM third_parties)")
+    assert made == [(3, before + 3, 0, before + 3)]
+
+
 def test_max_writes(tpm, sandbox):
     insert = "INSERT INTO third_parties (name, country) SELECT 'x' || g, 'US' FROM generate_series(1, {}) g"
     diag = refused(tpm, insert.format(101), "54000")
