@@ -614,6 +614,28 @@ def test_updatable(tpm, sandbox):
     refused(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'US')", "55000")
 
 
+def test_a_broken_table_does_not_end_the_catalogue(tpm, sandbox):
+    """What BI tools ask of all tables at once must not fail at one of them; using it must."""
+    rows(tpm, "CREATE FOREIGN TABLE lost (id text) SERVER tpm OPTIONS (resource '/x/{nothing}')")
+    rows(tpm, "CREATE FOREIGN TABLE unchecked (id text, name text) SERVER tpm OPTIONS (update_check 'none')")
+    assert rows(tpm, "SELECT table_name::text, is_insertable_into::text FROM information_schema.tables"
+                     " WHERE table_name IN ('lost', 'unchecked', 'notes') AND table_schema IN ('tpm', 'public')"
+                     " ORDER BY 1") == [("lost", "NO"), ("notes", "YES"), ("unchecked", "NO")]
+    refused(tpm, "SELECT * FROM lost", "HV005")
+    refused(tpm, "INSERT INTO lost VALUES ('1')", "HV005")
+    refused(tpm, "UPDATE unchecked SET name = 'x'", "HV024")
+
+
+def test_an_endpoint_that_is_not_read(tpm, sandbox):
+    rows(tpm, "ALTER FOREIGN TABLE notes OPTIONS (SET ops 'create')")
+    assert '"read"' in refused(tpm, "SELECT * FROM notes", "55000").message_detail
+    refused(tpm, "UPDATE notes SET subject = 'x' WHERE id = '1'", "55000")
+    assert sent(sandbox) == []
+    rows(tpm, "INSERT INTO notes (subject, body, third_party_id) VALUES ('s', 'b', '1')")
+    rows(tpm, "ANALYZE notes")
+    assert [(entry["method"], entry["path"]) for entry in sandbox.api_requests()] == [("POST", "/v1/notes")]
+
+
 def test_dry_run(tpm, sandbox):
     rows(tpm, "SET tpm_fdw.dry_run = on")
     assert rows(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'US') RETURNING id, name") == [(None, "x")]
