@@ -340,6 +340,9 @@ tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 	tpm_cache_written(write->writer->resource);
 	if (write->journal != 0)
 		tpm_journal_outcome(write->journal, outcome_of(end), write->status, write->id, NULL);
+	if (end == TPM_WRITE_DONE && write->old_slot == NULL && write->id)
+		tpm_statement_creates(write->writer->session->statement, write->writer->resource,
+							  tpm_id_hash(write->writer->table->type, write->id));
 	if (end == TPM_WRITE_DONE)
 		tpm_sent_written(write->sent, write->id);
 	else if (end == TPM_WRITE_REFUSED)
