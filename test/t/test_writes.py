@@ -157,6 +157,13 @@ def test_max_writes(tpm, sandbox):
     assert "100 writes" in notices(tpm)
 
 
+def test_largest_max_writes(tpm, sandbox):
+    """A cap that no array of slots could hold is a cap all the same."""
+    rows(tpm, "SET tpm_fdw.max_writes = 2147483647")
+    assert status(tpm, "INSERT INTO third_parties (name, country) SELECT 'x', 'US' FROM generate_series(1, 3)") == "INSERT 0 3"
+    assert len(sent(sandbox)) == 3
+
+
 def copy(connection, statement, text):
     with connection.cursor() as cursor:
         cursor.copy_expert(statement, io.StringIO(text))
@@ -376,6 +383,40 @@ def test_doubtful_post_is_looked_up(tpm, sandbox, fault):
     (row,) = rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('D-1', 'x', 'US') RETURNING id")
     assert [i["id"] for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "D-1"] == [row[0]]
     assert len({entry["request_id"] for entry in sent(sandbox, "POST")}) == 1
+
+
+def test_lost_among_rows_of_one_key(tpm, sandbox):
+    """What is found is another row's: the one that was lost exists already, and is not counted."""
+    rows(tpm, "SELECT 1 FROM regions LIMIT 1")
+    insert = ("INSERT INTO third_parties (internal_id, name, country) VALUES ('{0}1', 'first', 'US'), ('{0}2', 'b', 'US'), "
+              "('{0}1', 'second', 'US'), ('{0}3', 'c', 'US')")
+    sandbox.fault("reset", count=1, match="POST")
+    assert status(tpm, insert.format("S") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    made = {i["attributes"]["internal_id"]: i["attributes"]["name"] for i in sandbox.dump("third_parties")}
+    assert made["S1"] == "second" and sandbox.state()["created"] == {"third_parties": 3}
+    sandbox.reset()
+    sandbox.fault("reset", count=1, match="POST")
+    diag = refused(tpm, insert.format("T"), "23505")
+    assert "T1" in diag.context and sandbox.state()["created"] == {"third_parties": 3}
+    # the first arrived, and its answer was lost: the second is the one that exists
+    sandbox.reset()
+    sandbox.fault("drop_after_write", count=1, match="POST")
+    assert status(tpm, insert.format("U") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    # both are lost: sent again one after the other
+    sandbox.reset()
+    sandbox.fault("reset", count=1, match="POST")
+    sandbox.fault("reset", count=1, match="POST", skip=1)
+    assert status(tpm, insert.format("X") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    made = [i["attributes"]["internal_id"] for i in sandbox.dump("third_parties")]
+    assert [made.count(f"X{number}") for number in (1, 2, 3)] == [1, 1, 1]
+    # an earlier statement of the transaction made it
+    sandbox.reset()
+    rows(tpm, "BEGIN")
+    rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')")
+    sandbox.fault("reset", count=1, match="POST")
+    assert "This transaction created it before" in refused(
+        tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')", "23505").message_detail
+    rows(tpm, "ROLLBACK")
 
 
 @pytest.mark.parametrize("key", ["NULL", None])
@@ -707,8 +748,10 @@ def test_two_updates_at_once(cluster, tpm, sandbox):
     assert [r.pgcode for r in results if isinstance(r, psycopg2.Error)] == ["40001"]
 
 
-def test_two_updates_without_etags(cluster, tpm, sandbox):
-    """The API cannot tell; this cluster can: the one that comes second sends nothing."""
+@pytest.mark.parametrize("etags", [False, "weak"])
+def test_two_updates_without_etags(cluster, tpm, sandbox, etags):
+    """The API cannot tell; this cluster can: the one that comes second sends nothing. Weak tags are of no use."""
+    sandbox.settings(etags=etags)
     sandbox.fault("hold", count=1, match="PUT /v1/third_parties/4")
     first = cluster.connect(tpm.info.dbname)
     thread, result = in_thread(lambda: status(first, "UPDATE tpm.third_parties SET city = 'one' WHERE id = '4'"))
