@@ -285,7 +285,10 @@ def test_update_is_refused_at_planning(tpm, sandbox):
 
 
 def test_update_all_is_refused(tpm, sandbox):
+    sandbox.reset()
     refused(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'", "54000")
+    # 300 rows: the page that brings the 101st is the last one that is asked for
+    assert len(sent(sandbox, "GET")) == 2
     assert sent(sandbox) == []
     rows(tpm, "SET tpm_fdw.dry_run = on")
     assert status(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'") == "UPDATE 300"
