@@ -143,6 +143,7 @@ extern void tpm_line_wake(int recno);
 extern void tpm_limits_in_force(const TpmLimits *limits, double leave_free, TpmForce force);
 extern int64 tpm_window_us(const TpmBudgetRecord *record, TpmWindow window, int64 now);
 extern void tpm_log_clear(TpmBudgetRecord *record);
+extern void tpm_log_copy(TpmBudgetRecord *copy, const TpmBudgetRecord *record);
 extern void tpm_log_add(TpmBudgetRecord *record, int64 now, uint32 count);
 extern bool tpm_log_remove(TpmBudgetRecord *record, int64 stamp);
 extern int	tpm_log_used(const TpmBudgetRecord *record, int64 since);

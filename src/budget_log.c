@@ -145,6 +145,29 @@ tpm_log_clear(TpmBudgetRecord *record)
 	record->first = record->entries = 0;
 }
 
+/*
+ * The record as it is now, entries that are not in use left out; NULL: one
+ * that has seen no request.
+ */
+void
+tpm_log_copy(TpmBudgetRecord *copy, const TpmBudgetRecord *record)
+{
+	int			until_end;
+
+	if (record == NULL)
+	{
+		memset(copy, 0, offsetof(TpmBudgetRecord, stamp));
+		return;
+	}
+	memcpy(copy, record, offsetof(TpmBudgetRecord, stamp));
+	copy->first = 0;
+	until_end = Min(record->entries, TPM_LOG_SIZE - record->first);
+	memcpy(copy->stamp, record->stamp + record->first, until_end * sizeof(int64));
+	memcpy(copy->sum, record->sum + record->first, until_end * sizeof(uint32));
+	memcpy(copy->stamp + until_end, record->stamp, (record->entries - until_end) * sizeof(int64));
+	memcpy(copy->sum + until_end, record->sum, (record->entries - until_end) * sizeof(uint32));
+}
+
 static void
 drop_first(TpmBudgetRecord *record, int count)
 {

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -61,6 +62,7 @@ typedef struct TpmRunning
 	bool		no_slot;
 	bool		repeated;
 	bool		forbidden;
+	bool		no_http;
 	char		curl_error[CURL_ERROR_SIZE];
 } TpmRunning;
 
@@ -321,6 +323,30 @@ forget_headers(TpmTransfer *pub)
 	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
 }
 
+/*
+ * Is this the status line of a version that is spoken here?  libcurl's
+ * versions differ in what they make of another: an error, or a success of
+ * HTTP/1.0.
+ */
+static bool
+status_line_is_ours(const char *line, size_t len)
+{
+	static const char *const versions[] = {"HTTP/1.1 ", "HTTP/1.0 ", "HTTP/2 "};
+
+	for (size_t i = 0; i < lengthof(versions); i++)
+	{
+		size_t		n = strlen(versions[i]);
+		size_t		digits = 0;
+
+		if (len < n || strncmp(line, versions[i], n) != 0)
+			continue;
+		while (n + digits < len && isdigit((unsigned char) line[n + digits]))
+			digits++;
+		return digits == 3;
+	}
+	return false;
+}
+
 static size_t
 receive_header(char *data, size_t size, size_t n, void *arg)
 {
@@ -334,9 +360,16 @@ receive_header(char *data, size_t size, size_t n, void *arg)
 		run->too_large = true;
 		return 0;
 	}
-	/* a new status line: what came with a 1xx answer does not count */
-	if (len > 5 && strncmp(data, "HTTP/", 5) == 0)
+	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
+	{
+		if (!status_line_is_ours(data, len))
+		{
+			run->no_http = true;
+			return 0;
+		}
+		/* what came with a 1xx answer does not count */
 		forget_headers(pub);
+	}
 	else if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
 			 !keep_header(data, len, "ETag", &pub->etag) &&
 			 !keep_header(data, len, "Location", &pub->location) &&
@@ -616,7 +649,9 @@ finish(TpmRunning *run, CURLcode code)
 	pub->tls_failure = (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION ||
 						code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
 						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
-	if (code != CURLE_OK)
+	if (run->no_http)
+		strlcpy(pub->error, "the answer begins like none of HTTP/1.0, 1.1 or 2", sizeof(pub->error));
+	else if (code != CURLE_OK)
 		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
 				sizeof(pub->error));
 	pub->done = true;

@@ -6,7 +6,6 @@ root, as binding port 53 and mounting do.
 
 import random
 import socket
-import subprocess
 import threading
 
 import tpmtest
@@ -49,11 +48,4 @@ class Cluster(tpmtest.Cluster):
         self.resolv_conf.write_text(f"nameserver {resolver.address}\n", encoding="ascii")
 
     def start(self):
-        user = tpmtest.cluster_user()
-        start = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
-                 tpmtest.bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", "start"]
-        subprocess.run(["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"',
-                        self.resolv_conf, *start], check=True, stdout=subprocess.DEVNULL, cwd="/",
-                       env=tpmtest.server_environment())
-        self.running = True
-        return self
+        return self.start_in(f"mount --bind {self.resolv_conf} /etc/resolv.conf")

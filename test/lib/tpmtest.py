@@ -78,10 +78,16 @@ def as_cluster_user():
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
-def server_environment():
-    """What the server is started with: the sanitizer's runtime under SANITIZE=1 (test/sanitize)."""
+def watching():
+    """Variables of whatever watches the server: the sanitizers and their runtime (test/assert/run)."""
     preload = os.environ.get("TPM_SERVER_PRELOAD")
-    return {**os.environ, "LD_PRELOAD": preload} if preload else None
+    options = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}
+    return {"LD_PRELOAD": preload, **options} if preload else {}
+
+
+def server_environment():
+    """What the server is started with."""
+    return {**os.environ, **watching()}
 
 
 def server_program():
@@ -159,10 +165,12 @@ class Cluster:
     def start_in(self, command):
         """Starts in a mount namespace of its own, after a command that changes it; needs root or sudo."""
         user = cluster_user()
-        program = (f"{command} && exec setpriv --reuid={user.pw_uid} --regid={user.pw_gid} --clear-groups"
-                   f" {bindir()}/pg_ctl -D {self.datadir} -l {self.logfile} -w start")
+        start = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "env",
+                 *(f"{name}={value}" for name, value in watching().items()),
+                 bindir() / "pg_ctl", "-D", self.datadir, "-l", self.logfile, "-w", *server_program(), "start"]
         sudo = [] if os.geteuid() == 0 else ["sudo"]
-        subprocess.run([*sudo, "unshare", "-m", "sh", "-c", program], check=True, stdout=subprocess.DEVNULL, cwd="/")
+        subprocess.run([*sudo, "unshare", "-m", "sh", "-c", f'{command} && exec "$@"', "sh", *start],
+                       check=True, stdout=subprocess.DEVNULL, cwd="/")
         self.running = True
         return self
 

@@ -14,8 +14,9 @@ NUMBERS = itertools.count(1)
 
 
 def pytest_configure(config):
-    """Marks: what takes minutes, and what mostly waits in them."""
+    """Marks: what takes minutes, what mostly waits in them, and what leaves no room for watchers."""
     config.addinivalue_line("markers", "long: takes minutes; left out where other versions are tried")
+    config.addinivalue_line("markers", "bare: cannot run where something watches the server's memory: it limits that")
     config.addinivalue_line("markers", "patient: needs little of the machine; run beside other tests")
 
 
