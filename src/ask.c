@@ -3,33 +3,22 @@
  * ask.c
  *		From conditions and their values to the requests that answer them.
  *
- * Decides, once the values are known, which conditions are sent, whether one
- * resource is asked for by its id, and into how many requests a long list of
- * values is cut.  A condition that is not sent stays what it always is:
- * checked by the executor.
+ * Decides, once the values are known, which conditions are sent, and whether
+ * one resource is asked for by its id.  A condition that is not sent stays what
+ * it always is: checked by the executor.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
-#include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
 
+#include "ask_internal.h"
 #include "counters.h"
-#include "scan.h"
 
 /* ids without a filter: more of them than this are found by reading the list */
 #define TPM_MAX_ID_REQUESTS 20
-
-/* a condition with the texts of its values */
-typedef struct Sendable
-{
-	const TpmColumn *column;
-	TpmPlanCondition *condition;
-	List	   *values;			/* of char * */
-} Sendable;
 
 TpmPlanCondition *
 tpm_plan_conditions(ForeignScan *plan, int *n)
@@ -50,18 +39,6 @@ tpm_plan_conditions(ForeignScan *plan, int *n)
 }
 
 /* ----- which conditions are sent ----- */
-
-/* percent-encoding may treble a text */
-static size_t
-encoded_length(List *values)
-{
-	size_t		len = 0;
-	ListCell   *lc;
-
-	foreach(lc, values)
-		len += strlen(lfirst(lc)) * 3 + 1;
-	return len;
-}
 
 /* a value that no URL holds stays local */
 static bool
@@ -112,12 +89,6 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 }
 
 static bool
-is_equality(const Sendable *item)
-{
-	return item->condition->op == TPM_COND_EQ || item->condition->op == TPM_COND_IN;
-}
-
-static bool
 has_placeholders(const TpmTable *table)
 {
 	return strchr(table->resource, '{') != NULL;
@@ -149,154 +120,6 @@ find_id_condition(const TpmTable *table, List *sendable)
 			return item;
 	}
 	return NULL;
-}
-
-static char *
-bound_parameter(const TpmTable *table, const Sendable *item)
-{
-	const TpmColumn *column = item->column;
-
-	switch (item->condition->op)
-	{
-		case TPM_COND_GE:
-			return column->filter_ge;
-		case TPM_COND_GT:
-
-			/*
-			 * an inclusive bound brings the row itself too; it is checked
-			 * again
-			 */
-			return column->filter_gt ? column->filter_gt : column->filter_ge;
-		case TPM_COND_LE:
-			return column->filter_le;
-		case TPM_COND_LT:
-			return column->filter_lt ? column->filter_lt : column->filter_le;
-		case TPM_COND_LIKE:
-			if (column->filter_like)
-				return column->filter_like;
-			break;
-		default:
-			break;
-	}
-	return column->filter ? tpm_request_filter_name(table, column) : NULL;
-}
-
-static TpmTerm *
-find_term(List *terms, const char *parameter)
-{
-	ListCell   *lc;
-
-	foreach(lc, terms)
-	{
-		if (strcmp(((TpmTerm *) lfirst(lc))->parameter, parameter) == 0)
-			return lfirst(lc);
-	}
-	return NULL;
-}
-
-/* of two conditions under one name only the first is sent */
-static List *
-terms_of(const TpmTable *table, List *sendable)
-{
-	List	   *terms = NIL;
-	size_t		bytes = 0;
-	ListCell   *lc;
-
-	foreach(lc, sendable)
-	{
-		Sendable   *item = lfirst(lc);
-		size_t		len = Min(encoded_length(item->values), TPM_MAX_LIST_BYTES);
-		TpmTerm    *term;
-		char	   *parameter;
-
-		if (item->column->placeholder && is_equality(item))
-			continue;
-		parameter = bound_parameter(table, item);
-		if (parameter == NULL || find_term(terms, parameter) != NULL ||
-			bytes + len > TPM_MAX_FILTER_BYTES)
-		{
-			item->condition->dropped = true;
-			continue;
-		}
-		term = palloc(sizeof(TpmTerm));
-		term->parameter = parameter;
-		term->values = item->values;
-		terms = lappend(terms, term);
-		bytes += len;
-	}
-	return terms;
-}
-
-/* ----- long lists of values ----- */
-
-static List *
-cut_values(List *values, int most)
-{
-	List	   *parts = NIL;
-	List	   *part = NIL;
-	size_t		bytes = 0;
-	ListCell   *lc;
-
-	foreach(lc, values)
-	{
-		size_t		len = encoded_length(list_make1(lfirst(lc)));
-
-		if (part != NIL && (list_length(part) >= most || bytes + len > TPM_MAX_LIST_BYTES))
-		{
-			parts = lappend(parts, part);
-			part = NIL;
-			bytes = 0;
-		}
-		part = lappend(part, lfirst(lc));
-		bytes += len;
-	}
-	return lappend(parts, part);
-}
-
-/*
- * A list of values that is too long for one URL becomes several requests; a
- * row is in one of them only.  Of several such lists one is cut, and the
- * others are not sent.
- */
-static List *
-cut_terms(const TpmTable *table, List *terms, List *sendable, bool *all_sent)
-{
-	TpmTerm    *longest = NULL;
-	List	   *parts = NIL;
-	List	   *kept = NIL;
-	ListCell   *lc;
-
-	foreach(lc, terms)
-	{
-		TpmTerm    *term = lfirst(lc);
-		const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
-		bool		is_id = id && id->filter &&
-		strcmp(term->parameter, tpm_request_filter_name(table, id)) == 0;
-		List	   *cut = cut_values(term->values, is_id ? table->opt.page_size : INT_MAX);
-
-		if (list_length(cut) == 1)
-			kept = lappend(kept, term);
-		else if (longest == NULL)
-		{
-			longest = term;
-			parts = cut;
-		}
-		else
-			*all_sent = false;
-	}
-	if (longest == NULL)
-		return list_make1(kept);
-
-	terms = NIL;
-	foreach(lc, parts)
-	{
-		TpmTerm    *term = palloc(sizeof(TpmTerm));
-
-		term->parameter = longest->parameter;
-		term->values = lfirst(lc);
-		terms = lappend(terms, lappend(list_copy(kept), term));
-	}
-	return terms;
 }
 
 /* ----- paths ----- */
@@ -389,11 +212,11 @@ ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
 static void
 ask_lists(TpmAsk *ask, const TpmTable *table, List *sendable)
 {
-	List	   *terms = terms_of(table, sendable);
+	List	   *terms = tpm_ask_terms(table, sendable);
 	ListCell   *lc,
 			   *lc2;
 
-	terms = cut_terms(table, terms, sendable, &ask->all_sent);
+	terms = tpm_ask_cut_terms(table, terms, &ask->all_sent);
 	foreach(lc, placeholder_values(table, sendable))
 	{
 		char	  **values = lfirst(lc);
@@ -524,7 +347,7 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const c
 		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
 	else
 	{
-		request = new_request("", NULL, terms_of(table, sendable), table->opt.page_size);
+		request = new_request("", NULL, tpm_ask_terms(table, sendable), table->opt.page_size);
 		request->shown_path = tpm_request_path(table, placeholders, true);
 		if (request->shown_path == NULL)
 			request->shown_path = pstrdup(table->resource);

@@ -120,7 +120,7 @@ raise_token_not_reached(TpmCall *call, const TpmTransfer *transfer, const char *
 
 /* the token endpoint is asked again as an idempotent request would be */
 static bool
-try_token_again(TpmCall *call)
+try_token_again(TpmCall *call, int64 pause_us)
 {
 	TpmTransfer *t = call->transfer;
 	bool		passing = t->outcome == TPM_OUTCOME_ANSWERED ? t->status >= 500 || t->status == 429
@@ -128,7 +128,7 @@ try_token_again(TpmCall *call)
 	t->outcome != TPM_OUTCOME_TOO_LARGE;
 
 	return passing && !call->renew_only && call->token_tries < call->session->opt->max_retries &&
-		tpm_retry_time_left(call->began_us, call->session->opt);
+		tpm_retry_fits(call->began_us, pause_us, call->session->opt);
 }
 
 void
@@ -141,6 +141,7 @@ tpm_call_step_token_sent(TpmCall *call)
 	char	   *token = NULL;
 	MemoryContext old;
 	TpmTransfer seen;
+	int64		pause;
 
 	if (!t->done)
 	{
@@ -165,10 +166,10 @@ tpm_call_step_token_sent(TpmCall *call)
 		tpm_call_enter(call, call->renew_only ? CALL_SLOT : CALL_TOKEN);
 		return;
 	}
-	if (try_token_again(call))
+	pause = tpm_retry_pause(call->token_tries + 1, t->retry_after);
+	if (try_token_again(call, pause))
 	{
-		int64		pause = tpm_retry_pause(++call->token_tries, t->retry_after);
-
+		call->token_tries++;
 		tpm_call_give_token_back(call, error);
 		tpm_call_forget_attempt(call);
 		tpm_call_enter(call, CALL_PAUSE);

@@ -86,6 +86,7 @@ typedef struct TpmAnswer
 	const char *etag;
 	const char *location;
 	const char *date;
+	const char *retry_after;
 	TimestampTz received;
 	int64		took_us;
 	bool		doubtful;		/* a write that may have acted: no answer */

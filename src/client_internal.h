@@ -72,6 +72,9 @@ extern void tpm_call_give_token_back(TpmCall *call, const char *error);
 extern void tpm_call_step_token(TpmCall *call);
 extern void tpm_call_step_token_sent(TpmCall *call);
 
+/* call_outcome.c: the end of a try, or nothing while it goes on */
+extern void tpm_call_step_sent(TpmCall *call);
+
 /* admission.c: each raises an error if the call may not be sent */
 extern void tpm_call_check_enabled(TpmCall *call);
 extern void tpm_call_check_max_requests(TpmCall *call);

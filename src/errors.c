@@ -16,6 +16,7 @@
 #include "body.h"
 #include "client.h"
 #include "document.h"
+#include "retry.h"
 #include "url.h"
 
 /* an HTML page or a stack trace helps nobody beyond this */
@@ -199,7 +200,10 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 {
 	char	   *words = tpm_answer_words(answer);
 	const char *hint = hint_of_status(answer->status, words);
+	int64		asked = answer->retry_after ? tpm_retry_after_seconds(answer->retry_after, (pg_time_t) time(NULL)) : -1;
 
+	if (hint == NULL && asked > 0)
+		hint = psprintf("The API asks to come back in " INT64_FORMAT " seconds.", asked);
 	if (answer->status >= 300 && answer->status <= 399)
 		raise_redirect(session, request, answer);
 	ereport(ERROR,

@@ -250,14 +250,36 @@ small_page_is_enough(PlannerInfo *root, RelOptInfo *rel, const TpmRelation *rela
 		pathkeys_contained_in(root->query_pathkeys, (List *) pathkeys);
 }
 
+/*
+ * Is the relation searched anew for each row of others, only to know whether
+ * there is a match?  The first one ends that.
+ */
+static bool
+is_searched_for_one_match(PlannerInfo *root, const RelOptInfo *rel)
+{
+	ListCell   *lc;
+
+	if (bms_is_empty(root->curOuterRels))
+		return false;
+	foreach(lc, root->join_info_list)
+	{
+		const SpecialJoinInfo *join = lfirst(lc);
+
+		if ((join->jointype == JOIN_SEMI || join->jointype == JOIN_ANTI) &&
+			bms_is_subset(rel->relids, join->syn_righthand))
+			return true;
+	}
+	return false;
+}
+
 static int
 plan_flags(PlannerInfo *root, RelOptInfo *rel, const TpmRelation *relation, const Path *path,
 		   const List *stops)
 {
 	int			flags = 0;
 
-	/* a single relation under no limit, or one that is read whole for sure */
-	if (root->limit_tuples < 0 && root->tuple_fraction <= 0 && stops == NIL)
+	if (root->limit_tuples < 0 && root->tuple_fraction <= 0 && stops == NIL &&
+		!is_searched_for_one_match(root, rel))
 		flags |= TPM_PLAN_READS_ALL;
 	if (small_page_is_enough(root, rel, relation, path->pathkeys))
 		flags |= TPM_PLAN_SMALL_PAGE;

@@ -77,7 +77,7 @@ tpm_retry_pause(int attempt, const char *retry_after)
 }
 
 bool
-tpm_retry_time_left(int64 began_us, const TpmOptions *opt)
+tpm_retry_fits(int64 began_us, int64 pause_us, const TpmOptions *opt)
 {
-	return tpm_monotonic_us() - began_us < (int64) opt->request_timeout * 2000;
+	return tpm_monotonic_us() - began_us + pause_us < (int64) opt->request_timeout * 2000;
 }

@@ -25,7 +25,7 @@ extern int64 tpm_retry_after_seconds(const char *value, pg_time_t now);
 /* a date as HTTP spells it (RFC 9110, section 5.6.7); false if it is none */
 extern bool tpm_read_http_date(const char *value, pg_time_t *when);
 
-/* false when the tries have taken long enough altogether */
-extern bool tpm_retry_time_left(int64 began_us, const TpmOptions *opt);
+/* false if another pause would make all the tries together take too long */
+extern bool tpm_retry_fits(int64 began_us, int64 pause_us, const TpmOptions *opt);
 
 #endif							/* TPM_RETRY_H */

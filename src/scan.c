@@ -16,6 +16,7 @@
 #include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -50,6 +51,15 @@ create_scan(ForeignScanState *node)
 	return scan;
 }
 
+/* of "column < value" the value */
+static Expr *
+value_of_bound(Expr *qual)
+{
+	List	   *args = castNode(OpExpr, qual)->args;
+
+	return contain_var_clause(linitial(args)) ? lsecond(args) : linitial(args);
+}
+
 /* bounds that end the list, and conditions on whose filter something rests */
 static void
 prepare_tests(TpmScan *scan, ForeignScan *plan)
@@ -61,8 +71,12 @@ prepare_tests(TpmScan *scan, ForeignScan *plan)
 			   *lc2;
 
 	foreach(lc, list_nth(plan->fdw_private, TPM_PRIV_STOP))
-		scan->stops = lappend(scan->stops, ExecInitExpr(list_nth(quals, lfirst_int(lc)),
-														&scan->node->ss.ps));
+	{
+		Expr	   *qual = list_nth(quals, lfirst_int(lc));
+
+		scan->stops = lappend(scan->stops, ExecInitExpr(qual, &scan->node->ss.ps));
+		scan->bounds = lappend(scan->bounds, ExecInitExpr(value_of_bound(qual), &scan->node->ss.ps));
+	}
 	forboth(lc, quals, lc2, verdicts)
 	{
 		if (lfirst_int(lc2) == TPM_VERDICT_LOCAL)
@@ -182,11 +196,11 @@ tpm_scan_connect(TpmScan *scan)
 
 /* ----- results that are kept ----- */
 
-static TpmResult *
-find_result(TpmScan *scan, const char *key)
+TpmResult *
+tpm_scan_known(TpmScan *scan)
 {
 	for (TpmResult *result = scan->results; result; result = result->next)
-		if (result->complete && strcmp(result->key, key) == 0)
+		if (result->complete && strcmp(result->key, scan->ask->key) == 0)
 			return result;
 	return NULL;
 }
@@ -202,7 +216,8 @@ drop_result(TpmScan *scan, TpmResult *result)
 			break;
 		}
 	}
-	tuplestore_end(result->rows);
+	if (result->rows)
+		tuplestore_end(result->rows);
 	pfree(result->key);
 	pfree(result);
 }
@@ -219,31 +234,34 @@ drop_oldest(TpmScan *scan)
 		drop_result(scan, last);
 }
 
+TpmResult *
+tpm_scan_new_result(TpmScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->result_context);
+	TpmResult  *result = palloc0(sizeof(TpmResult));
+
+	drop_oldest(scan);
+	result->key = pstrdup(scan->ask->key);
+	result->next = scan->results;
+	scan->results = result;
+	MemoryContextSwitchTo(old);
+	return result;
+}
+
 /* where the rows that are read now are kept */
 static void
 begin_result(TpmScan *scan)
 {
+	TpmResult  *result = tpm_scan_new_result(scan);
 	MemoryContext old = MemoryContextSwitchTo(scan->result_context);
 	ResourceOwner owner = CurrentResourceOwner;
-	TpmResult  *result = palloc0(sizeof(TpmResult));
 
-	drop_oldest(scan);
 	/* a spilled file must outlive a savepoint in which the portal is fetched */
 	CurrentResourceOwner = scan->owner;
 	result->rows = tuplestore_begin_heap(false, false, work_mem);
 	CurrentResourceOwner = owner;
-	result->key = pstrdup(scan->ask->key);
-	result->next = scan->results;
-	scan->results = result;
 	scan->filling = result;
 	MemoryContextSwitchTo(old);
-}
-
-/* a list that was left at a bound is no answer for another bound */
-static bool
-depends_on_bound(const TpmScan *scan)
-{
-	return scan->stops != NIL && !bms_is_empty(scan->node->ss.ps.plan->extParam);
 }
 
 static void
@@ -255,14 +273,14 @@ start(TpmScan *scan)
 	tpm_rows_begin(scan);
 	scan->filling = NULL;
 	scan->replaying = false;
-	known = find_result(scan, scan->ask->key);
+	known = tpm_scan_known(scan);
 	if (known)
 	{
 		scan->replaying = true;
 		scan->filling = known;
 		tuplestore_rescan(known->rows);
 	}
-	else if (scan->keeps_results && !depends_on_bound(scan))
+	else if (scan->keeps_results)
 		begin_result(scan);
 }
 

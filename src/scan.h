@@ -46,11 +46,12 @@ typedef struct TpmAsk
 	char	   *key;			/* the same for the same requests */
 } TpmAsk;
 
-/* the rows of one set of values, kept for a rescan */
+/* the answer for one set of values, kept for a rescan */
 typedef struct TpmResult
 {
 	char	   *key;
-	Tuplestorestate *rows;
+	Tuplestorestate *rows;		/* NULL: only their number is known */
+	int64		count;
 	bool		complete;
 	struct TpmResult *next;
 } TpmResult;
@@ -92,6 +93,7 @@ typedef struct TpmScan
 	char	   *sort_parameter;
 	List	   *stops;			/* of ExprState *: bounds that end an ordered
 								 * list */
+	List	   *bounds;			/* of ExprState *: their values, in this order */
 	bool		order_settled;	/* known whether rows must be sorted here */
 	Tuplesortstate *sort;		/* NULL: they come in order */
 
@@ -157,6 +159,12 @@ extern void tpm_rows_end(TpmScan *scan);
 
 /* scan.c: session and decoder, once they are needed */
 extern void tpm_scan_connect(TpmScan *scan);
+
+/* scan.c: the answer for the values at hand that a rescan may use, NULL if there is none */
+extern TpmResult *tpm_scan_known(TpmScan *scan);
+
+/* scan.c: room for that answer */
+extern TpmResult *tpm_scan_new_result(TpmScan *scan);
 
 /* drain.c */
 

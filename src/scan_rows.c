@@ -13,6 +13,8 @@
 
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -21,6 +23,43 @@
 #include "tpm_fdw.h"
 
 /* ----- from values to requests ----- */
+
+/* no two values of a type have the same, whatever the session's settings */
+static char *
+exact_text(Datum value, Oid type)
+{
+	Oid			function;
+	bool		varlena;
+	bytea	   *bytes;
+	char	   *text;
+
+	getTypeBinaryOutputInfo(type, &function, &varlena);
+	bytes = OidSendFunctionCall(function, value);
+	text = palloc0(2 * VARSIZE_ANY_EXHDR(bytes) + 1);
+	hex_encode(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), text);
+	return text;
+}
+
+/* a list that ends at a bound answers that bound only: its value belongs to the key */
+static void
+add_bounds_to_key(TpmScan *scan)
+{
+	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	StringInfoData key;
+	ListCell   *lc;
+
+	initStringInfo(&key);
+	appendStringInfoString(&key, scan->ask->key);
+	foreach(lc, scan->bounds)
+	{
+		ExprState  *state = lfirst(lc);
+		bool		isnull;
+		Datum		value = ExecEvalExpr(state, econtext, &isnull);
+
+		appendStringInfo(&key, "%s\n", isnull ? "" : exact_text(value, exprType((Node *) state->expr)));
+	}
+	scan->ask->key = key.data;
+}
 
 static void
 evaluate(TpmScan *scan)
@@ -34,6 +73,8 @@ evaluate(TpmScan *scan)
 	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
 							  tpm_scan_uses_cache(scan) &&
 							  scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
+	if (scan->bounds != NIL)
+		add_bounds_to_key(scan);
 }
 
 /* ----- from requests to rows ----- */

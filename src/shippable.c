@@ -15,7 +15,6 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
-#include "parser/parse_coerce.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -115,40 +114,31 @@ verdict_of(const TpmColumn *column, const TpmCondition *condition)
 	return column->filter_exact ? TPM_VERDICT_EXACT : TPM_VERDICT_RECHECK;
 }
 
+static bool
+is_integer_type(Oid type)
+{
+	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
 /*
- * Brings the value to the column's type, so that its text is the API's.
- * Comparisons across types that no cast can express stay local.
+ * Is the value's text one that the API reads as the column's?  Comparisons
+ * across other types stay local.
  */
 static bool
-coerce_value(const TpmColumn *column, TpmCondition *condition)
+value_is_comparable(const TpmColumn *column, const TpmCondition *condition)
 {
 	Oid			have = exprType((Node *) condition->value);
 	Oid			want = column->type == VARCHAROID ? TEXTOID : column->type;
-	Oid			element;
-	Node	   *value;
 
 	if (condition->op == TPM_COND_IN)
-	{
-		element = get_element_type(have);
-		return element == want || (element == VARCHAROID && want == TEXTOID) ||
-			(want == INT8OID && (element == INT4OID || element == INT2OID)) ||
-			(want == INT4OID && (element == INT8OID || element == INT2OID));
-	}
+		have = get_element_type(have);
 	if (have == want || (have == VARCHAROID && want == TEXTOID))
 		return true;
-	if (want == INT2OID || want == INT4OID || want == INT8OID)
-		return have == INT2OID || have == INT4OID || have == INT8OID;
-	if (!tpm_is_time_type(want) || !tpm_is_time_type(have) || condition->op == TPM_COND_EQ)
-		return false;
-	/* a narrower type would cut the bound: those are compared locally */
-	if (want == DATEOID)
-		return false;
-	value = coerce_to_target_type(NULL, (Node *) copyObject(condition->value), have, want, -1,
-								  COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-	if (value == NULL)
-		return false;
-	condition->value = (Expr *) value;
-	return true;
+	if (is_integer_type(want))
+		return is_integer_type(have);
+	/* a date would cut the bound; wider types are converted as they are sent */
+	return tpm_condition_is_bound(condition) && tpm_is_time_type(have) &&
+		(want == TIMESTAMPTZOID || want == TIMESTAMPOID);
 }
 
 /* a constant that could mean something else to the API is known to stay here */
@@ -185,7 +175,7 @@ tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCond
 	condition->clause = clause;
 	condition->verdict = verdict_of(column, condition);
 	if (condition->value && condition->verdict != TPM_VERDICT_LOCAL &&
-		!coerce_value(column, condition))
+		!value_is_comparable(column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;
 	if (condition->verdict != TPM_VERDICT_LOCAL && !constant_is_sendable(table, column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;

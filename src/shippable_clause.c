@@ -132,6 +132,8 @@ read_comparison(const TpmTable *table, RelOptInfo *rel, OpExpr *op, TpmCondition
 
 	condition->attnum = column->attnum;
 	condition->value = (Expr *) right;
+	if (!collation_is_bytewise(op->inputcollid))
+		return false;
 	if (opno == OID_TEXT_LIKE_OP && (column->type == TEXTOID || column->type == VARCHAROID))
 	{
 		condition->op = TPM_COND_LIKE;
@@ -140,7 +142,12 @@ read_comparison(const TpmTable *table, RelOptInfo *rel, OpExpr *op, TpmCondition
 	strategy = strategy_of(opno, column->type);
 	if (strategy == InvalidStrategy)
 		return false;
-	if (!collation_is_bytewise(op->inputcollid))
+
+	/*
+	 * where a zone's clocks go forward, a later local time may be an earlier
+	 * moment
+	 */
+	if (column->type == TIMESTAMPOID && exprType(right) == TIMESTAMPTZOID)
 		return false;
 	/* other collations order, though not equate, differently */
 	if (strategy != BTEqualStrategyNumber && op->inputcollid != column->collation)
@@ -197,7 +204,8 @@ read_or(const TpmTable *table, RelOptInfo *rel, BoolExpr *clause, TpmCondition *
 	if (!OidIsValid(array->array_typeid))
 		return false;
 	condition->op = TPM_COND_IN;
-	condition->value = (Expr *) array;
+	/* of constants: one constant, whose texts can be looked at */
+	condition->value = (Expr *) eval_const_expressions(NULL, (Node *) array);
 	return true;
 }
 

@@ -50,14 +50,27 @@ time_text(Datum value, Oid type)
 					tm.tm_hour, tm.tm_min, tm.tm_sec, fsec);
 }
 
+/* a bound of another type in the column's; outside the years that have a text it may overflow */
 static char *
-plain_text(Datum value, Oid type)
+bound_text(const TpmColumn *column, Datum value, Oid type)
+{
+	PGFunction	convert = date_timestamp;
+
+	if (type == column->type || time_text(value, type) == NULL)
+		return time_text(value, type);
+	if (column->type == TIMESTAMPTZOID)
+		convert = type == DATEOID ? date_timestamptz : timestamp_timestamptz;
+	return time_text(DirectFunctionCall1(convert, value), column->type);
+}
+
+static char *
+plain_text(const TpmColumn *column, Datum value, Oid type)
 {
 	Oid			function;
 	bool		varlena;
 
 	if (tpm_is_time_type(type))
-		return time_text(value, type);
+		return bound_text(column, value, type);
 	if (type == BOOLOID)
 		return pstrdup(DatumGetBool(value) ? "true" : "false");
 	getTypeOutputInfo(type, &function, &varlena);
@@ -160,7 +173,7 @@ literal_of_pattern(const char *pattern)
 static char *
 send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Datum value, Oid type)
 {
-	char	   *text = plain_text(value, type);
+	char	   *text = plain_text(column, value, type);
 	const char *word;
 
 	if (text == NULL)

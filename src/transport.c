@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * transport.c
- *		libcurl inside PostgreSQL's event loop.
+ *		HTTP transfers by libcurl.
  *
- * Owns the backend's multi handle, its connections, the pool of easy handles
- * and the sockets they wait for.  Knows nothing of tokens, budgets, retries
- * or documents.  The only file that includes curl.h.
+ * Owns the backend's multi handle, its connections and the pool of easy
+ * handles.  Knows nothing of tokens, budgets, retries or documents.  The only
+ * file that includes curl.h; the event loop is transport_wait.c's.
  *
  * libcurl calls back into this file: no callback throws, palloc's or waits.
  * What it has to say is left in the transfer and raised by the caller.
@@ -14,10 +14,7 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <curl/curl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,10 +23,9 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "compat.h"
 #include "option.h"
 #include "shared.h"
-#include "transport.h"
+#include "transport_internal.h"
 #include "url.h"
 
 /* more header bytes than any honest server sends */
@@ -40,12 +36,6 @@
 
 /* connections kept open between statements */
 #define TPM_IDLE_CONNECTIONS	8
-
-typedef struct TpmSocket
-{
-	curl_socket_t fd;
-	int			what;			/* CURL_POLL_* */
-} TpmSocket;
 
 /* the part of a transfer that libcurl's callbacks work on */
 typedef struct TpmRunning
@@ -63,6 +53,7 @@ typedef struct TpmRunning
 	bool		repeated;
 	bool		forbidden;
 	bool		no_http;
+	bool		no_memory;
 	char		curl_error[CURL_ERROR_SIZE];
 } TpmRunning;
 
@@ -70,12 +61,7 @@ static CURLM *multi = NULL;
 static CURLSH *tls_sessions = NULL;
 static CURL *idle[TPM_IDLE_HANDLES];
 static int	n_idle = 0;
-static TpmSocket *sockets = NULL;
-static int	n_sockets = 0;
-static int	max_sockets = 0;
-static bool sockets_changed = true;
 static int64 curl_timer = PG_INT64_MAX; /* when libcurl wants to be called */
-static WaitEventSet *wait_set = NULL;
 
 /*
  * libcurl may start a resolver thread in any of its calls.  A signal handled
@@ -101,44 +87,21 @@ leave_curl(void)
 
 /* ----- callbacks of the multi handle ----- */
 
-static TpmSocket *
-find_socket(curl_socket_t fd)
-{
-	for (int i = 0; i < n_sockets; i++)
-		if (sockets[i].fd == fd)
-			return &sockets[i];
-	return NULL;
-}
-
 static int
 socket_changed(CURL *easy, curl_socket_t fd, int what, void *userp, void *socketp)
 {
-	TpmSocket  *known = find_socket(fd);
+	int			events = 0;
 
-	sockets_changed = true;
 	if (what == CURL_POLL_REMOVE)
 	{
-		if (known)
-			*known = sockets[--n_sockets];
+		tpm_forget_socket(fd);
 		return 0;
 	}
-	if (known == NULL)
-	{
-		if (n_sockets == max_sockets)
-		{
-			int			want = max_sockets ? max_sockets * 2 : 16;
-			TpmSocket  *more = realloc(sockets, want * sizeof(TpmSocket));
-
-			if (more == NULL)
-				return -1;
-			sockets = more;
-			max_sockets = want;
-		}
-		known = &sockets[n_sockets++];
-		known->fd = fd;
-	}
-	known->what = what;
-	return 0;
+	if (what & CURL_POLL_IN)
+		events |= WL_SOCKET_READABLE;
+	if (what & CURL_POLL_OUT)
+		events |= WL_SOCKET_WRITEABLE;
+	return tpm_watch_socket(fd, events) ? 0 : -1;
 }
 
 static int
@@ -150,65 +113,14 @@ timer_changed(CURLM *m, long timeout_ms, void *userp)
 
 /* ----- callbacks of a transfer ----- */
 
-/* addresses that a server of an unprivileged owner must not reach */
-static bool
-address_is_private(const struct sockaddr *addr)
-{
-	if (addr->sa_family == AF_INET)
-	{
-		uint32		ip = ntohl(((const struct sockaddr_in *) addr)->sin_addr.s_addr);
-
-		return (ip >> 24) == 127 || (ip >> 24) == 0 || (ip >> 16) == 0xA9FE || (ip >> 28) >= 0xE;
-	}
-	if (addr->sa_family == AF_INET6)
-	{
-		const struct in6_addr *ip = &((const struct sockaddr_in6 *) addr)->sin6_addr;
-
-		if (IN6_IS_ADDR_V4MAPPED(ip))
-		{
-			struct sockaddr_in v4 = {.sin_family = AF_INET};
-
-			memcpy(&v4.sin_addr, &ip->s6_addr[12], 4);
-			return address_is_private((struct sockaddr *) &v4);
-		}
-		return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) ||
-			IN6_IS_ADDR_LINKLOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip);
-	}
-	return true;
-}
-
-static bool
-text_address_is_private(const char *text)
-{
-	struct sockaddr_in v4 = {.sin_family = AF_INET};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
-
-	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-		return address_is_private((struct sockaddr *) &v4);
-	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-		return address_is_private((struct sockaddr *) &v6);
-	return true;
-}
-
-static void
-note_address(TpmRunning *run, const struct sockaddr *addr)
-{
-	const void *ip = addr->sa_family == AF_INET
-	? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
-	: (const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
-
-	if (inet_ntop(addr->sa_family, ip, run->pub.address, sizeof(run->pub.address)) == NULL)
-		run->pub.address[0] = '\0';
-}
-
 static curl_socket_t
 open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	TpmRunning *run = arg;
 	curl_socket_t fd;
 
-	note_address(run, &address->addr);
-	if (!run->spec->private_ok && address_is_private(&address->addr))
+	tpm_address_text(&address->addr, run->pub.address, sizeof(run->pub.address));
+	if (!run->spec->private_ok && tpm_address_is_private(&address->addr))
 	{
 		run->forbidden = true;
 		return CURL_SOCKET_BAD;
@@ -245,7 +157,7 @@ about_to_send(void *arg, char *primary_ip, char *local_ip, int primary_port, int
 		return CURL_PREREQFUNC_ABORT;
 	}
 	/* a pooled connection may have been opened for a more trusted server */
-	if (!run->spec->private_ok && text_address_is_private(primary_ip))
+	if (!run->spec->private_ok && tpm_text_address_is_private(primary_ip))
 	{
 		run->forbidden = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -264,118 +176,24 @@ receive_body(char *data, size_t size, size_t n, void *arg)
 {
 	TpmRunning *run = arg;
 	size_t		len = size * n;
-	size_t		need = run->pub.body_len + len + 1;
 
 	if (run->pub.body_len + len > (size_t) run->spec->max_body)
-	{
 		run->too_large = true;
-		return 0;
-	}
-	if (need > run->body_space)
-	{
-		size_t		space = Max(run->body_space * 2, 65536);
-		char	   *more;
-
-		while (space < need)
-			space *= 2;
-		more = realloc(run->pub.body, space);
-		if (more == NULL)
-		{
-			run->too_large = true;
-			return 0;
-		}
-		run->pub.body = more;
-		run->body_space = space;
-	}
-	memcpy(run->pub.body + run->pub.body_len, data, len);
-	run->pub.body_len += len;
-	run->pub.body[run->pub.body_len] = '\0';
-	return len;
-}
-
-/* the value of a header line, malloc'd and trimmed, if it is the named one */
-static bool
-keep_header(const char *line, size_t len, const char *name, char **value)
-{
-	size_t		name_len = strlen(name);
-
-	if (len <= name_len || line[name_len] != ':' || pg_strncasecmp(line, name, name_len) != 0)
-		return false;
-	line += name_len + 1;
-	len -= name_len + 1;
-	while (len > 0 && (*line == ' ' || *line == '\t'))
-		line++, len--;
-	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
-		len--;
-	free(*value);
-	*value = strndup(line, len);
-	return true;
-}
-
-static void
-forget_headers(TpmTransfer *pub)
-{
-	free(pub->content_type);
-	free(pub->etag);
-	free(pub->location);
-	free(pub->retry_after);
-	free(pub->date);
-	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
-}
-
-/*
- * Is this the status line of a version that is spoken here?  libcurl's
- * versions differ in what they make of another: an error, or a success of
- * HTTP/1.0.
- */
-static bool
-status_line_is_ours(const char *line, size_t len)
-{
-	static const char *const versions[] = {"HTTP/1.1 ", "HTTP/1.0 ", "HTTP/2 "};
-
-	for (size_t i = 0; i < lengthof(versions); i++)
-	{
-		size_t		n = strlen(versions[i]);
-		size_t		digits = 0;
-
-		if (len < n || strncmp(line, versions[i], n) != 0)
-			continue;
-		while (n + digits < len && isdigit((unsigned char) line[n + digits]))
-			digits++;
-		return digits == 3;
-	}
-	return false;
+	else if (!tpm_answer_add_body(&run->pub, &run->body_space, data, len))
+		run->no_memory = true;
+	return run->too_large || run->no_memory ? 0 : len;
 }
 
 static size_t
 receive_header(char *data, size_t size, size_t n, void *arg)
 {
 	TpmRunning *run = arg;
-	TpmTransfer *pub = &run->pub;
 	size_t		len = size * n;
 
 	run->header_bytes += len;
-	if (run->header_bytes > TPM_MAX_HEADER_BYTES)
-	{
-		run->too_large = true;
-		return 0;
-	}
-	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
-	{
-		if (!status_line_is_ours(data, len))
-		{
-			run->no_http = true;
-			return 0;
-		}
-		/* what came with a 1xx answer does not count */
-		forget_headers(pub);
-	}
-	else if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
-			 !keep_header(data, len, "ETag", &pub->etag) &&
-			 !keep_header(data, len, "Location", &pub->location) &&
-			 !keep_header(data, len, "Date", &pub->date))
-		keep_header(data, len, "Retry-After", &pub->retry_after);
-	return len;
+	run->too_large = run->header_bytes > TPM_MAX_HEADER_BYTES;
+	run->no_http = !tpm_answer_add_header(&run->pub, data, len);
+	return run->too_large || run->no_http ? 0 : len;
 }
 
 static size_t
@@ -391,8 +209,8 @@ send_body(char *buffer, size_t size, size_t n, void *arg)
 
 /* ----- starting and ending ----- */
 
-static void
-start_libcurl(void)
+void
+tpm_transport_init(void)
 {
 	if (multi)
 		return;
@@ -440,7 +258,7 @@ release(TpmRunning *run)
 	run->headers = NULL;
 	free(run->pub.body);
 	run->pub.body = NULL;
-	forget_headers(&run->pub);
+	tpm_answer_forget_headers(&run->pub);
 }
 
 static void
@@ -568,7 +386,7 @@ tpm_transfer_start(const TpmHttpSpec *spec)
 {
 	TpmRunning *run = palloc0(sizeof(TpmRunning));
 
-	start_libcurl();
+	tpm_transport_init();
 	run->spec = spec;
 	run->callback.func = release_callback;
 	run->callback.arg = run;
@@ -598,6 +416,8 @@ judge(TpmRunning *run, CURLcode code)
 {
 	if (run->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return TPM_OUTCOME_TOO_LARGE;
+	if (run->no_memory)
+		return TPM_OUTCOME_NO_MEMORY;
 	if (run->no_slot)
 		return TPM_OUTCOME_NO_SLOT;
 	if (run->repeated || (code == CURLE_SEND_FAIL_REWIND && run->pub.sendings > 0))
@@ -651,15 +471,19 @@ finish(TpmRunning *run, CURLcode code)
 						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
 	if (run->no_http)
 		strlcpy(pub->error, "the answer begins like none of HTTP/1.0, 1.1 or 2", sizeof(pub->error));
+	else if (pub->outcome == TPM_OUTCOME_NO_MEMORY)
+		strlcpy(pub->error, "out of memory", sizeof(pub->error));
 	else if (code != CURLE_OK)
 		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
 				sizeof(pub->error));
 	pub->done = true;
 }
 
+/* ----- what the event loop calls ----- */
+
 /* true if a transfer ended */
-static bool
-collect_finished(void)
+bool
+tpm_transport_collect(void)
 {
 	CURLMsg    *msg;
 	int			left;
@@ -678,54 +502,8 @@ collect_finished(void)
 	return any;
 }
 
-/* ----- waiting ----- */
-
-static void
-rebuild_wait_set(void)
-{
-	WaitEventSet *set;
-
-	if (!sockets_changed && wait_set)
-		return;
-	if (wait_set)
-	{
-		set = wait_set;
-		wait_set = NULL;
-		FreeWaitEventSet(set);
-	}
-	wait_set = tpm_create_wait_event_set(n_sockets + 2);
-	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
-	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
-	for (int i = 0; i < n_sockets; i++)
-	{
-		int			events = 0;
-
-		if (sockets[i].what & CURL_POLL_IN)
-			events |= WL_SOCKET_READABLE;
-		if (sockets[i].what & CURL_POLL_OUT)
-			events |= WL_SOCKET_WRITEABLE;
-		AddWaitEventToSet(wait_set, events, sockets[i].fd, NULL, NULL);
-	}
-	sockets_changed = false;
-}
-
-static uint32
-wait_event(TpmWaitReason reason)
-{
-	static const char *const names[] = {
-		[TPM_WAIT_ANSWER] = "TpmAnswer",
-		[TPM_WAIT_BUDGET] = "TpmBudget",
-		[TPM_WAIT_TOKEN] = "TpmToken",
-		[TPM_WAIT_RETRY] = "TpmRetry",
-		[TPM_WAIT_PAGE] = "TpmPage",
-	};
-	static uint32 events[lengthof(names)];
-
-	return tpm_wait_event(names[reason], &events[reason]);
-}
-
-static void
-drive(const WaitEvent *event, int n)
+void
+tpm_transport_drive(const WaitEvent *event, int n)
 {
 	int			running;
 
@@ -749,49 +527,8 @@ drive(const WaitEvent *event, int n)
 	leave_curl();
 }
 
-static long
-timeout_ms(int64 until_us)
+int64
+tpm_transport_due(void)
 {
-	int64		left;
-
-	until_us = Min(until_us, curl_timer);
-	if (until_us == PG_INT64_MAX)
-		return -1;
-	left = until_us - tpm_monotonic_us();
-	if (left <= 0)
-		return 0;
-	return (long) Min((left + 999) / 1000, INT_MAX);
-}
-
-void
-tpm_wait(TpmWaitReason reason, int64 until_us)
-{
-	WaitEvent	event[16];
-	int			n;
-
-	CHECK_FOR_INTERRUPTS();
-	start_libcurl();
-	for (;;)
-	{
-		drive(NULL, 0);
-		if (collect_finished())
-			return;
-		rebuild_wait_set();
-		n = WaitEventSetWait(wait_set, timeout_ms(until_us), event, lengthof(event),
-							 wait_event(reason));
-		for (int i = 0; i < n; i++)
-		{
-			if (event[i].events & WL_LATCH_SET)
-			{
-				ResetLatch(MyLatch);
-				CHECK_FOR_INTERRUPTS();
-				drive(event, n);
-				collect_finished();
-				return;
-			}
-		}
-		drive(event, n);
-		if (collect_finished() || until_us <= tpm_monotonic_us())
-			return;
-	}
+	return curl_timer;
 }

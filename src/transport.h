@@ -58,6 +58,7 @@ typedef enum TpmOutcome
 									 * have acted */
 	TPM_OUTCOME_LOST,			/* sent, and no whole answer came */
 	TPM_OUTCOME_TOO_LARGE,		/* body or headers over the limit */
+	TPM_OUTCOME_NO_MEMORY,		/* the answer, or the request, had no room */
 	TPM_OUTCOME_FORBIDDEN		/* address or origin that may not be reached;
 								 * nothing left */
 } TpmOutcome;

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * url.c
- *		URLs: references, origins, percent-encoding.
+ *		URLs: references and origins.
  *
  * Owns the one opinion of what a URL's parts are.  What libcurl makes of a
  * string is never asked: both sides must see the same host, so everything
@@ -441,73 +441,4 @@ tpm_url_path_problem(const char *path)
 			return "It holds \"//\".";
 	}
 	return NULL;
-}
-
-static bool
-is_unreserved(unsigned char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		c == '-' || c == '.' || c == '_' || c == '~';
-}
-
-static char *
-encode(const char *text, bool space_is_plus)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (; *text; text++)
-	{
-		unsigned char c = (unsigned char) *text;
-
-		if (is_unreserved(c))
-			appendStringInfoChar(&buf, c);
-		else if (c == ' ' && space_is_plus)
-			appendStringInfoChar(&buf, '+');
-		else
-			appendStringInfo(&buf, "%%%02X", c);
-	}
-	return buf.data;
-}
-
-char *
-tpm_url_encode_segment(const char *text)
-{
-	return encode(text, false);
-}
-
-char *
-tpm_url_encode_query(const char *text)
-{
-	return encode(text, false);
-}
-
-/* application/x-www-form-urlencoded, as RFC 6749 appendix B wants it */
-char *
-tpm_url_encode_form(const char *text)
-{
-	return encode(text, true);
-}
-
-/*
- * Everything that no URL holds as it is becomes percent-encoded; what is
- * encoded already, and what separates parts, stays.
- */
-char *
-tpm_url_quote(const char *text)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (; *text; text++)
-	{
-		unsigned char c = (unsigned char) *text;
-
-		if (is_unreserved(c) || strchr("!$&'()*+,;=:@/?", c) != NULL ||
-			(c == '%' && isxdigit((unsigned char) text[1]) && isxdigit((unsigned char) text[2])))
-			appendStringInfoChar(&buf, c);
-		else
-			appendStringInfo(&buf, "%%%02X", c);
-	}
-	return buf.data;
 }

@@ -57,10 +57,20 @@ def wait_until(condition, timeout=15, message="condition"):
         time.sleep(0.02)
 
 
+def pg_config(what):
+    """What pg_config says of a directory."""
+    program = os.environ.get("PG_CONFIG") or "pg_config"
+    return Path(subprocess.check_output([program, "--" + what], text=True).strip())
+
+
 def bindir():
     """Where the server's programs are."""
-    pg_config = os.environ.get("PG_CONFIG") or "pg_config"
-    return Path(subprocess.check_output([pg_config, "--bindir"], text=True).strip())
+    return pg_config("bindir")
+
+
+def sharedir():
+    """Where the scripts of extensions are, in extension/."""
+    return pg_config("sharedir")
 
 
 def cluster_user():

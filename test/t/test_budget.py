@@ -208,10 +208,12 @@ def test_too_many_pages_without_a_total(tpm, sandbox):
 
 
 def test_early_stop_is_not_refused(tpm, sandbox):
-    """LIMIT, EXISTS and a cursor need not read what would be too much."""
+    """LIMIT, EXISTS, a semi join and a cursor need not read what would be too much."""
     tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1')")
     tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE name LIKE '%a%' LIMIT 3")
     tpmtest.rows(tpm, "SELECT EXISTS (SELECT FROM third_parties WHERE name LIKE '%a%')")
+    for word in ("EXISTS", "NOT EXISTS"):
+        tpmtest.rows(tpm, f"SELECT x FROM (VALUES ('a'), ('b')) v(x) WHERE {word} (SELECT FROM third_parties WHERE name <> x)")
     tpmtest.rows(tpm, "BEGIN; DECLARE c CURSOR FOR SELECT id FROM third_parties WHERE name LIKE '%a%'")
     tpmtest.rows(tpm, "FETCH 2 FROM c")
     tpmtest.rows(tpm, "COMMIT")

@@ -7,9 +7,11 @@ and nothing is left behind. The table of all outcomes is printed.
 import queue
 import sys
 import threading
+import time
 from pathlib import Path
 
 import faulttable
+import psycopg2
 import pytest
 import tpmtest
 
@@ -107,7 +109,7 @@ def work(cluster, number, faults, cells, failures):
     try:
         while True:
             fault = faults.get_nowait()
-            patience = "1s" if fault in SLOW else "20s"
+            patience = f"{int(1000 * tpmtest.SLACK)}ms" if fault in SLOW else "20s"
             tpmtest.rows(worker.session, f"ALTER SERVER {worker.name} OPTIONS (SET request_timeout '{patience}')")
             worker.run("scan")
             before = worker.memory()
@@ -152,10 +154,10 @@ def said(fault, operation, cell):
 
 def test_table(cells, capsys):
     """No cell is empty: what a fault does once / if it lasts."""
-    width = 15
+    width = 16
     lines = ["", "once / lasting; right: the answer that there is without the fault; "
                  "as told: what the API says and nobody can know better;",
-             "- : no such request can meet the fault, and the answer is right", "",
+             "(right): no such request can meet the fault", "",
              f"{'fault':18}{'position':9}" + "".join(f"{operation:{width}}" for operation in OPERATIONS)]
     for fault in FAULTS:
         for position in faulttable.POSITIONS:
@@ -163,7 +165,7 @@ def test_table(cells, capsys):
             for operation in OPERATIONS:
                 once, lasting = cells[fault, operation, position]
                 text = f"{said(fault, operation, once)}/{said(fault, operation, lasting)}"
-                line += f"{'-' if not meets(fault, operation) else text:{width}}"
+                line += f"{text if meets(fault, operation) else f'({text})':{width}}"
             lines.append(line)
     with capsys.disabled():
         print("\n".join(lines))
@@ -211,6 +213,23 @@ def test_dead_pooled_connection(tpm, sandbox, fault):
     (first, second) = requests(sandbox)[sent:]
     assert (first[1], second[1]) == (None, 200) and first[2] != second[2]
     assert used(tpm) == before + 2
+
+
+@pytest.mark.parametrize("match", ["GET /v1/users", "POST /oauth/token"])
+@pytest.mark.parametrize("value", [3600, 86400])
+def test_pause_that_is_too_long(tpm, sandbox, match, value):
+    """503 with a Retry-After beyond what all tries may take together: the error comes at once and says so."""
+    tpmtest.rows(tpm, "SELECT tpm_fdw_reset_tokens()")
+    sandbox.fault("status:503", match=match, retry_after=value)
+    started = time.monotonic()
+    with pytest.raises(psycopg2.Error) as caught:
+        tpmtest.rows(tpm, "SELECT id FROM users WHERE id = '1'")
+    assert time.monotonic() - started < 5 * tpmtest.SLACK
+    assert caught.value.pgcode == "HV00L"
+    if match.startswith("GET"):
+        assert "3600 seconds" in caught.value.diag.message_hint
+    sandbox.reset()
+    assert tpmtest.rows(tpm, "SELECT id FROM users WHERE id = '1'") == [("1",)]
 
 
 def test_413_halves_the_page(tpm, sandbox):

@@ -1,8 +1,9 @@
-"""The life of an extension: dumps, updates, other schemas, encodings, scarce resources, sudden ends."""
+"""The life of an extension: updates, other schemas, encodings, scarce resources, sudden ends."""
 
 import os
+import re
+import shutil
 import signal
-import subprocess
 
 import crowd
 import psycopg2
@@ -12,54 +13,10 @@ import tpmtest
 QUERY = "SELECT id, name FROM tpm.third_parties ORDER BY id"
 
 
-def program(cluster, name, *arguments, **more):
-    return subprocess.run([tpmtest.bindir() / name, "-h", cluster.base, "-p", str(cluster.port), "-U", "postgres", *arguments],
-                          text=True, capture_output=True, check=True, cwd="/", **tpmtest.as_cluster_user(), **more)
-
-
 def failure(connection, statement):
     with pytest.raises(psycopg2.Error) as caught:
         tpmtest.rows(connection, statement)
     return caught.value
-
-
-# ----- dump and restore -----
-
-
-@pytest.mark.parametrize("where", ["inline", "file"])
-def test_dump_and_restore(db, cluster, sandbox, tmp_path, where):
-    """What was set comes back; a secret is in the dump only if it was given inline."""
-    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
-    secret = cluster.base / f"secret-{db.info.dbname}"
-    if where == "file":
-        secret.write_text("sandbox-secret", encoding="utf-8")
-        secret.chmod(0o600)
-        user = tpmtest.cluster_user()
-        if os.geteuid() == 0:
-            os.chown(secret, user.pw_uid, user.pw_gid)
-        tpmtest.rows(db, "ALTER USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS (DROP client_secret,"
-                         f" ADD client_secret_file '{secret}')")
-    tpmtest.rows(db, "CREATE SCHEMA readers; SELECT tpm_fdw_create_views('tpm', 'readers')")
-    expected = tpmtest.rows(db, QUERY)
-    dump = program(cluster, "pg_dump", db.info.dbname).stdout
-    assert ("sandbox-secret" in dump) == (where == "inline")
-    other = db.info.dbname + "_restored"
-    cluster.sql(f"CREATE DATABASE {other}")
-    restored = program(cluster, "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", other, input=dump)
-    assert restored.stderr == ""
-    again = cluster.connect(other)
-    assert tpmtest.rows(again, QUERY) == expected
-    assert tpmtest.rows(again, "SELECT count(*) FROM readers.third_parties") == [(300,)]
-    assert program(cluster, "pg_dump", other).stdout.count("CREATE FOREIGN TABLE") == dump.count("CREATE FOREIGN TABLE")
-    again.close()
-
-
-def test_data_is_not_dumped(tpm, cluster, sandbox):
-    """pg_dump asks the API for nothing, unless told to."""
-    program(cluster, "pg_dump", tpm.info.dbname)
-    assert sandbox.request_count() == 0
-    text = program(cluster, "pg_dump", "--include-foreign-data=tpm", "--data-only", "-t", "tpm.users", tpm.info.dbname).stdout
-    assert text.count("\n") > len(sandbox.dump("users"))
 
 
 # ----- the extension itself -----
@@ -82,6 +39,33 @@ def test_update(db):
     version, = tpmtest.rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'tpm_fdw'")[0]
     tpmtest.rows(db, f"ALTER EXTENSION tpm_fdw UPDATE TO '{version}'")
     tpmtest.rows(db, "ALTER EXTENSION tpm_fdw UPDATE")
+
+
+def test_update_to_another_version(sandbox):
+    """An upgrade script of a version to come, under a session with a plan, an open cursor and a cached list."""
+    cluster = tpmtest.Cluster()
+    installed = tpmtest.sharedir() / "extension"
+    scripts = cluster.base / "extension"
+    shutil.copytree(installed, scripts)
+    version = re.search(r"default_version = '(.+)'", (scripts / "tpm_fdw.control").read_text("utf-8"))[1]
+    (scripts / f"tpm_fdw--{version}--{version}.next.sql").write_text(
+        "CREATE FUNCTION tpm_fdw_next() RETURNS text LANGUAGE sql RETURN 'next';\n"
+        "ALTER VIEW tpm_fdw_stats RENAME TO tpm_fdw_counts;\n", "utf-8")
+    cluster.start_in(f"mount --bind {scripts} {installed}")
+    db, other = cluster.connect(), cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm")
+    tpmtest.rows(other, f"PREPARE ask AS {QUERY}")
+    assert len(tpmtest.rows(other, "EXECUTE ask")) == 300
+    tpmtest.rows(other, f"BEGIN; DECLARE c CURSOR FOR {QUERY}; FETCH 5 FROM c")
+    tpmtest.rows(db, f"ALTER EXTENSION tpm_fdw UPDATE TO '{version}.next'")
+    assert len(tpmtest.rows(other, "FETCH ALL FROM c")) == 295
+    tpmtest.rows(other, "COMMIT")
+    before = sandbox.request_count()
+    assert len(tpmtest.rows(other, "EXECUTE ask")) == 300
+    assert sandbox.request_count() == before
+    assert tpmtest.rows(other, "SELECT tpm_fdw_next(), count(*) > 0 FROM tpm_fdw_counts") == [("next", True)]
+    assert tpmtest.rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'tpm_fdw'") == [(version + ".next",)]
+    cluster.destroy()
 
 
 def test_drop_with_live_sessions(tpm, cluster, sandbox):
@@ -194,7 +178,7 @@ def test_little_address_space(sandbox):
     sandbox.fault("big_page", match="GET /v1/third_parties")
     tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
     error = failure(db, QUERY)
-    assert error.pgcode in ("53200", "HV00N", "HV001", "HV00M"), error
+    assert error.pgcode == "53200", error
     sandbox.reset()
     assert len(tpmtest.rows(db, QUERY)) == 300
     cluster.destroy()

@@ -67,6 +67,9 @@ COSTS = [
     ("SELECT * FROM third_parties WHERE id = ANY('{}')", 0, 0),
     ("SELECT k.key, t.name FROM keys50 k JOIN third_parties t ON t.id = k.key", 50, 5),
     ("SELECT k.key, t.name FROM keys50 k, LATERAL (SELECT name FROM third_parties WHERE id = k.key) t", 50, 5),
+    ("SELECT k.key, (SELECT count(*) FROM cases c WHERE c.third_party_id = k.key) FROM keys50 k", 50, 5),
+    ("SELECT k.key, (SELECT max(name) FROM cases c WHERE c.updated_at > now() - k.key::int * interval '1 microsecond')"
+     " FROM keys50 k", 50, 5),
     ("SELECT min(updated_at), max(updated_at) FROM third_parties", 1, 2),
 ]
 

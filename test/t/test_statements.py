@@ -223,13 +223,14 @@ def test_no_leaks(tpm):
     """Descriptors and memory are level after many statements."""
     def context_bytes():
         return tpmtest.rows(tpm, "SELECT sum(total_bytes) FROM pg_backend_memory_contexts")[0][0]
-    for _ in range(5):
-        tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE status = 'Active' LIMIT 5")
+    def work(times):
+        for _ in range(times):
+            tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE status = 'Active' LIMIT 5")
+            with pytest.raises(psycopg2.Error):
+                tpmtest.rows(tpm, "SELECT 1 / (length(id) - length(id)) FROM third_parties")
+    work(5)
     files, memory = open_files(tpm), context_bytes()
-    for _ in range(100):
-        tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE status = 'Active' LIMIT 5")
-        with pytest.raises(psycopg2.Error):
-            tpmtest.rows(tpm, "SELECT 1 / (length(id) - length(id)) FROM third_parties")
+    work(100)
     assert open_files(tpm) == files
     assert context_bytes() < memory + 64 * 1024
     assert tpmtest.rows(tpm, "SELECT count(*) FROM tpm_fdw_progress") == [(0,)]
