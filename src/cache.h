@@ -100,7 +100,6 @@ extern bool tpm_cache_heartbeat(void);
 
 extern bool tpm_cache_is_complete(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
-extern int64 tpm_cache_rows(const TpmCached *cached);
 
 /*
  * A resource is about to be written, or has been: lists read before or in

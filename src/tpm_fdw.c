@@ -63,12 +63,6 @@ static const struct config_enum_entry enabled_values[] = {
 	{NULL, 0, false}
 };
 
-bool
-tpm_preloaded(void)
-{
-	return preloaded;
-}
-
 /* PostgreSQL's settings know no percentages: a number from 0 to 100, with or without % */
 static bool
 check_percentage(char **newval, void **extra, GucSource source)

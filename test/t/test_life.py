@@ -137,8 +137,6 @@ def test_encodings(cluster, sandbox, encoding):
 
 # ----- scarce resources -----
 
-SPILL = "SELECT count(*) FROM tpm.third_parties a JOIN tpm.third_parties b ON a.country < b.country"
-
 
 def test_temp_file_limit(tpm):
     """Exceeded while spilling: 53400 of PostgreSQL's own, and the session goes on."""
