@@ -297,6 +297,16 @@ tpm_sent_refused(TpmSent *sent)
 }
 
 bool
+tpm_sent_created_by_another(const TpmSent *sent, const char *id)
+{
+	for (const TpmSent *other = first; other; other = other->next)
+		if (other != sent && other->state == SENT_WRITTEN && other->resource == sent->resource &&
+			strcmp(other->method, "POST") == 0 && other->id && strcmp(other->id, id) == 0)
+			return true;
+	return false;
+}
+
+bool
 tpm_transaction_has_written(void)
 {
 	for (const TpmSent *sent = first; sent; sent = sent->next)

@@ -33,6 +33,9 @@ extern void tpm_sent_written(TpmSent *sent, const char *id);
 /* it was not: the API refused it, or it never left */
 extern void tpm_sent_refused(TpmSent *sent);
 
+/* is the resource of this id known to be what another POST of the transaction made? */
+extern bool tpm_sent_created_by_another(const TpmSent *sent, const char *id);
+
 /* has this transaction written anything, or perhaps? */
 extern bool tpm_transaction_has_written(void);
 

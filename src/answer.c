@@ -102,16 +102,40 @@ id_of_row(const TpmWriter *writer, HeapTuple tuple)
 	return isnull ? NULL : tpm_value_text(&table->columns[table->id_attnum - 1], value);
 }
 
+/* the id that the client gave, which an answer without a body leaves as it is */
+static char *
+id_of_slot(const TpmWrite *write)
+{
+	const TpmTable *table = write->writer->table;
+	bool		isnull = true;
+	Datum		value = 0;
+
+	if (table->id_attnum > 0)
+		value = slot_getattr(write->slot, table->id_attnum, &isnull);
+	return isnull ? NULL : tpm_value_text(&table->columns[table->id_attnum - 1], value);
+}
+
+/* "only top-level meta data" is a success without a resource (JSON:API 1.0, sections 9.2.2 and 9.3) */
+static bool
+is_meta_only(const TpmAnswer *answer)
+{
+	Jsonb	   *document = tpm_json_object(answer->body, answer->len);
+
+	return document != NULL && tpm_json_has(document, "meta") && !tpm_json_has(document, "data") &&
+		!tpm_json_has(document, "errors");
+}
+
 bool
 tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
 {
 	TpmWriter  *writer = write->writer;
 	MemoryContext old = MemoryContextSwitchTo(write->context);
 	bool		may_be_empty = answer->status == 202 || answer->status == 204 || answer->len == 0;
+	bool		meta_only = is_meta_only(answer);
 	TpmPage    *page = NULL;
 
 	tpm_write_set_placeholders(write);
-	if (answer->len > 0)
+	if (answer->len > 0 && !meta_only)
 		page = try_to_read(write, writer->wants_row ? writer->all : writer->brief, answer);
 	if (page && page->nrows == 1)
 	{
@@ -122,8 +146,10 @@ tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
 	}
 	if (write->id == NULL && answer->location)
 		write->id = id_of_location(answer->location);
+	if (write->id == NULL)
+		write->id = id_of_slot(write);
 	MemoryContextSwitchTo(old);
-	return page != NULL || may_be_empty;
+	return page != NULL || may_be_empty || meta_only;
 }
 
 /* parameters that select from a list have no place where one resource is asked for */

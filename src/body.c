@@ -360,8 +360,10 @@ leave_out_read_only(Body *body)
 
 	foreach(lc, table->read_only_members)
 	{
-		body->attributes = tpm_members_remove(body->attributes, strVal(lfirst(lc)));
-		body->relationships = tpm_members_remove(body->relationships, strVal(lfirst(lc)));
+		List	   *name = list_make1(lfirst(lc));
+
+		body->attributes = tpm_members_remove(body->attributes, name, 0);
+		body->relationships = tpm_members_remove(body->relationships, name, 0);
 	}
 	for (int i = 0; i < table->natts; i++)
 	{
@@ -369,10 +371,12 @@ leave_out_read_only(Body *body)
 
 		if (!column->read_only)
 			continue;
-		if (column->kind == TPM_COL_ATTRIBUTE && list_length(column->path) == 1)
-			body->attributes = tpm_members_remove(body->attributes, path_at(column, 0));
+		if (column->kind == TPM_COL_ATTRIBUTE)
+			body->attributes = tpm_members_remove(body->attributes, column->path, 0);
+		else if (points_to_attribute(column))
+			body->attributes = tpm_members_remove(body->attributes, column->path, 1);
 		else if (column->kind == TPM_COL_RELATIONSHIP)
-			body->relationships = tpm_members_remove(body->relationships, path_at(column, 0));
+			body->relationships = tpm_members_remove(body->relationships, column->path, 0);
 	}
 }
 

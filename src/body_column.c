@@ -19,6 +19,16 @@
 
 /* ----- what is sent ----- */
 
+/* /attributes/list/0: what is set there would take the place of the whole array */
+static bool
+points_into_array(const TpmColumn *column)
+{
+	for (int i = 2; i < list_length(column->path); i++)
+		if (strspn(path_at(column, i), "0123456789") == strlen(path_at(column, i)))
+			return true;
+	return false;
+}
+
 const char *
 tpm_body_refuses(const TpmColumn *column, bool update)
 {
@@ -35,6 +45,8 @@ tpm_body_refuses(const TpmColumn *column, bool update)
 		case TPM_COL_FETCHED_AT:
 			return "It is the time at which the row was read.";
 		case TPM_COL_POINTER:
+			if (points_into_array(column))
+				return "It is read by a pointer into an array.";
 			if (points_to_attribute(column) || points_to_type(column))
 				return NULL;
 			return "It is read by a pointer that leads to no attribute.";

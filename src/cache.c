@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "common/hashfn.h"
 #include "miscadmin.h"
 
 #include "cache_internal.h"
@@ -163,14 +162,6 @@ tpm_cache_heartbeat(void)
 }
 
 /* ----- writes and resets ----- */
-
-uint64
-tpm_cache_resource(const char *origin, const char *path)
-{
-	uint64		hash = hash_bytes_extended((const unsigned char *) origin, strlen(origin), 0);
-
-	return hash_bytes_extended((const unsigned char *) path, strlen(path), hash);
-}
 
 void
 tpm_cache_written(uint64 resource)

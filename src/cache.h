@@ -102,11 +102,10 @@ extern bool tpm_cache_is_complete(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
 
 /*
- * A resource is about to be written, or has been: lists read before or in
- * between are never served again.
+ * A resource (the address of its tables) is about to be written, or has been:
+ * lists read before or in between are never served again.
  */
 extern void tpm_cache_written(uint64 resource);
-extern uint64 tpm_cache_resource(const char *origin, const char *path);
 
 /* InvalidOid: all */
 extern int	tpm_cache_reset(Oid serverid);

@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 
 #include "client_internal.h"
+#include "redact.h"
 #include "retry.h"
 #include "shared.h"
 #include "tpm_fdw.h"
@@ -102,6 +103,8 @@ done(TpmCall *call)
 	answer->status = t->status;
 	answer->body = t->body ? t->body : "";
 	answer->len = t->body_len;
+	if (t->status > 299)
+		tpm_redact(answer->body, answer->len, call->secrets);
 	answer->etag = t->etag;
 	answer->location = t->location;
 	answer->date = t->date;

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "client_internal.h"
+#include "redact.h"
 #include "retry.h"
 #include "tpm_fdw.h"
 #include "url.h"
@@ -44,6 +45,7 @@ send_token_request(TpmCall *call)
 	call->spec.body = request->body;
 	call->spec.body_len = strlen(request->body);
 	call->spec.max_body = TPM_MAX_TOKEN_ANSWER;
+	call->secrets = request->secrets;
 	call->transfer = tpm_transfer_start(&call->spec);
 	MemoryContextSwitchTo(old);
 	tpm_call_enter(call, CALL_TOKEN_SENT);
@@ -149,6 +151,8 @@ tpm_call_step_token_sent(TpmCall *call)
 		return;
 	}
 	old = MemoryContextSwitchTo(call->context);
+	if (t->status > 299)
+		tpm_redact(t->body, t->body_len, call->secrets);
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
 		token = tpm_oauth_answer(t->status, t->body, t->body_len, &lifetime, &error);
 	else

@@ -16,6 +16,7 @@
 #include "utils/memutils.h"
 
 #include "client_internal.h"
+#include "redact.h"
 #include "shared.h"
 #include "tpm_fdw.h"
 
@@ -47,6 +48,7 @@ tpm_call_forget_attempt(TpmCall *call)
 {
 	call->ticket = NULL;
 	call->transfer = NULL;
+	call->secrets = NIL;
 	MemoryContextReset(call->attempt_context);
 }
 
@@ -129,6 +131,7 @@ send_request(TpmCall *call)
 {
 	TpmSession *session = call->session;
 	TpmHttpSpec *spec = &call->spec;
+	List	   *secret_headers = NIL;
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
 
 	tpm_client_spec(session->server, session->opt, spec);
@@ -149,7 +152,9 @@ send_request(TpmCall *call)
 	if (call->token)
 		add_header(&spec->headers, "Authorization", psprintf("Bearer %s", call->token));
 	add_header_lines(&spec->headers, session->server->opt.headers);
-	add_header_lines(&spec->headers, session->credential->headers);
+	add_header_lines(&secret_headers, session->credential->headers);
+	call->secrets = tpm_secret_add_headers(tpm_secret_add(NIL, call->token), secret_headers);
+	spec->headers = list_concat(spec->headers, secret_headers);
 	spec->headers = list_concat(spec->headers, call->extra_headers);
 	call->sent_at = GetCurrentTimestamp();
 	call->transfer = tpm_transfer_start(spec);

@@ -209,6 +209,7 @@ typedef struct TpmTokenRequest
 {
 	char	   *body;
 	List	   *headers;
+	List	   *secrets;		/* what of it no message may repeat */
 } TpmTokenRequest;
 
 extern TpmTokenRequest *tpm_oauth_request(const TpmSession *session);

@@ -43,6 +43,8 @@ struct TpmCall
 	TpmTicket  *ticket;
 	TpmTransfer *transfer;
 	TpmHttpSpec spec;
+	List	   *secrets;		/* of this try's request, for an answer that
+								 * repeats them */
 	TimestampTz sent_at;
 	int64		began_us;
 	int64		state_since_us;

@@ -12,6 +12,7 @@
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "utils/array.h"
 #include "utils/selfuncs.h"
 
 #include "counters.h"
@@ -43,6 +44,44 @@ asks_by_key(const TpmRelation *relation)
 			return true;
 	}
 	return false;
+}
+
+/* how many values an array has; PostgreSQL's own guess where that is not known yet */
+static double
+array_length(const Expr *array)
+{
+	if (IsA(array, Const) && !((const Const *) array)->constisnull)
+	{
+		ArrayType  *values = DatumGetArrayTypeP(((const Const *) array)->constvalue);
+
+		return ArrayGetNItems(ARR_NDIM(values), ARR_DIMS(values));
+	}
+	if (IsA(array, ArrayExpr))
+		return list_length(((const ArrayExpr *) array)->elements);
+	return 10;
+}
+
+/* how many rows a condition on the id can leave at the most: an id is one row's alone */
+static double
+most_rows(const TpmRelation *relation)
+{
+	double		most = relation->tuples;
+	ListCell   *lc;
+
+	if (relation->has_placeholder)
+		return most;
+	foreach(lc, relation->conditions)
+	{
+		TpmCondition *condition = lfirst(lc);
+
+		if (relation->table->columns[condition->attnum - 1].kind != TPM_COL_ID)
+			continue;
+		if (condition->op == TPM_COND_EQ)
+			most = 1;
+		else if (condition->op == TPM_COND_IN)
+			most = Min(most, array_length(condition->value));
+	}
+	return clamp_row_est(most);
 }
 
 /* rows that one value of a filter selects, where nothing else is known */
@@ -85,7 +124,8 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		relation->tuples = TPM_UNKNOWN_ROWS;
 	baserel->tuples = relation->tuples;
 	set_baserel_size_estimates(root, baserel);
-	relation->sent_rows = matching_rows(root, baserel, relation);
+	baserel->rows = Min(baserel->rows, most_rows(relation));
+	relation->sent_rows = Min(matching_rows(root, baserel, relation), most_rows(relation));
 	if (analyzed || asks_by_key(relation))
 		return;
 

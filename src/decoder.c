@@ -177,6 +177,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	data->role = NODE_DATA;
 	child_of(data, "id")->role = NODE_ID;
 	child_of(data, "type")->role = NODE_TYPE;
+	links->role = NODE_LINKS;
 	child_of(links, "next")->role = NODE_NEXT;
 	child_of(child_of(links, "next"), "href")->role = NODE_NEXT;
 	child_of(links, "last")->role = NODE_LAST;

@@ -188,6 +188,8 @@ object_start(void *state)
 		reader->included_start = reader->lex->token_start;
 		reader->included_id = reader->included_type = NULL;
 	}
+	else if (frame->node && frame->node->role == NODE_LINKS && reader->depth > 2)
+		tpm_not_a_document(reader, "\"links\" is no object.");
 	else if (frame->node && frame->node->role == NODE_CUSTOM && reader->in_resource)
 		reader->custom_term = NULL, reader->custom_value = NULL;
 	TPM_JSON_OK;
@@ -327,6 +329,13 @@ resource_scalar(Reader *reader, DocNode *node, const Token *token)
 		tpm_store_value(reader, lfirst_int(lc), token, NULL, 0);
 }
 
+/* a link that is not understood must not look like the end of a list */
+static void
+strange_next(Reader *reader)
+{
+	tpm_not_a_document(reader, "\"links.next\" is neither a string, nor an object with a string \"href\", nor null.");
+}
+
 static void
 document_scalar(Reader *reader, DocNode *node, const Token *token)
 {
@@ -334,6 +343,8 @@ document_scalar(Reader *reader, DocNode *node, const Token *token)
 
 	if (node->role == NODE_NEXT)
 	{
+		if (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_TRUE)
+			strange_next(reader);
 		reader->page->next_known = true;
 		reader->page->next = token->type == JSON_TOKEN_STRING && token->len > 0 ? tpm_token_copy(token) : NULL;
 	}
@@ -389,6 +400,8 @@ scalar(void *state, char *text, JsonTokenType type)
 	{
 		if (frame->node && frame->node->role == NODE_DATA && reader->depth == 2)
 			tpm_not_a_document(reader, "\"data\" holds something that is no resource object.");
+		if (frame->node && frame->node->role == NODE_NEXT)
+			strange_next(reader);
 	}
 	else if (node)
 	{

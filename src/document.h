@@ -94,6 +94,7 @@ typedef struct TpmApiError
 	char	   *title;
 	char	   *detail;
 	char	   *pointer;
+	char	   *parameter;
 } TpmApiError;
 
 /* the error objects of an answer; NIL if it holds none.  Does not throw. */
@@ -101,6 +102,9 @@ extern List *tpm_document_errors(const char *body, size_t len);
 
 /* a small JSON object as jsonb, NULL if the text is no JSON object */
 extern Jsonb *tpm_json_object(const char *body, size_t len);
+
+/* does an object have this member, whatever its value is? */
+extern bool tpm_json_has(Jsonb *object, const char *name);
 
 /* a member of an object as text (strings, numbers, booleans), else NULL */
 extern char *tpm_json_member(Jsonb *object, const char *name);

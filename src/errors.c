@@ -62,6 +62,8 @@ words_of_error(const TpmApiError *error)
 	}
 	if (error->pointer)
 		appendStringInfo(&all, " (%s)", tpm_clip_words(error->pointer));
+	else if (error->parameter)
+		appendStringInfo(&all, " (parameter %s)", tpm_clip_words(error->parameter));
 	if (all.len == 0 && error->code)
 		appendStringInfoString(&all, tpm_clip_words(error->code));
 	return all.data;
@@ -177,12 +179,18 @@ is_https_twin(const char *url, const char *target)
 	return len == strcspn(target + 8, ":/?") && pg_strncasecmp(url + 7, target + 8, len) == 0;
 }
 
+/* a 304 that nobody asked for leads nowhere, nor does any other without an address */
+static bool
+is_redirect(const TpmAnswer *answer)
+{
+	return answer->status >= 300 && answer->status <= 399 && answer->location != NULL;
+}
+
 /* never followed: the token would go where the answer says */
 static void
 raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
 {
-	char	   *target = answer->location
-	? tpm_url_resolve(session->server->opt.base_url, answer->location) : NULL;
+	char	   *target = tpm_url_resolve(session->server->opt.base_url, answer->location);
 	char	   *origin = target ? tpm_url_origin(target) : NULL;
 	bool		https_twin = target && is_https_twin(session->server->opt.base_url, target);
 
@@ -204,7 +212,7 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 
 	if (hint == NULL && asked > 0)
 		hint = psprintf("The API asks to come back in " INT64_FORMAT " seconds.", asked);
-	if (answer->status >= 300 && answer->status <= 399)
+	if (is_redirect(answer))
 		raise_redirect(session, request, answer);
 	ereport(ERROR,
 			(errcode(state_of_status(answer->status)),
@@ -314,7 +322,7 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 	const char *hint = answer->status == 400 || columns != NIL ? NULL
 	: hint_of_status(answer->status, words);
 
-	if (answer->status >= 300 && answer->status <= 399)
+	if (is_redirect(answer))
 		raise_redirect(session, request, answer);
 	if (members != NIL)
 		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",

@@ -33,8 +33,7 @@ typedef enum InsertState
 {
 	INSERT_READY,				/* not sent yet */
 	INSERT_SENT,
-	INSERT_LOOKING,				/* the first look found nothing; waits for the
-								 * second */
+	INSERT_LOOKING,				/* no answer: waits for a look */
 	INSERT_ARRIVED,				/* it is there, though lists do not show it
 								 * yet */
 	INSERT_DONE,
@@ -47,6 +46,7 @@ typedef struct Insert
 	TpmWrite   *write;
 	InsertState state;
 	int64		look_at_us;
+	bool		looked;			/* once, in vain */
 	int			looks;			/* since it is known to have arrived */
 	bool		resent;			/* a first sending may have arrived */
 	char	   *doubt;			/* why there was no answer */
@@ -54,6 +54,9 @@ typedef struct Insert
 								 * way */
 	TpmAnswer  *answer;			/* INSERT_FAILED, INSERT_EXISTS: what refused
 								 * it */
+	char	   *rival_id;		/* INSERT_EXISTS: another row of the
+								 * transaction is there under this id; NULL:
+								 * the API says so */
 	struct InsertGroup *group;
 } Insert;
 
@@ -137,14 +140,27 @@ look_beside_others(Insert *insert)
 	return result;
 }
 
-/* is it there?  True: yes, or nobody can tell; the row is settled */
+/*
+ * Is it there?  True: yes, or nobody can tell; the row is settled.  What is
+ * there may be another row's, of the same key: then the API refuses this one,
+ * should it ever arrive.
+ */
 static bool
 look(Insert *insert)
 {
+	TpmWrite   *write = insert->write;
+
 	switch (look_beside_others(insert))
 	{
 		case TPM_LOOK_FOUND:
-			settle(insert, INSERT_DONE, TPM_WRITE_DONE);
+			if (write->id && tpm_sent_created_by_another(write->sent, write->id))
+			{
+				insert->rival_id = write->id;
+				write->id = NULL;
+				settle(insert, INSERT_EXISTS, TPM_WRITE_REFUSED);
+			}
+			else
+				settle(insert, INSERT_DONE, TPM_WRITE_DONE);
 			return true;
 		case TPM_LOOK_FAILED:
 			failed_unknown(insert);
@@ -168,10 +184,9 @@ doubt(Insert *insert, const char *problem)
 		failed_unknown(insert);
 		return;
 	}
-	if (look(insert))
-		return;
 	insert->state = INSERT_LOOKING;
-	insert->look_at_us = second_look(insert);
+	insert->looked = false;
+	insert->look_at_us = 0;
 }
 
 /* it is there; a few looks more may tell under which id */
@@ -226,15 +241,37 @@ answered(Insert *insert)
 	}
 }
 
-/* the second look found nothing either: it is sent again */
+/* another row of the same key under way: which of them will be there cannot be told yet */
+static bool
+has_rival(const Insert *insert)
+{
+	const InsertGroup *group = insert->group;
+
+	for (int i = group->oldest; i < group->next; i++)
+	{
+		const Insert *other = &group->inserts[i];
+
+		if (other != insert && other->state == INSERT_SENT && other->write->key &&
+			strcmp(other->write->key, insert->write->key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* if the second look finds nothing either it is sent again */
 static void
-look_again(Insert *insert)
+look_or_send_again(Insert *insert)
 {
 	TpmWrite   *write = insert->write;
 
 	if (look(insert))
 		return;
-	if (write->sendings > write->writer->table->opt.max_retries)
+	if (!insert->looked)
+	{
+		insert->looked = true;
+		insert->look_at_us = second_look(insert);
+	}
+	else if (write->sendings > write->writer->table->opt.max_retries)
 		failed_unknown(insert);
 	else
 	{
@@ -260,10 +297,10 @@ step(Insert *insert, int64 *wake_us)
 
 	if (insert->state != INSERT_SENT)
 	{
-		wake = insert->look_at_us;
+		wake = has_rival(insert) ? PG_INT64_MAX : insert->look_at_us;
 		moved = wake <= tpm_monotonic_us();
 		if (moved && insert->state == INSERT_LOOKING)
-			look_again(insert);
+			look_or_send_again(insert);
 		else if (moved)
 			look_for_id(insert);
 	}
@@ -361,7 +398,9 @@ add_context(void *arg)
 static void
 raise_conflict(const Insert *insert)
 {
-	char	   *words = tpm_answer_words(insert->answer);
+	char	   *words = insert->rival_id
+	? psprintf("This transaction created it before, with id \"%s\".", insert->rival_id)
+	: tpm_answer_words(insert->answer);
 	char	   *beside = tpm_writer_beside(insert->write->writer);
 
 	ereport(ERROR,

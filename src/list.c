@@ -168,7 +168,7 @@ char *
 tpm_link_resolve(const TpmServer *server, int links_origin, const char *current, const char *next,
 				 const char **problem)
 {
-	char	   *url = tpm_url_resolve(current, next);
+	char	   *url = tpm_url_resolve(current, tpm_url_of_link(next));
 
 	if (url == NULL)
 	{

@@ -15,6 +15,7 @@
 #include "compat.h"
 #include "client.h"
 #include "document.h"
+#include "redact.h"
 #include "url.h"
 
 static void
@@ -29,7 +30,7 @@ add_parameter(StringInfo body, const char *name, const char *value)
 
 /* section 2.3.1: both are form-encoded before they are joined and encoded */
 static char *
-basic_header(const char *id, const char *secret)
+basic_credentials(const char *id, const char *secret)
 {
 	char	   *pair = psprintf("%s:%s", tpm_url_encode_form(id), tpm_url_encode_form(secret));
 	int			size = pg_b64_enc_len(strlen(pair)) + 1;
@@ -37,7 +38,7 @@ basic_header(const char *id, const char *secret)
 	int			len = tpm_b64_encode(pair, strlen(pair), encoded, size - 1);
 
 	encoded[Max(len, 0)] = '\0';
-	return psprintf("Authorization: Basic %s", encoded);
+	return encoded;
 }
 
 TpmTokenRequest *
@@ -47,6 +48,7 @@ tpm_oauth_request(const TpmSession *session)
 	const TpmOptions *opt = &session->server->opt;
 	const char *id = session->credential->client_id;
 	char	   *secret = tpm_credential_secret(session->server, session->credential);
+	char	   *basic = NULL;
 	StringInfoData body;
 
 	initStringInfo(&body);
@@ -59,7 +61,13 @@ tpm_oauth_request(const TpmSession *session)
 		add_parameter(&body, "client_secret", secret);
 	}
 	else
-		request->headers = lappend(request->headers, basic_header(id, secret));
+	{
+		basic = basic_credentials(id, secret);
+		request->headers = lappend(request->headers, psprintf("Authorization: Basic %s", basic));
+	}
+	request->secrets = tpm_secret_add(NIL, secret);
+	request->secrets = tpm_secret_add(request->secrets, tpm_url_encode_form(secret));
+	request->secrets = tpm_secret_add(request->secrets, basic);
 	if (opt->token_parameters)
 		appendStringInfo(&body, "&%s", opt->token_parameters);
 	request->headers = lappend(request->headers, "Content-Type: application/x-www-form-urlencoded");

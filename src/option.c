@@ -174,6 +174,32 @@ set_resource(TpmTable *table, const char *relname)
 				 errdetail("Its resource \"%s\" has no segment to take it from.", table->resource)));
 }
 
+/*
+ * Where base_url ends and the resource begins is a matter of taste, and so are
+ * the names of placeholders.
+ */
+static uint64
+address_of(const TpmTable *table)
+{
+	const char *host = strstr(table->opt.base_url, "://") + 3;
+	const char *path = strchr(host, '/');
+	StringInfoData address;
+	bool		in_name = false;
+
+	initStringInfo(&address);
+	appendStringInfo(&address, "%s%s", table->server->origin, path ? path : "");
+	for (const char *c = table->resource; *c; c++)
+	{
+		if (*c == '}')
+			in_name = false;
+		if (!in_name)
+			appendStringInfoChar(&address, *c);
+		if (*c == '{')
+			in_name = true;
+	}
+	return hash_bytes_extended((const unsigned char *) address.data, address.len, 0);
+}
+
 static void
 check_required_filters(const TpmTable *table)
 {
@@ -213,6 +239,7 @@ tpm_get_table(Oid relid)
 	tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
 	tpm_options_finish(&table->opt);
 	set_resource(table, RelationGetRelationName(rel));
+	table->address = address_of(table);
 
 	table->options_hash = tpm_hash_options(table->server->options_hash, stored->options);
 	table->options_hash = tpm_hash_text(table->options_hash, RelationGetRelationName(rel));

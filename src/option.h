@@ -284,6 +284,8 @@ typedef struct TpmTable
 	TpmOptions	opt;			/* the server's with the table's laid over */
 
 	char	   *resource;		/* begins with "/", may hold {column} */
+	uint64		address;		/* of where it leads: the same for all tables
+								 * over one resource, of whatever server */
 	char	   *type;
 	char	   *include;		/* as given, or NULL */
 	List	   *required_filters;	/* of String: column names */

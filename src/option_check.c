@@ -188,10 +188,25 @@ tpm_check_query(const TpmOptionDef *def, const char *value)
 	return NULL;
 }
 
-/* a=b&c=d as it goes onto the wire */
+static bool
+is_one_of(const char *const *names, int n, const char *pair)
+{
+	int			len = strcspn(pair, "=");
+
+	for (int i = 0; i < n; i++)
+	{
+		if ((int) strlen(names[i]) == len && pg_strncasecmp(pair, names[i], len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* a=b&c=d as it goes onto the wire, with a token request that has these parameters already */
 const char *
 tpm_check_form(const TpmOptionDef *def, const char *value)
 {
+	static const char *const own[] = {"grant_type", "client_id", "scope"};
+	static const char *const secret[] = {"client_secret", "client_assertion", "assertion", "password", "refresh_token"};
 	ListCell   *lc;
 
 	foreach(lc, tpm_split(value, '&'))
@@ -200,6 +215,10 @@ tpm_check_form(const TpmOptionDef *def, const char *value)
 
 		if (!is_pair(pair) || !is_form_text(pair))
 			return "It must be pairs \"name=value\" joined by \"&\", with blanks and special characters as %XX.";
+		if (is_one_of(own, lengthof(own), pair))
+			return "grant_type and client_id are set by tpm_fdw, scope by the option of that name.";
+		if (is_one_of(secret, lengthof(secret), pair))
+			return "Secrets go into the user mapping, whose options are not readable by everybody.";
 	}
 	return NULL;
 }

@@ -219,6 +219,20 @@ quoted_part(const char **s, const char *stop)
 	return part.data;
 }
 
+/* the API's rows of the second meaning would never arrive */
+static bool
+has_pair(List *pairs, const char *sql)
+{
+	ListCell   *lc;
+
+	foreach(lc, pairs)
+	{
+		if (strcmp(((TpmFilterValue *) lfirst(lc))->sql, sql) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 tpm_parse_filter_values(const TpmOptionDef *def, const char *value, void *target)
 {
@@ -235,6 +249,8 @@ tpm_parse_filter_values(const TpmOptionDef *def, const char *value, void *target
 		pair->api = quoted_part(&s, ",=");
 		if (*s == '=' || pair->api[0] == '\0')
 			break;
+		if (has_pair(pairs, pair->sql))
+			tpm_option_bad(def, value, "No SQL value may be given twice.");
 		pairs = lappend(pairs, pair);
 		if (*s++ == '\0')
 		{

@@ -131,6 +131,11 @@ tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	TpmRelation *relation = palloc0(sizeof(TpmRelation));
 
 	relation->table = tpm_get_table(foreigntableid);
+	if (!(relation->table->ops & TPM_OP_READ))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("foreign table %s does not allow reads", relation->table->name),
+				 errdetail("Its option \"ops\" does not hold \"read\".")));
 	relation->all_exact = true;
 	relation->conditions = tpm_read_conditions(relation->table, baserel, baserel->baserestrictinfo,
 											   &relation->all_exact);

@@ -156,7 +156,7 @@ decide_cache(TpmScan *scan)
 {
 	scan->age.ttl = tpm_cache_ttl >= 0 ? tpm_cache_ttl : scan->table->opt.cache_ttl;
 	scan->age.per_hour = scan->table->opt.rate_limit_per_hour;
-	scan->resource = tpm_cache_resource(scan->table->server->origin, scan->table->resource);
+	scan->resource = scan->table->address;
 	scan->cacheable = is_cacheable(scan->table);
 }
 

@@ -172,7 +172,7 @@ extern TpmResult *tpm_scan_new_result(TpmScan *scan);
 extern void tpm_drain_register(TpmScan *scan);
 
 /*
- * Before this backend writes to a resource (tpm_cache_resource()): reads every
+ * Before this backend writes to a resource (the address of its tables): reads every
  * scan of it that is open in this backend to its end.  Returns how many rows
  * the scan of range table entry feeding_rti in estate will still give, if each
  * of them is a row that the statement writes; -1 if that is not known.

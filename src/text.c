@@ -194,12 +194,23 @@ tpm_text_to_server(char *text, size_t *len)
 	return out.data;
 }
 
+/* a reader may ignore a byte order mark (RFC 8259, section 8.1), and some writers set one */
+static char *
+skip_byte_order_mark(char *text, size_t *len)
+{
+	if (*len < 3 || memcmp(text, "\xEF\xBB\xBF", 3) != 0)
+		return text;
+	*len -= 3;
+	return text + 3;
+}
+
 char *
 tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where)
 {
 	char	   *converted;
 	int			good;
 
+	body = skip_byte_order_mark(body, len);
 	if (invalid_characters == TPM_INVALID_REPLACE)
 		body = replace_invalid(body, len);
 	else
@@ -282,10 +293,12 @@ tpm_json_object(const char *body, size_t len)
 	char	   *text;
 	Jsonb	   *jb;
 
-	if (body == NULL || !is_sound_json(body, len))
+	if (body == NULL)
 		return NULL;
-	text = replace_invalid(unconstify(char *, body), &size);
-
+	text = skip_byte_order_mark(unconstify(char *, body), &size);
+	if (!is_sound_json(text, size))
+		return NULL;
+	text = replace_invalid(text, &size);
 	text = tpm_text_to_server(text, &size);
 
 	jb = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
@@ -309,6 +322,14 @@ value_text(JsonbValue *value)
 		default:
 			return NULL;
 	}
+}
+
+bool
+tpm_json_has(Jsonb *object, const char *name)
+{
+	JsonbValue	buffer;
+
+	return getKeyJsonValueFromContainer(&object->root, name, strlen(name), &buffer) != NULL;
 }
 
 static char *
@@ -337,7 +358,10 @@ read_error(JsonbContainer *object)
 	error->title = container_member(object, "title");
 	error->detail = container_member(object, "detail");
 	if (source && source->type == jbvBinary && JsonContainerIsObject(source->val.binary.data))
+	{
 		error->pointer = container_member(source->val.binary.data, "pointer");
+		error->parameter = container_member(source->val.binary.data, "parameter");
+	}
 	return error;
 }
 

@@ -152,7 +152,12 @@ read_now(Update *update)
 	update->before = tpm_write_fetch(write, &answer);
 	if (update->before == NULL)
 		return false;
-	update->etag = answer->etag ? pstrdup(answer->etag) : NULL;
+
+	/*
+	 * a weak tag never matches (RFC 9110, section 13.1.1), so it protects
+	 * nothing
+	 */
+	update->etag = answer->etag && strncmp(answer->etag, "W/", 2) != 0 ? pstrdup(answer->etag) : NULL;
 	update->base = tpm_resource_read(answer->body, answer->len, write->name);
 	if (update->base)
 		tpm_linkage_learn(write->writer->table, update->base->object);
@@ -413,12 +418,25 @@ update_row(TpmWrite *write)
 	return found;
 }
 
-static bool
-is_first_update(TpmWriter *writer, const char *id)
+/* the same id under another parent is another row */
+static uint64
+hash_of_row(const TpmTable *table, TupleTableSlot *slot, const char *id)
 {
+	char	  **values = tpm_body_placeholders(table, slot);
+	uint64		hash = hash_bytes_extended((const unsigned char *) id, strlen(id), 0);
+
+	for (int i = 0; i < table->natts; i++)
+		if (values[i])
+			hash = hash_bytes_extended((const unsigned char *) values[i], strlen(values[i]) + 1, hash);
+	return hash;
+}
+
+static bool
+is_first_update(TpmWriter *writer, TupleTableSlot *slot, const char *id)
+{
+	uint64		row = hash_of_row(writer->table, slot, id);
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	bool		is_first = tpm_idset_add(writer->updated,
-										 hash_bytes_extended((const unsigned char *) id, strlen(id), 0));
+	bool		is_first = tpm_idset_add(writer->updated, row);
 
 	MemoryContextSwitchTo(old);
 	return is_first;
@@ -431,7 +449,7 @@ tpm_writer_update(TpmWriter *writer, TupleTableSlot *slot, TupleTableSlot *old_s
 	Bitmapset  *changed;
 	bool		found;
 
-	if (!is_first_update(writer, id))
+	if (!is_first_update(writer, old_slot, id))
 		return false;
 	changed = tpm_body_changed(writer->table, old_slot, slot);
 	slot->tts_tableOid = writer->table->relid;

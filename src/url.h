@@ -31,6 +31,9 @@ extern bool tpm_url_is_dot_segment(const char *text, int len);
 /* NULL if the path, perhaps with a query, is fit to be appended to a base, else what is wrong with it */
 extern const char *tpm_url_path_problem(const char *path);
 
+/* a link as an API writes it, with blanks and letters that no URL holds (RFC 3987, 3.1) percent-encoded */
+extern char *tpm_url_of_link(const char *link);
+
 /* a path and query as a person writes them, with what no URL holds percent-encoded */
 extern char *tpm_url_quote(const char *text);
 

@@ -10,6 +10,7 @@
 #include <ctype.h>
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 
 #include "url.h"
 
@@ -57,6 +58,25 @@ char *
 tpm_url_encode_form(const char *text)
 {
 	return encode(text, true);
+}
+
+char *
+tpm_url_of_link(const char *link)
+{
+	char	   *utf8 = (char *) pg_server_to_any(link, strlen(link), PG_UTF8);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (; *utf8; utf8++)
+	{
+		unsigned char c = (unsigned char) *utf8;
+
+		if (c == ' ' || c > '~' || strchr("\"<>^`{|}", c) != NULL)
+			appendStringInfo(&buf, "%%%02X", c);
+		else
+			appendStringInfoChar(&buf, c);
+	}
+	return buf.data;
 }
 
 /*

@@ -286,12 +286,10 @@ tpm_members_find(List *members, const char *name)
 	return NULL;
 }
 
-List *
-tpm_members_remove(List *members, const char *name)
+static bool
+may_be_opened(const TpmMember *member)
 {
-	TpmMember  *member = tpm_members_find(members, name);
-
-	return member ? list_delete_ptr(members, member) : members;
+	return member->is_object || (member->json != NULL && member->json[0] == '{');
 }
 
 /* what is no object becomes an empty one: something below it is set */
@@ -334,6 +332,23 @@ tpm_members_set(List *members, List *path, int at, char *json)
 	return members;
 }
 
+List *
+tpm_members_remove(List *members, List *path, int at)
+{
+	TpmMember  *member = tpm_members_find(members, strVal(list_nth(path, at)));
+
+	if (member == NULL)
+		return members;
+	if (at == list_length(path) - 1)
+		return list_delete_ptr(members, member);
+	if (may_be_opened(member))
+	{
+		open_object(member);
+		member->members = tpm_members_remove(member->members, path, at + 1);
+	}
+	return members;
+}
+
 static char *
 member_json(TpmMember *member)
 {
@@ -355,7 +370,7 @@ tpm_members_get(List *members, List *path, int at)
 		return NULL;
 	if (at == list_length(path) - 1)
 		return member_json(member);
-	if (!member->is_object && (member->json == NULL || member->json[0] != '{'))
+	if (!may_be_opened(member))
 		return NULL;
 	open_object(member);
 	return tpm_members_get(member->members, path, at + 1);

@@ -48,9 +48,11 @@ typedef struct TpmMember
 
 extern List *tpm_members_of(JsonbContainer *object);
 extern TpmMember *tpm_members_find(List *members, const char *name);
-extern List *tpm_members_remove(List *members, const char *name);
 
-/* path: of String, from the at-th on; objects on the way are made */
+/* path: of String, from the at-th on */
+extern List *tpm_members_remove(List *members, List *path, int at);
+
+/* objects on the way are made */
 extern List *tpm_members_set(List *members, List *path, int at, char *json);
 
 /* what stands at the path, NULL if nothing does */

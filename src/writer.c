@@ -60,7 +60,7 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 	writer->session = tpm_session_create(writer->table->server, writer->table, userid,
 										 tpm_statement_of(estate));
 	writer->tupdesc = RelationGetDescr(rinfo->ri_RelationDesc);
-	writer->resource = tpm_cache_resource(writer->table->server->origin, writer->table->resource);
+	writer->resource = writer->table->address;
 	writer->all = tpm_decoder_create(writer->table, writer->tupdesc, NULL);
 	writer->brief = tpm_decoder_create(writer->table, writer->tupdesc, id_column(writer->table));
 	writer->context = estate->es_query_cxt;
@@ -278,8 +278,7 @@ headers_of(const TpmWrite *write, const char *etag)
 
 	if (name && name[0])
 		headers = lappend(headers, psprintf("%s: %s", name, write->request_id));
-	/* a weak tag never matches (RFC 9110, section 13.1.1) */
-	if (etag && strncmp(etag, "W/", 2) != 0)
+	if (etag)
 		headers = lappend(headers, psprintf("If-Match: %s", etag));
 	return headers;
 }

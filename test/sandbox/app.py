@@ -289,7 +289,8 @@ class Api:
         """An answer with one resource."""
         headers = dict(headers or {})
         if self.settings.etags:
-            headers["ETag"] = self.renderer.etag(item)
+            tag = self.renderer.etag(item)
+            headers["ETag"] = f"W/{tag}" if self.settings.etags == "weak" else tag
         row = self.renderer.resource(item, wanted.fields, striking)
         body = self.renderer.one(row, path, self._included([item], wanted, striking))
         return Answer(status, body, headers)

@@ -385,6 +385,13 @@ def test_no_etags_unless_asked_for(client):
     assert client.patch("third_parties", 1, {"city": "Rome"}, If_Match='"x"').status == 200
 
 
+def test_weak_etags(client, sandbox):
+    sandbox.settings(etags="weak")
+    tag = client.get("third_parties/1").headers["ETag"]
+    assert tag.startswith('W/"')
+    assert client.patch("third_parties", 1, {"city": "Rome"}, If_Match=tag).status == 412
+
+
 def test_etags(client, sandbox):
     sandbox.settings(etags=True)
     first = client.get("third_parties/1").headers["ETag"]

@@ -119,6 +119,7 @@ class Writes:
         if wanted is None or not self.api.settings.etags:
             return
         tags = [tag.strip() for tag in wanted.split(",")]
+        # the comparison is strong, so no weak tag ever matches (8.8.3.2)
         if tags != ["*"] and self.api.renderer.etag(item) not in tags:
             raise refusal(412, "Precondition Failed", "the resource is not what If-Match says")
 

@@ -248,3 +248,47 @@ def test_patch_of_odd_names(db, odd):
     assert body["data"]["type"] == "Books" and body["data"]["id"] == "3"
     assert body["data"]["attributes"] == {"ISBN.code": "new", "nested": {"deep": {"er": "deeper"}}}
     assert headers["Content-Type"] == "application/vnd.api+json"
+
+
+def test_what_is_read_only_inside_a_member(db, odd):
+    """A read_only column is never sent, however deep it stands; an array is not set by one of its places."""
+    stored = {"type": "Books", "id": "3", "attributes": {"ISBN.code": "old", "nested": {"deep": {"er": "d", "stays": 1}},
+                                                         "made": {"by": "server", "kept": 2}, "list": ["a", "b"]}}
+
+    def answer(method, path, parameters, body):
+        if method == "PUT":
+            stored["attributes"] = body["data"]["attributes"]
+        return 200, {"data": [stored] if path == "/api/Books" else stored}
+    server = odd(answer)
+    tpmtest.rows(db, "CREATE FOREIGN TABLE deep (id text, isbn text OPTIONS (attribute 'ISBN.code'),"
+                     " er text OPTIONS (attribute 'nested/deep/er', read_only 'true'),"
+                     " by text OPTIONS (pointer '/attributes/made/by', read_only 'true'),"
+                     " kept int OPTIONS (pointer '/attributes/made/kept'),"
+                     " first text OPTIONS (pointer '/attributes/list/0')) SERVER odd OPTIONS (resource '/Books')")
+    tpmtest.rows(db, "UPDATE deep SET isbn = 'new', kept = 3 WHERE id = '3'")
+    body = next(seen[3] for seen in server.seen if seen[0] == "PUT")
+    assert body["data"]["attributes"] == {"ISBN.code": "new", "nested": {"deep": {"stays": 1}}, "made": {"kept": 3},
+                                          "list": ["a", "b"]}
+    for statement in ("UPDATE deep SET first = 'z' WHERE id = '3'", "INSERT INTO deep (first) VALUES ('z')"):
+        with pytest.raises(psycopg2.Error) as caught:
+            tpmtest.rows(db, statement)
+        assert caught.value.pgcode == "428C9"
+
+
+def test_one_id_under_two_parents(db, odd):
+    """Rows of two parents are two rows, whatever their ids: each is updated, once."""
+    def answer(method, path, parameters, body):
+        parent = path.split("/")[3]
+        row = {"type": "notes", "id": "5", "attributes": {"text": f"of {parent}"}}
+        if method == "PUT":
+            return 200, {"data": {**row, "attributes": body["data"]["attributes"]}}
+        return 200, {"data": row if path.endswith("/5") else [row]}
+    server = odd(answer)
+    tpmtest.rows(db, "CREATE FOREIGN TABLE notes (id text, parent text, text text) SERVER odd"
+                     " OPTIONS (resource '/parents/{parent}/notes')")
+    tpmtest.rows(db, "CREATE TABLE twice AS SELECT parent FROM unnest(ARRAY['a', 'b', 'a']) parent")
+    with db.cursor() as cursor:
+        cursor.execute("UPDATE notes SET text = 'new' FROM twice WHERE notes.parent = twice.parent")
+        assert cursor.statusmessage == "UPDATE 2"
+    assert sorted(path for method, path, *_ in server.seen if method == "PUT") == [
+        "/api/parents/a/notes/5", "/api/parents/b/notes/5"]

@@ -307,6 +307,16 @@ def test_hash_join_instead_of_a_thousand_lookups(ask, session):
     tpmtest.rows(session, "DROP TABLE many")
 
 
+def test_an_id_is_one_row_before_anybody_has_analyzed(ask, session):
+    """A row found by its id leads to one lookup by key, not to a read of the other table."""
+    query = "SELECT t.name FROM cases c JOIN third_parties t ON t.id = c.third_party_id WHERE c.id = '3'"
+    plan = "\n".join(line for line, in tpmtest.rows(session, "EXPLAIN " + query))
+    assert "third_parties/$0" in plan, plan
+    assert ask(query)[1] == 2
+    plan = tpmtest.rows(session, "EXPLAIN SELECT * FROM cases WHERE id IN ('1', '2', '3')")[0][0]
+    assert "rows=3 " in plan
+
+
 def test_jit_is_not_switched_on(session):
     tpmtest.rows(session, "SET jit = on")
     plan = tpmtest.rows(session, "EXPLAIN (FORMAT JSON) SELECT risk_rating, count(*) FROM third_parties GROUP BY 1")

@@ -236,6 +236,16 @@ def test_write_through_another_table(shared, sandbox):
     assert len(tpmtest.rows(shared, ALL)) == 301
 
 
+def test_write_through_another_server(shared, sandbox):
+    """Where base_url ends and the resource begins does not matter: it is the same resource."""
+    assert len(tpmtest.rows(shared, ALL)) == 300
+    tpmtest.setup_server(shared, sandbox, server="above", options={"base_url": sandbox.base_url[:-len("/v1")]})
+    tpmtest.rows(shared, "CREATE FOREIGN TABLE vendors (id text, name text, country text, internal_id text)"
+                         " SERVER above OPTIONS (resource '/v1/third_parties')")
+    tpmtest.rows(shared, "INSERT INTO vendors (name, country, internal_id) VALUES ('From above', 'DE', 'above-1')")
+    assert len(tpmtest.rows(shared, ALL)) == 301
+
+
 ALTERATIONS = [
     "ALTER FOREIGN TABLE tpm.third_parties OPTIONS (ADD query 'filter[status]=Active')",
     "ALTER FOREIGN TABLE tpm.third_parties ALTER COLUMN name OPTIONS (ADD attribute 'country')",

@@ -375,6 +375,40 @@ def test_doubtful_post_is_looked_up(tpm, sandbox, fault):
     assert len({entry["request_id"] for entry in sent(sandbox, "POST")}) == 1
 
 
+def test_lost_among_rows_of_one_key(tpm, sandbox):
+    """What is found is another row's: the one that was lost exists already, and is not counted."""
+    rows(tpm, "SELECT 1 FROM regions LIMIT 1")
+    insert = ("INSERT INTO third_parties (internal_id, name, country) VALUES ('{0}1', 'first', 'US'), ('{0}2', 'b', 'US'), "
+              "('{0}1', 'second', 'US'), ('{0}3', 'c', 'US')")
+    sandbox.fault("reset", count=1, match="POST")
+    assert status(tpm, insert.format("S") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    made = {i["attributes"]["internal_id"]: i["attributes"]["name"] for i in sandbox.dump("third_parties")}
+    assert made["S1"] == "second" and sandbox.state()["created"] == {"third_parties": 3}
+    sandbox.reset()
+    sandbox.fault("reset", count=1, match="POST")
+    diag = refused(tpm, insert.format("T"), "23505")
+    assert "T1" in diag.context and sandbox.state()["created"] == {"third_parties": 3}
+    # the first arrived, and its answer was lost: the second is the one that exists
+    sandbox.reset()
+    sandbox.fault("drop_after_write", count=1, match="POST")
+    assert status(tpm, insert.format("U") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    # both are lost: sent again one after the other
+    sandbox.reset()
+    sandbox.fault("reset", count=1, match="POST")
+    sandbox.fault("reset", count=1, match="POST", skip=1)
+    assert status(tpm, insert.format("X") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
+    made = [i["attributes"]["internal_id"] for i in sandbox.dump("third_parties")]
+    assert [made.count(f"X{number}") for number in (1, 2, 3)] == [1, 1, 1]
+    # an earlier statement of the transaction made it
+    sandbox.reset()
+    rows(tpm, "BEGIN")
+    rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')")
+    sandbox.fault("reset", count=1, match="POST")
+    assert "This transaction created it before" in refused(
+        tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')", "23505").message_detail
+    rows(tpm, "ROLLBACK")
+
+
 @pytest.mark.parametrize("key", ["NULL", None])
 def test_without_natural_key_it_is_unknown(tpm, sandbox, key):
     sandbox.fault("drop_after_write", count=1, match="POST")
@@ -550,6 +584,28 @@ def test_updatable(tpm, sandbox):
     refused(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'US')", "55000")
 
 
+def test_a_broken_table_does_not_end_the_catalogue(tpm, sandbox):
+    """What BI tools ask of all tables at once must not fail at one of them; using it must."""
+    rows(tpm, "CREATE FOREIGN TABLE lost (id text) SERVER tpm OPTIONS (resource '/x/{nothing}')")
+    rows(tpm, "CREATE FOREIGN TABLE unchecked (id text, name text) SERVER tpm OPTIONS (update_check 'none')")
+    assert rows(tpm, "SELECT table_name::text, is_insertable_into::text FROM information_schema.tables"
+                     " WHERE table_name IN ('lost', 'unchecked', 'notes') AND table_schema IN ('tpm', 'public')"
+                     " ORDER BY 1") == [("lost", "NO"), ("notes", "YES"), ("unchecked", "NO")]
+    refused(tpm, "SELECT * FROM lost", "HV005")
+    refused(tpm, "INSERT INTO lost VALUES ('1')", "HV005")
+    refused(tpm, "UPDATE unchecked SET name = 'x'", "HV024")
+
+
+def test_an_endpoint_that_is_not_read(tpm, sandbox):
+    rows(tpm, "ALTER FOREIGN TABLE notes OPTIONS (SET ops 'create')")
+    assert '"read"' in refused(tpm, "SELECT * FROM notes", "55000").message_detail
+    refused(tpm, "UPDATE notes SET subject = 'x' WHERE id = '1'", "55000")
+    assert sent(sandbox) == []
+    rows(tpm, "INSERT INTO notes (subject, body, third_party_id) VALUES ('s', 'b', '1')")
+    rows(tpm, "ANALYZE notes")
+    assert [(entry["method"], entry["path"]) for entry in sandbox.api_requests()] == [("POST", "/v1/notes")]
+
+
 def test_dry_run(tpm, sandbox):
     rows(tpm, "SET tpm_fdw.dry_run = on")
     assert rows(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'US') RETURNING id, name") == [(None, "x")]
@@ -682,8 +738,10 @@ def test_two_updates_at_once(cluster, tpm, sandbox):
     assert [r.pgcode for r in results if isinstance(r, psycopg2.Error)] == ["40001"]
 
 
-def test_two_updates_without_etags(cluster, tpm, sandbox):
-    """The API cannot tell; this cluster can: the one that comes second sends nothing."""
+@pytest.mark.parametrize("etags", [False, "weak"])
+def test_two_updates_without_etags(cluster, tpm, sandbox, etags):
+    """The API cannot tell; this cluster can: the one that comes second sends nothing. Weak tags are of no use."""
+    sandbox.settings(etags=etags)
     sandbox.fault("hold", count=1, match="PUT /v1/third_parties/4")
     first = cluster.connect(tpm.info.dbname)
     thread, result = in_thread(lambda: status(first, "UPDATE tpm.third_parties SET city = 'one' WHERE id = '4'"))
