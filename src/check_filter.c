@@ -339,7 +339,7 @@ report_lost(TpmTriedFilters *filters)
 	bool		lists_at_fault;
 
 	ask(filters, true);
-	lists_at_fault = filters->refusal == NULL && has_base(filters);
+	lists_at_fault = filters->page && has_base(filters);
 	if (lists_at_fault)
 		tpm_report(check->report, "list format", TPM_STEP_FAILED,
 				   "several values in one filter lose rows, one value does not",
@@ -390,7 +390,7 @@ try_filters(TpmTriedFilters *filters)
 			return false;
 		ask(filters, false);
 	}
-	if (filters->refusal)
+	if (filters->page == NULL)
 	{
 		for (int i = 0; i < filters->n; i++)
 			tpm_report(check->report, tpm_filter_step(&filters->items[i]), TPM_STEP_NOT_TRIED,

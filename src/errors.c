@@ -31,7 +31,7 @@ tpm_clip_words(char *words)
 	int			len = words ? (int) strlen(words) : 0;
 
 	if (len > TPM_MAX_WORDS)
-		strcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...");
+		strlcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...", 4);
 	return words;
 }
 

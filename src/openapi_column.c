@@ -271,7 +271,7 @@ column_of_placeholder(TpmDraft *draft, const char *name, const char *wish)
 	if (column == NULL)
 		return NULL;
 	column->read_only = column->unique = false;
-	if (description)
+	if (description && shape)
 		column->column->comment = tpm_openapi_comment(description, shape->words);
 	return column->column->name;
 }

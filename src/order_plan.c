@@ -199,7 +199,7 @@ find_stops(RelOptInfo *rel, const TpmRelation *relation, TpmOffer *offer)
 
 /* the order in which a bound ends the list */
 static TpmOffer *
-offer_bound_order(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation,
+offer_bound_order(RelOptInfo *rel, TpmRelation *relation,
 				  const TpmCondition *condition)
 {
 	const TpmColumn *column = &relation->table->columns[condition->attnum - 1];
@@ -250,6 +250,6 @@ tpm_order_offers(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
 	}
 	foreach(lc, relation->conditions)
 		offers = add_offer(rel, relation, offers,
-						   offer_bound_order(root, rel, relation, lfirst(lc)));
+						   offer_bound_order(rel, relation, lfirst(lc)));
 	return offers;
 }

@@ -141,7 +141,7 @@ search_total(TotalSearch *search, const char *path, JsonbContainer *object, int 
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbValue	v;
 	JsonbIteratorToken token;
-	char	   *name = NULL;
+	const char *name = "";
 
 	if (!JsonContainerIsObject(object))
 		return;

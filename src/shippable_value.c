@@ -109,7 +109,7 @@ mapped(const TpmColumn *column, const char *text)
 
 /* can mean nothing else where a list of values, blanks and a word for NULL are read */
 static bool
-is_unambiguous(const TpmTable *table, const TpmColumn *column, const char *text)
+is_unambiguous(const TpmTable *table, const char *text)
 {
 	size_t		len = strlen(text);
 
@@ -182,7 +182,7 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 		text = literal_of_pattern(text);
 
 	if (op != TPM_COND_EQ && op != TPM_COND_IN)
-		return is_unambiguous(table, column, text) ? text : NULL;
+		return is_unambiguous(table, text) ? text : NULL;
 
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
@@ -190,7 +190,7 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 		return text;
 
 	word = mapped(column, text);
-	if (word == NULL || !is_unambiguous(table, column, word))
+	if (word == NULL || !is_unambiguous(table, word))
 		return NULL;
 	return pstrdup(word);
 }

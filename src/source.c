@@ -267,9 +267,10 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 		if (!tpm_fallback_is_for(error))
 			PG_RE_THROW();
 		FlushErrorState();
+		source = NULL;
 	}
 	PG_END_TRY();
-	if (error)
+	if (source == NULL)
 	{
 		MemoryContextDelete(trial);
 		return tpm_source_instead(scan, request, error);
