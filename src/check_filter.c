@@ -3,6 +3,8 @@
  * check_filter.c
  *		tpm_fdw_check of one foreign table: is each filter obeyed?
  *
+ * Owns the request that tries filters, and the judgement of its answer.
+ *
  * All filters of a table are tried in one request.  Each is given the values
  * of a few rows of the first page but for one value, that of its witness: a
  * row which every other filter lets through (check_witness.c).  The answer

@@ -3,6 +3,9 @@
  * cost.c
  *		What a read costs, in requests.
  *
+ * Owns the estimates of rows, requests and cost.  What is known of a table is
+ * learnt.c's, which paths are offered path.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

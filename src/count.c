@@ -3,6 +3,8 @@
  * count.c
  *		count(*) from the total that the API gives with one small page.
  *
+ * Owns the path, the plan and the run of such a count.
+ *
  * Offered where every restriction is an exact filter.  The plan carries the
  * conditions as expressions, so that it can always count rows itself: from
  * the cache, when an answer has no total, after a filter was caught lying.

@@ -3,6 +3,8 @@
  * explain.c
  *		What EXPLAIN shows of a foreign scan.
  *
+ * Owns its words and their order.  What they tell is the plan's and the scan's.
+ *
  * Sends nothing and evaluates nothing: a run-time value is shown as its
  * expression.
  *

@@ -76,7 +76,7 @@ extern TpmShape *tpm_openapi_property(TpmOpenapi *api, const TpmShape *shape, co
 extern const char *tpm_openapi_type(TpmOpenapi *api, const TpmShape *shape);
 
 /* the schema of a parameter, a body or an answer */
-extern const TpmNode *tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter);
+extern const TpmNode *tpm_openapi_parameter_schema(const TpmNode *parameter);
 extern const TpmNode *tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation);
 extern const TpmNode *tpm_openapi_answer_schema(TpmOpenapi *api, const TpmNode *operation);
 

@@ -3,6 +3,9 @@
  * openapi_parameter.c
  *		What the parameters of a list are good for: filters, orders, pages.
  *
+ * Owns the reading of parameters.  What a filter becomes on a column is
+ * openapi_filter.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -204,7 +207,7 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 
 		if (strcmp(in, "query") == 0)
 			read_parameter(draft, node, tpm_node_text(tpm_node_member(node, "name")),
-						   tpm_openapi_parameter_schema(draft->api, node),
+						   tpm_openapi_parameter_schema(node),
 						   tpm_node_is_true(tpm_node_member(node, "required")), 0);
 	}
 }

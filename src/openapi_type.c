@@ -4,6 +4,9 @@
  *		What a schema says of a column: its type and its comment; and where
  *		the schemas of parameters, bodies and answers stand.
  *
+ * Owns the choice of a PostgreSQL type.  What a schema says is
+ * openapi_schema.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -167,7 +170,7 @@ content_schema(const TpmNode *content)
 
 /* In version 2 a parameter is its own schema */
 const TpmNode *
-tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter)
+tpm_openapi_parameter_schema(const TpmNode *parameter)
 {
 	const TpmNode *schema = tpm_node_member(parameter, "schema");
 
@@ -183,7 +186,7 @@ tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation)
 
 	if (!api->swagger)
 		return content_schema(tpm_node_member(tpm_openapi_resolve(api, tpm_node_member(operation, "requestBody")),
-												   "content"));
+											  "content"));
 	for (int i = 0; i < tpm_node_count(parameters); i++)
 	{
 		const TpmNode *parameter = tpm_openapi_resolve(api, parameters->items[i]);

@@ -3,6 +3,8 @@
  * order_plan.c
  *		Which orders of a list are worth a path.
  *
+ * Owns the choice of orders; the paths are path.c's.
+ *
  * An order is worth one if the query or a merge join wants it, or if a bound
  * on its first column lets the list end early: most such APIs cannot filter
  * by updated_at > x but can sort, so that the rows wanted come first.

@@ -3,6 +3,8 @@
  * shippable_value.c
  *		The texts under which values are sent to the API.
  *
+ * Owns the rules by which a value is ambiguous.
+ *
  * A value is sent only if it can mean nothing else to the API; that is known
  * at planning for constants and at execution for the rest.
  *
