@@ -118,6 +118,8 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
 	session->expected = Max(session->expected, session->requests + n);
+	if (n <= 0)
+		return;
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
 	tpm_session_announce(session, n);

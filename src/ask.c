@@ -19,6 +19,7 @@
 
 #include "ask_internal.h"
 #include "counters.h"
+#include "url.h"
 
 /* ids without a filter: more of them than this are found by reading the list */
 #define TPM_MAX_ID_REQUESTS 20
@@ -51,7 +52,7 @@ has_long_value(List *values)
 
 	foreach(lc, values)
 	{
-		if (strlen(lfirst(lc)) * 3 >= TPM_MAX_LIST_BYTES)
+		if (strlen(tpm_url_utf8(lfirst(lc))) * 3 >= TPM_MAX_LIST_BYTES)
 			return true;
 	}
 	return false;
@@ -108,7 +109,7 @@ find_id_condition(const TpmTable *table, List *sendable)
 	if (has_placeholders(table))
 		return NULL;
 	if (tpm_learnt_get(table->relid, table->options_hash, &learnt) && learnt.total >= 0)
-		most = Max(1, learnt.total / table->opt.page_size);
+		most = (int) Max(1, Min(learnt.total / table->opt.page_size, INT_MAX));
 	foreach(lc, sendable)
 	{
 		Sendable   *item = lfirst(lc);

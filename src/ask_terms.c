@@ -11,8 +11,9 @@
 #include "postgres.h"
 
 #include "ask_internal.h"
+#include "url.h"
 
-/* percent-encoding may treble a text */
+/* percent-encoding may treble a text of UTF-8 */
 static size_t
 encoded_length(List *values)
 {
@@ -20,7 +21,7 @@ encoded_length(List *values)
 	ListCell   *lc;
 
 	foreach(lc, values)
-		len += strlen(lfirst(lc)) * 3 + 1;
+		len += strlen(tpm_url_utf8(lfirst(lc))) * 3 + 1;
 	return len;
 }
 

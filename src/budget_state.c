@@ -157,6 +157,7 @@ simulate(const TpmBudgetKey *key, double leave_free, int n, int64 *longest, int6
 	*longest_leaves = now;
 	for (int i = 0; i < n && last != TPM_NEVER; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		times[i] = last;
 		for (int which = 0; which < TPM_RECORDS; which++)
 		{

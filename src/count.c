@@ -182,7 +182,6 @@ page_matches(TpmScan *scan, const TpmPage *page)
 	{
 		tpm_scan_hold(scan, page->rows[i].tuple);
 		tpm_scan_check_filters(scan);
-		ResetExprContext(scan->node->ss.ps.ps_ExprContext);
 	}
 	return !scan->demoted;
 }
@@ -249,16 +248,11 @@ total(TpmScan *scan)
 static bool
 row_matches(TpmScan *scan)
 {
-	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	bool		isnull;
 
 	for (int i = 0; i < scan->nconditions; i++)
-	{
-		bool		isnull;
-		Datum		matches = ExecEvalExprSwitchContext(scan->conditions[i].test, econtext, &isnull);
-
-		if (isnull || !DatumGetBool(matches))
+		if (!tpm_scan_test(scan, scan->conditions[i].test, &isnull))
 			return false;
-	}
 	return true;
 }
 
@@ -273,7 +267,6 @@ count_rows(TpmScan *scan)
 		tpm_scan_hold(scan, &scan->tuple);
 		if (row_matches(scan))
 			n++;
-		ResetExprContext(scan->node->ss.ps.ps_ExprContext);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(row);

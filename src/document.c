@@ -33,8 +33,6 @@
 #include "convert.h"
 #include "document_internal.h"
 
-/* deeper than any honest document; below it PostgreSQL's own stack check */
-
 /* ----- one pass ----- */
 
 void

@@ -127,6 +127,8 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	if (cursor->position.page == 0 && cursor->url == NULL)
 		return;
 	old = MemoryContextSwitchTo(list->context);
+	if (list->url)
+		pfree(list->url);
 	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
 	MemoryContextSwitchTo(old);
 	list->position = cursor->position;

@@ -26,6 +26,9 @@
 /* rows written together where no cap says how many the statement may have */
 #define TPM_GROUP_SIZE	1000
 
+/* PostgreSQL makes room for as many slots as a group may have */
+#define TPM_LARGEST_GROUP	1000000
+
 /* a result relation at run time */
 typedef struct TpmModify
 {
@@ -128,7 +131,7 @@ group_size(ResultRelInfo *rinfo)
 		has_row_triggers(rinfo))
 		return 1;
 	/* one more than the cap: then the first batch tells whether it is kept */
-	return tpm_max_writes > 0 && !tpm_dry_run ? Min(tpm_max_writes, INT_MAX - 1) + 1 : TPM_GROUP_SIZE;
+	return tpm_max_writes > 0 && !tpm_dry_run ? Min(tpm_max_writes, TPM_LARGEST_GROUP - 1) + 1 : TPM_GROUP_SIZE;
 }
 
 int

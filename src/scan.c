@@ -116,6 +116,7 @@ prepare_slots(TpmScan *scan, ForeignScan *plan)
 		scan->in_hand = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
 	}
 	scan->kept = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsMinimalTuple);
+	scan->tests = CreateExprContext(estate);
 }
 
 void

@@ -269,6 +269,26 @@ def test_rate_limit_share(own):
     assert sandbox.request_count() == 10
 
 
+def test_records_are_reused():
+    """With every record in use once, a table with limits of its own gets two of them, not one for both."""
+    cluster = tpmtest.Cluster(**{"tpm_fdw.max_budgets": 2}).start()
+    sandbox = tpmtest.Sandbox("--records", "300", "--rate-per-second", "0", "--rate-per-hour", "0").start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm", options={"rate_limit_group": "a"})
+    tpmtest.rows(db, OFF + "; " + ONE)
+    tpmtest.rows(db, "ALTER SERVER tpm OPTIONS (SET rate_limit_group 'b')")
+    tpmtest.rows(db, ONE)
+    tpmtest.rows(db, "ALTER SERVER tpm OPTIONS (SET rate_limit_group 'c')")
+    assert failure(db, ONE).pgcode == "53400"
+    tpmtest.rows(db, "SELECT tpm_fdw_reset_rate_limits()")
+    tpmtest.rows(db, "ALTER FOREIGN TABLE tpm.users OPTIONS (ADD rate_limit_per_minute '30')")
+    tpmtest.rows(db, "SELECT id FROM tpm.users WHERE id = '1'")
+    assert tpmtest.rows(db, "SELECT scope, used_last_hour FROM tpm_fdw_rate_limits ORDER BY scope") \
+        == [("endpoint", 1), ("group", 1)]
+    sandbox.stop()
+    cluster.destroy()
+
+
 def test_limit_lowered_while_sessions_wait(own):
     """A lower limit counts from now on, also for those who wait already."""
     cluster, sandbox = own

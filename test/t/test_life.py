@@ -135,6 +135,35 @@ def test_encodings(cluster, sandbox, encoding):
     db.close()
 
 
+@pytest.mark.parametrize("encoding", ["LATIN1", "WIN1252"])
+def test_values_in_urls(cluster, sandbox, encoding):
+    """What a URL asks for is UTF-8, whatever the database's encoding is: a filter finds the row that it names."""
+    name = f"asks_{encoding.lower()}"
+    cluster.sql(f"CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    db = cluster.connect(name)
+    db.set_client_encoding("UTF8")
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
+    sandbox.edit("third_parties", 1, name="Müller")
+    sandbox.edit("third_parties", 2, name="Söhne")
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+
+    def asks(condition):
+        sandbox.reset()
+        found = tpmtest.rows(db, f"SELECT id FROM tpm.third_parties WHERE {condition} ORDER BY id")
+        return [row[0] for row in found], sandbox.requests()[-1]["query"]
+
+    ids, query = asks("name = 'Müller'")
+    assert ids == ["1"] and "filter%5Bname%5D=M%C3%BCller" in query
+    ids, query = asks("name IN ('Müller', 'Söhne')")
+    assert ids == ["1", "2"] and "M%C3%BCller,S%C3%B6hne" in query
+    # its blank may be trimmed on the other side: it stays here
+    plan = tpmtest.rows(db, "EXPLAIN (COSTS OFF) SELECT id FROM tpm.third_parties WHERE name = '\N{NO-BREAK SPACE}Ende'")
+    assert any("Local: " in line for line, in plan)
+    assert asks("id = 'Müller'")[0] == []
+    assert sandbox.requests()[-1]["path"].endswith("/third_parties/M%C3%BCller")
+    db.close()
+
+
 # ----- scarce resources -----
 
 

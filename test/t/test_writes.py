@@ -157,6 +157,13 @@ def test_max_writes(tpm, sandbox):
     assert "100 writes" in notices(tpm)
 
 
+def test_largest_max_writes(tpm, sandbox):
+    """A cap that no array of slots could hold is a cap all the same."""
+    rows(tpm, "SET tpm_fdw.max_writes = 2147483647")
+    assert status(tpm, "INSERT INTO third_parties (name, country) SELECT 'x', 'US' FROM generate_series(1, 3)") == "INSERT 0 3"
+    assert len(sent(sandbox)) == 3
+
+
 def copy(connection, statement, text):
     with connection.cursor() as cursor:
         cursor.copy_expert(statement, io.StringIO(text))
