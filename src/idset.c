@@ -54,3 +54,10 @@ tpm_idset_add(TpmIdSet *set, uint64 hash)
 	idset_insert(set->table, hash >> 1, &found);
 	return !found;
 }
+
+void
+tpm_idset_destroy(TpmIdSet *set)
+{
+	idset_destroy(set->table);
+	pfree(set);
+}

@@ -16,4 +16,6 @@ extern TpmIdSet *tpm_idset_create(uint32 expected);
 /* false if it was there already */
 extern bool tpm_idset_add(TpmIdSet *set, uint64 hash);
 
+extern void tpm_idset_destroy(TpmIdSet *set);
+
 #endif							/* TPM_IDSET_H */
