@@ -61,3 +61,13 @@ def tpm(db, sandbox):
     tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
     tpmtest.rows(db, "SET search_path = tpm, public")
     return db
+
+
+@pytest.fixture
+def api(db, sandbox):
+    """A server without tables, and an empty schema s for them; the cache off, nothing said yet."""
+    tpmtest.setup_server(db, sandbox)
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    tpmtest.rows(db, "CREATE SCHEMA s")
+    tpmtest.notices(db)
+    return db
