@@ -278,7 +278,7 @@ start_again(TpmList *list)
 static void
 halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
 {
-	if (list->request->page_size <= 1 || list->anonymous > 0 || list->request->by_id)
+	if (list->request->page_size <= 1 || !list->table->opt.page_size_parameter[0] || list->anonymous > 0 || list->request->by_id)
 		tpm_raise_status(list->session, name, answer);
 	list->request->page_size /= 2;
 	start_again(list);

@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
+import documents  # noqa: E402
 import tpmtest  # noqa: E402
 
 NUMBERS = itertools.count(1)
@@ -64,6 +65,7 @@ def tpm(db, sandbox):
 
 
 @pytest.fixture
+<<<<<<< HEAD
 def api(db, sandbox):
     """A server without tables, and an empty schema s for them; the cache off, nothing said yet."""
     tpmtest.setup_server(db, sandbox)
@@ -71,3 +73,8 @@ def api(db, sandbox):
     tpmtest.rows(db, "CREATE SCHEMA s")
     tpmtest.notices(db)
     return db
+=======
+def load(cluster, db):
+    """Imports documents from files, as an API at https://api.example.com/v1."""
+    return documents.Importer(cluster, db)
+>>>>>>> main
