@@ -254,13 +254,6 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 	{
 		const TpmNode *node = lfirst(lc);
 		const char *in = tpm_node_text(tpm_node_member(node, "in"));
-
-<<<<<<< HEAD
-		if (strcmp(in, "query") == 0)
-			read_parameter(draft, node, tpm_node_text(tpm_node_member(node, "name")),
-						   tpm_openapi_parameter_schema(node),
-						   tpm_node_is_true(tpm_node_member(node, "required")), 0);
-=======
 		const char *name = tpm_node_text(tpm_node_member(node, "name"));
 		bool		required = tpm_node_is_true(tpm_node_member(node, "required"));
 
@@ -269,8 +262,7 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 		if (strcmp(in, "query") != 0)
 			continue;
 		draft->has_parameters = true;
-		read_parameter(draft, node, name, tpm_openapi_parameter_schema(draft->api, node), required, 0);
->>>>>>> main
+		read_parameter(draft, node, name, tpm_openapi_parameter_schema(node), required, 0);
 	}
 	draft->has_filters |= draft->brackets;
 }

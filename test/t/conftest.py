@@ -65,7 +65,6 @@ def tpm(db, sandbox):
 
 
 @pytest.fixture
-<<<<<<< HEAD
 def api(db, sandbox):
     """A server without tables, and an empty schema s for them; the cache off, nothing said yet."""
     tpmtest.setup_server(db, sandbox)
@@ -73,8 +72,9 @@ def api(db, sandbox):
     tpmtest.rows(db, "CREATE SCHEMA s")
     tpmtest.notices(db)
     return db
-=======
+
+
+@pytest.fixture
 def load(cluster, db):
     """Imports documents from files, as an API at https://api.example.com/v1."""
     return documents.Importer(cluster, db)
->>>>>>> main
