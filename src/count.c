@@ -211,8 +211,6 @@ total_of_list(TpmScan *scan)
 	scan->pages++;
 	if (!page_matches(scan, page))
 		return -1;
-	if (scan->nconditions == 0 && cursor.total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, cursor.total);
 	return cursor.total;
 }
 
@@ -277,8 +275,11 @@ static int64
 count(TpmScan *scan)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
-	int64		n = scan->ask->requests == NIL ? 0 : total(scan);
+	int64		n = scan->ask->requests == NIL ? 0 : -1;
 
+	/* a total counts what the statement itself has created */
+	if (n < 0 && scan->session->statement->created == NULL)
+		n = total(scan);
 	if (n < 0)
 		n = count_rows(scan);
 	MemoryContextSwitchTo(old);

@@ -71,6 +71,24 @@ tpm_request_path(const TpmTable *table, char **values, bool shown)
 	return path.data;
 }
 
+bool
+tpm_request_path_has_columns(const TpmTable *table)
+{
+	return strchr(table->resource, '{') != NULL;
+}
+
+bool
+tpm_request_has_id_path(const TpmTable *table)
+{
+	const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
+
+	/*
+	 * the table's own parameters may be unknown where it is no list that is
+	 * asked for
+	 */
+	return id && !tpm_request_path_has_columns(table) && !(id->filter && table->opt.query);
+}
+
 char *
 tpm_request_id_path(const char *path, const char *id, bool shown)
 {
