@@ -107,7 +107,6 @@ extern void tpm_cache_yield(void);
 
 extern bool tpm_cache_is_complete(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
-extern int64 tpm_cache_rows(const TpmCached *cached);
 
 /*
  * A resource (the address of its tables) is about to be written, or has been:

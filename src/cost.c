@@ -3,6 +3,9 @@
  * cost.c
  *		What a read costs, in requests.
  *
+ * Owns the estimates of rows, requests and cost.  What is known of a table is
+ * learnt.c's, which paths are offered path.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -143,7 +146,7 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
  * a filter that takes several is a request of its own.
  */
 double
-tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows)
+tpm_estimate_requests(const TpmTable *table, double sent_rows)
 {
 	double		lists = 1;
 	double		ids = 0;
@@ -165,7 +168,7 @@ tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent
 }
 
 void
-tpm_estimate_cost(const TpmTable *table, double requests, double rows, Cost *startup, Cost *total)
+tpm_estimate_cost(double requests, double rows, Cost *startup, Cost *total)
 {
 	/* the first row comes with the first page */
 	*startup = TPM_REQUEST_COST;

@@ -3,6 +3,9 @@
  * tpm_fdw.c
  *		The handler, the settings and what happens when the library is loaded.
  *
+ * Owns the settings and their defaults.  What they mean is decided where they
+ * are obeyed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -62,12 +65,6 @@ static const struct config_enum_entry enabled_values[] = {
 	{"0", TPM_ENABLED_OFF, true},
 	{NULL, 0, false}
 };
-
-bool
-tpm_preloaded(void)
-{
-	return preloaded;
-}
 
 /* PostgreSQL's settings know no percentages: a number from 0 to 100, with or without % */
 static bool

@@ -42,7 +42,4 @@ extern bool tpm_journal_values;
 extern bool tpm_log_requests;
 extern int	tpm_hour;			/* seconds; the limiter's hour */
 
-/* the library was loaded by shared_preload_libraries: shared state exists */
-extern bool tpm_preloaded(void);
-
 #endif							/* TPM_FDW_H */
