@@ -146,7 +146,7 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
  * a filter that takes several is a request of its own.
  */
 double
-tpm_estimate_requests(const TpmTable *table, double sent_rows)
+tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows)
 {
 	double		lists = 1;
 	double		ids = 0;
