@@ -24,7 +24,7 @@
 
 /* ----- answers ----- */
 
-/* the last segment of an address, decoded */
+/* the last segment of an address, decoded; a slash at the end begins none */
 static char *
 id_of_location(const char *location)
 {
@@ -33,6 +33,8 @@ id_of_location(const char *location)
 	char	   *to;
 
 	copy[strcspn(copy, "?#")] = '\0';
+	if (copy[0] != '\0' && copy[strlen(copy) - 1] == '/')
+		copy[strlen(copy) - 1] = '\0';
 	id = strrchr(copy, '/');
 	if (id == NULL || id[1] == '\0')
 		return NULL;

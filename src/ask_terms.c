@@ -46,6 +46,10 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 			if (column->filter_like)
 				return column->filter_like;
 			break;
+		case TPM_COND_IN:
+			if (!takes_lists(column) && list_length(item->values) > 1)
+				return NULL;
+			break;
 		default:
 			break;
 	}
@@ -150,6 +154,11 @@ tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 	}
 	if (longest == NULL)
 		return list_make1(kept);
+	if (list_length(parts) > tpm_ask_pages(table, INT_MAX))
+	{
+		*all_sent = false;
+		return list_make1(kept);
+	}
 
 	terms = NIL;
 	foreach(lc, parts)

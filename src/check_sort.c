@@ -282,7 +282,7 @@ ask_up(Sorting *sort)
 {
 	TpmTableCheck *check = sort->check;
 	int			asked = check->table->opt.page_size;
-	bool		full = check->more && list_length(check->resources) >= asked && asked < LARGE_PAGE;
+	bool		full = check->more && check->table->opt.page_size_parameter[0] && list_length(check->resources) >= asked && asked < LARGE_PAGE;
 
 	ask(sort, &sort->up, false, full ? LARGE_PAGE : asked);
 	if (!sort->up.asked)

@@ -209,8 +209,6 @@ total_of_list(TpmScan *scan)
 	scan->pages++;
 	if (!page_matches(scan, page))
 		return -1;
-	if (scan->nconditions == 0 && cursor.total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, cursor.total);
 	return cursor.total;
 }
 

@@ -301,7 +301,8 @@ tpm_explain_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List *fdw_pr
 	bool		rereads = table->opt.update_check == TPM_CHECK_REREAD ||
 	table->opt.update_body == TPM_BODY_FULL;
 
-	ExplainPropertyText("Remote", psprintf("%s %s%s", method, table->resource, update ? "/{id}" : ""), es);
+	ExplainPropertyText("Remote", psprintf("%s %s", method, update ? tpm_request_id_path(table->resource, "{id}", true)
+										   : table->resource), es);
 	ExplainPropertyInteger("Requests a Row", NULL, update && rereads ? 2 : 1, es);
 	if (!update && rinfo->ri_BatchSize > 0)
 		ExplainPropertyInteger("Batch Size", NULL, rinfo->ri_BatchSize, es);

@@ -21,6 +21,7 @@ typedef struct TpmOpenapi
 	const char *where;			/* its name, for messages */
 	const TpmImportOptions *options;
 	bool		swagger;		/* version 2 */
+	bool		anywhere;		/* none of its paths lies below base_url */
 	int			warnings;
 	int			steps;			/* schemas looked at, for this resource */
 	int64		all_steps;
@@ -50,6 +51,7 @@ typedef struct TpmShape
 	bool		read_only;
 	bool		write_only;
 	bool		unique;			/* x-unique */
+	bool		deprecated;
 	const char *description;	/* or NULL */
 	const char *maximum;		/* or NULL */
 	const char *preset;			/* of "default", or NULL */
@@ -146,12 +148,18 @@ typedef struct TpmDraft
 	TpmNames	names;
 	TpmDict		attributes;		/* to TpmDraftColumn * */
 	TpmDict		relationships;
+	TpmDict		left_out;		/* members that are no columns, and are told */
 	List	   *resources;		/* of TpmShape *: the resource as each answer
 								 * shows it */
 	List	   *bodies;			/* of TpmShape *: as each request wants it */
 
 	/* openapi_filter.c fills these */
 	bool		has_filters;
+	bool		has_parameters; /* any of the query string */
+	bool		has_fields;		/* sparse fieldsets among them */
+	char	   *query;			/* what every read must carry, or NULL */
+	const char *operator;		/* of filter[member][eq], or NULL */
+	bool		plain;			/* there are filters without one */
 	bool		repeat;			/* filters of several values have keys with [] */
 	bool		brackets;		/* filters are named filter[member], else like
 								 * their members */

@@ -35,6 +35,7 @@ type_of_format(int types, const char *format)
 		{TPM_JSON_INTEGER, "int8", "integer"},
 		{TPM_JSON_INTEGER, "int16", "integer"},
 		{TPM_JSON_INTEGER, "int32", "integer"},
+		{TPM_JSON_INTEGER, "uint64", "numeric"},
 		{TPM_JSON_NUMBER, "int32", "integer"},
 		{TPM_JSON_NUMBER, "int64", "bigint"},
 		{TPM_JSON_NUMBER, "float", "double precision"},
@@ -70,7 +71,7 @@ tpm_openapi_type(TpmOpenapi *api, const TpmShape *shape)
 		case TPM_JSON_STRING:
 			return "text";
 		case TPM_JSON_INTEGER:
-			return "bigint";
+			return shape->maximum && atof(shape->maximum) > (double) PG_INT64_MAX ? "numeric" : "bigint";
 		case TPM_JSON_NUMBER:
 		case TPM_JSON_NUMBER | TPM_JSON_INTEGER:
 			return "numeric";
@@ -118,22 +119,26 @@ char *
 tpm_openapi_comment(const char *description, const List *words)
 {
 	StringInfoData out;
+	int			n = 0;
 	ListCell   *lc;
 
 	initStringInfo(&out);
 	if (description)
 		append_line(&out, description);
-	if (words != NIL && out.len > 0)
-		appendStringInfoString(&out, "; ");
 	foreach(lc, words)
 	{
-		if (foreach_current_index(lc) == MAX_COMMENT_WORDS)
+		const char *word = lfirst(lc);
+
+		/* a blank one cannot be seen */
+		if (word[0] == '\0')
+			continue;
+		if (++n > MAX_COMMENT_WORDS)
 		{
 			appendStringInfo(&out, " and %d more", list_length(words) - MAX_COMMENT_WORDS);
 			break;
 		}
-		appendStringInfoString(&out, foreach_current_index(lc) ? ", " : "one of: ");
-		append_line(&out, lfirst(lc));
+		appendStringInfoString(&out, n > 1 ? ", " : out.len > 0 ? "; one of: " : "one of: ");
+		append_line(&out, word);
 	}
 	return out.len > 0 ? out.data : NULL;
 }

@@ -91,8 +91,6 @@ void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
 	check_members(scan, page);
-	if (scan->nconditions == 0 && page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);

@@ -194,7 +194,8 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
-		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ)))
+		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ) &&
+		 tpm_request_has_id_path(table)))
 		return text;
 
 	word = mapped(column, text);

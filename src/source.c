@@ -444,8 +444,10 @@ next_page(TpmSource *source)
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor);
 			case TPM_CACHE_WAIT:
+				tpm_cache_yield();
+				/* a claim may also become free by the time that passes */
 				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
-								tpm_monotonic_us() + INT64CONST(1000000));
+								tpm_monotonic_us() + INT64CONST(500000));
 				break;
 			case TPM_CACHE_ALONE:
 				open_list(source);

@@ -97,6 +97,12 @@ check_percentage(char **newval, void **extra, GucSource source)
 }
 
 static void
+assign_enabled(int newval, void *extra)
+{
+	tpm_shared_set_enabled(newval);
+}
+
+static void
 assign_rate_limit_share(const char *newval, void *extra)
 {
 	tpm_rate_limit_share = *(double *) extra;
@@ -129,7 +135,7 @@ define_administrator_settings(void)
 {
 	DefineCustomEnumVariable("tpm_fdw.enabled", "Whether requests are sent: on, read (no writes), off.",
 							 NULL, &tpm_enabled, TPM_ENABLED_ON, enabled_values, PGC_SIGHUP, 0, NULL,
-							 NULL, NULL);
+							 assign_enabled, NULL);
 	DefineCustomStringVariable("tpm_fdw.rate_limit_share",
 							   "Part of every rate limit that this instance may use.", NULL,
 							   &rate_limit_share_text, "100%", PGC_SIGHUP, 0, check_percentage,

@@ -23,7 +23,8 @@ extern int	tpm_cache_size_kb;
 extern int	tpm_max_budgets;
 extern int	tpm_max_tokens;
 extern int	tpm_request_log_size;
-extern int	tpm_enabled;		/* TpmEnabled */
+extern int	tpm_enabled;		/* TpmEnabled; tpm_enabled_now() is what
+								 * counts */
 extern double tpm_rate_limit_share; /* 0..1 */
 extern int	tpm_cache_ttl;		/* seconds; -1 follows the option */
 extern int	tpm_cache_stale;	/* seconds */

@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "request.h"
 #include "scan.h"
+#include "shared.h"
 #include "tpm_fdw.h"
 #include "write.h"
 
@@ -75,12 +76,14 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 static void
 check_switches(const TpmWriter *writer)
 {
-	if (tpm_dry_run || tpm_enabled == TPM_ENABLED_ON)
+	int			enabled = tpm_enabled_now();
+
+	if (tpm_dry_run || enabled == TPM_ENABLED_ON)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("nothing is written to foreign table %s", writer->table->name),
-			 errdetail("tpm_fdw.enabled is \"%s\".", tpm_enabled == TPM_ENABLED_OFF ? "off" : "read"),
+			 errdetail("tpm_fdw.enabled is \"%s\".", enabled == TPM_ENABLED_OFF ? "off" : "read"),
 			 errhint("An administrator has switched this off in postgresql.conf.")));
 }
 

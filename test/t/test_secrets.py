@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.parse
 
+import hostile
 import psycopg2
 import pytest
 import tpmtest
@@ -173,6 +174,74 @@ def test_nowhere(chatty, talkative):
     assert os.listdir(journal) and not any(
         path.startswith((journal, os.path.join(chatty.datadir, "pg_stat"))) for path in
         files_with(chatty, spellings(SECRET)))
+
+
+# ----- servers that repeat what they were sent -----
+
+TOKEN = "a-token-of-the-server/with+signs=="
+HEADER = "header-secret-123"
+
+
+def repeated(request):
+    """Everything secret in a request, as words."""
+    form = urllib.parse.parse_qs(request.body.decode()).get("client_secret", [""])
+    return " and ".join([request.headers.get("authorization", ""), request.headers.get("x-api-key", ""), *form])
+
+
+def as_errors(request):
+    words = repeated(request)
+    return hostile.answer(json.dumps({"errors": [
+        {"title": "You sent " + words, "detail": "x" * 370 + words, "code": words,
+         "source": {"pointer": "/data/attributes/" + words}}, {"code": words}]}), 422)
+
+
+def as_text(request):
+    return hostile.answer("x" * 370 + repeated(request), 400)
+
+
+def as_oauth(request):
+    words = repeated(request)
+    return hostile.answer(json.dumps({"error": words, "error_description": "x" * 370 + words}), 401)
+
+
+@pytest.mark.parametrize("auth", ["basic", "post", "bearer"])
+@pytest.mark.parametrize("answer", [as_errors, as_text, as_oauth])
+@pytest.mark.parametrize("path", ["/v1", "/oauth/token"])
+def test_repeated(chatty, auth, answer, path):
+    """A server that repeats secrets in its error is quoted without them, whole or in part."""
+    server = hostile.Hostile()
+    server.answers["/oauth/token"] = hostile.token(TOKEN)
+    server.answers[path] = answer
+    name = f"repeated{tpmtest.free_port()}"
+    chatty.sql(f"CREATE DATABASE {name}")
+    db = chatty.connect(name)
+    secret = "Th1s+is/the secret"
+    options = {"base_url": server.base_url, "max_retries": 0, "cache_ttl": 0, **tpmtest.GENEROUS}
+    mapping = {"headers": f"X-Api-Key: {HEADER}"}
+    if auth == "bearer":
+        options["auth"] = "bearer"
+        mapping["token"] = TOKEN
+    else:
+        options.update(token_url="/oauth/token", token_auth=auth)
+        mapping.update(client_id="sandbox", client_secret=secret)
+    for statement in ("CREATE EXTENSION tpm_fdw",
+                      f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})",
+                      f"CREATE USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS ({tpmtest.option_list(mapping)})",
+                      "CREATE FOREIGN TABLE users (id text, name text) SERVER tpm"):
+        rows(db, statement)
+    before = len(chatty.log())
+    said = [everything_said(db, statement) for statement in
+            ("SELECT * FROM users", "SELECT * FROM users WHERE id = '1'", "INSERT INTO users (name) VALUES ('x')",
+             "SELECT tpm_fdw_get('tpm', '/users')", "SELECT * FROM tpm_fdw_check('tpm')",
+             "SELECT * FROM tpm_fdw_requests", "SELECT * FROM tpm_fdw_tokens", "SELECT * FROM tpm_fdw_writes")]
+    said.append(chatty.log()[before:])
+    assert [request for request in server.requests if repeated(request).strip(" and")]
+    for text in said:
+        for word in spellings(secret) | {TOKEN, HEADER}:
+            # what is cut off by the length of a message must not show its beginning either
+            assert word not in text and word[:12] not in text, text
+    db.close()
+    server.close()
 
 
 # ----- roles -----
