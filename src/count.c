@@ -273,8 +273,11 @@ static int64
 count(TpmScan *scan)
 {
 	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
-	int64		n = scan->ask->requests == NIL ? 0 : total(scan);
+	int64		n = scan->ask->requests == NIL ? 0 : -1;
 
+	/* a total counts what the statement itself has created */
+	if (n < 0 && scan->session->statement->created == NULL)
+		n = total(scan);
 	if (n < 0)
 		n = count_rows(scan);
 	MemoryContextSwitchTo(old);

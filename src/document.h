@@ -20,6 +20,9 @@
 /* compiled once a scan: which member leads to which column */
 typedef struct TpmDecoder TpmDecoder;
 
+/* of a resource object; 0 if it has no id */
+extern uint64 tpm_id_hash(const char *type, const char *id);
+
 /*
  * needed: attnums to decode (all others read NULL); NULL means every column.
  * The decoder lives in the current memory context and points into table and

@@ -53,6 +53,12 @@ tpm_idset_add(TpmIdSet *set, uint64 hash)
 	return !found;
 }
 
+bool
+tpm_idset_has(TpmIdSet *set, uint64 hash)
+{
+	return idset_lookup(set->table, hash >> 1) != NULL;
+}
+
 void
 tpm_idset_destroy(TpmIdSet *set)
 {

@@ -295,10 +295,13 @@ halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
 static void
 compare_with_total(TpmList *list)
 {
+	bool		one_page = list->pages == 1;
+
 	if (list->url != NULL || list->total < 0 || list->anonymous > 0 || list->request->by_id ||
-		list->pages < 2 || list->distinct >= list->total)
+		list->distinct >= list->total)
 		return;
-	if (!list->again)
+	/* nothing moves within one answer: a second one would be as short */
+	if (!list->again && !one_page)
 	{
 		list->again = true;
 		start_again(list);
@@ -308,7 +311,10 @@ compare_with_total(TpmList *list)
 			(errcode(ERRCODE_WARNING),
 			 errmsg("foreign table %s: the API announced " INT64_FORMAT " rows, " INT64_FORMAT " were received",
 					list->table->name, list->total, list->distinct),
-			 errdetail("The list has changed while it was read.")));
+			 one_page ? errdetail("Its answer names no further page.")
+			 : errdetail("The list has changed while it was read."),
+			 one_page && list->table->opt.pagination == TPM_PAGE_LINKS
+			 ? errhint("If the API gives no links to further pages, set the option pagination to \"number\" or \"offset\".") : 0));
 }
 
 /* ----- how many pages there are ----- */

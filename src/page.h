@@ -17,7 +17,7 @@
 typedef struct TpmRow
 {
 	HeapTuple	tuple;
-	uint64		idhash;			/* of type and id; 0 if the resource has no id */
+	uint64		idhash;			/* tpm_id_hash() */
 } TpmRow;
 
 /*
