@@ -3,6 +3,9 @@
  * analyze.c
  *		ANALYZE: a sample of the first pages of a list.
  *
+ * Owns which rows are taken as the sample.  What a page costs and holds is the
+ * list's.
+ *
  * At most analyze_pages requests; the number of all rows is the API's total
  * where it gives one, else what was read.
  *

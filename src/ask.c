@@ -3,6 +3,9 @@
  * ask.c
  *		From conditions and their values to the requests that answer them.
  *
+ * Owns how conditions become requests once their values are known; how a
+ * request is spelled is request.c's.
+ *
  * Decides, once the values are known, which conditions are sent, and whether
  * one resource is asked for by its id.  A condition that is not sent stays what
  * it always is: checked by the executor.

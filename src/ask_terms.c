@@ -3,6 +3,9 @@
  * ask_terms.c
  *		The filters of a request, within what a URL can hold.
  *
+ * Owns how long lists of values are cut into several requests.  Which
+ * conditions are sent is decided in ask.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -3,6 +3,9 @@
  * cache_page.c
  *		Pages of shared lists: reading them, and the claim on the next one.
  *
+ * Owns how a page is claimed, appended and read; which list is read is the
+ * caller's.
+ *
  * A reader that needs a page that is not there claims that page; the others
  * wait for the claim, never for a session.  A claim whose holder has shown no
  * sign of life may be taken over.

@@ -193,7 +193,7 @@ tpm_link_resolve(const TpmServer *server, int links_origin, const char *current,
 static char *
 follow_link(TpmList *list, const char *current, const char *next)
 {
-	const char *problem;
+	const char *problem = "";
 	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, current,
 									   next, &problem);
 

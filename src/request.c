@@ -3,6 +3,9 @@
  * request.c
  *		How a read is spelled: path, filters, order, members, page.
  *
+ * Owns the spelling of a read; bodies are body.c's, percent-encoding is
+ * url.c's.
+ *
  * The only place that knows the query grammar.  Does not decide what to ask
  * for, and sends nothing.
  *

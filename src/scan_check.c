@@ -4,6 +4,9 @@
  *		What a page from the API tells of the mapping: members that do not
  *		exist, filters that do not filter.
  *
+ * Owns what follows from each: an error, a WARNING, a filter that is no longer
+ * trusted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -3,6 +3,8 @@
  * shippable.c
  *		Which expressions the API can answer: exactly, roughly, or not at all.
  *
+ * Owns the verdict on a condition.
+ *
  * Sending a condition must never lose a row: the executor checks every
  * condition again, which can remove rows but bring none back.  What a clause
  * says is shippable_clause.c's, under which text a value is sent is

@@ -3,6 +3,9 @@
  * tpm_fdw.c
  *		The handler, the settings and what happens when the library is loaded.
  *
+ * Owns the settings and their defaults.  What they mean is decided where they
+ * are obeyed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

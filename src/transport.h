@@ -68,7 +68,7 @@ typedef struct TpmTransfer
 	bool		done;
 	TpmOutcome	outcome;
 	int			status;			/* HTTP status, 0 if none came */
-	char	   *body;			/* zero-terminated */
+	char	   *body;			/* zero-terminated; ends with the transfer */
 	size_t		body_len;
 	char	   *content_type;
 	char	   *etag;
@@ -92,8 +92,8 @@ typedef struct TpmTransfer
 /*
  * Starts a transfer; the work is done in tpm_wait().  The spec and what it
  * points to must live as long as the transfer.  The transfer lives in the
- * current memory context, whose reset ends it: the body is freed, and the
- * connection given back, or closed if it was not done.
+ * current memory context, whose reset ends it: that frees the body and gives
+ * the connection back, or closes it if not done.
  */
 extern TpmTransfer *tpm_transfer_start(const TpmHttpSpec *spec);
 

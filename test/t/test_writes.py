@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 import tpmtest
-from tpmtest import rows
+from tpmtest import notices, rows
 
 WRITES = ("POST", "PUT", "PATCH")
 
@@ -42,12 +42,6 @@ def status(connection, statement, parameters=None):
 
 def by_id(sandbox, kind):
     return {item["id"]: item for item in sandbox.dump(kind)}
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
 
 
 def in_thread(function):
