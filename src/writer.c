@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "request.h"
 #include "scan.h"
+#include "shared.h"
 #include "tpm_fdw.h"
 #include "write.h"
 
@@ -75,12 +76,14 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 static void
 check_switches(const TpmWriter *writer)
 {
-	if (tpm_dry_run || tpm_enabled == TPM_ENABLED_ON)
+	int			enabled = tpm_enabled_now();
+
+	if (tpm_dry_run || enabled == TPM_ENABLED_ON)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("nothing is written to foreign table %s", writer->table->name),
-			 errdetail("tpm_fdw.enabled is \"%s\".", tpm_enabled == TPM_ENABLED_OFF ? "off" : "read"),
+			 errdetail("tpm_fdw.enabled is \"%s\".", enabled == TPM_ENABLED_OFF ? "off" : "read"),
 			 errhint("An administrator has switched this off in postgresql.conf.")));
 }
 
@@ -344,6 +347,9 @@ tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 	tpm_cache_written(write->writer->resource);
 	if (write->journal != 0)
 		tpm_journal_outcome(write->journal, outcome_of(end), write->status, write->id, NULL);
+	if (end == TPM_WRITE_DONE && write->old_slot == NULL && write->id)
+		tpm_statement_creates(write->writer->session->statement, write->writer->resource,
+							  tpm_id_hash(write->writer->table->type, write->id));
 	if (end == TPM_WRITE_DONE)
 		tpm_sent_written(write->sent, write->id);
 	else if (end == TPM_WRITE_REFUSED)
