@@ -19,10 +19,13 @@
 /* compiled once a scan: which member leads to which column */
 typedef struct TpmDecoder TpmDecoder;
 
+/* of a resource object; 0 if it has no id */
+extern uint64 tpm_id_hash(const char *type, const char *id);
+
 typedef struct TpmRow
 {
 	HeapTuple	tuple;
-	uint64		idhash;			/* of type and id; 0 if the resource has no id */
+	uint64		idhash;			/* tpm_id_hash() */
 } TpmRow;
 
 /*

@@ -164,8 +164,8 @@ fill_fixed_columns(Reader *reader)
 	}
 }
 
-static uint64
-hash_of_id(const char *type, const char *id)
+uint64
+tpm_id_hash(const char *type, const char *id)
 {
 	uint64		hash;
 
@@ -217,7 +217,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 	ListCell   *lc;
 
 	/* the values live in scratch memory: keep them as a tuple until then */
-	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+	add_row(reader, tuple, tpm_id_hash(reader->type, reader->id));
 	row->linked_id = palloc0(2 * nincluded * sizeof(char *));
 	row->linked_type = row->linked_id + nincluded;
 	foreach(lc, reader->decoder->included)
@@ -268,7 +268,7 @@ tpm_end_resource(Reader *reader, MemoryContext page_context)
 
 		MemoryContextSwitchTo(page_context);
 		tuple = tpm_form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
-		add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+		add_row(reader, tuple, tpm_id_hash(reader->type, reader->id));
 	}
 	MemoryContextSwitchTo(page_context);
 }

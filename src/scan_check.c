@@ -4,6 +4,9 @@
  *		What a page from the API tells of the mapping: members that do not
  *		exist, filters that do not filter.
  *
+ * Owns what follows from each: an error, a WARNING, a filter that is no longer
+ * trusted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -91,8 +94,6 @@ void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
 	check_members(scan, page);
-	if (scan->nconditions == 0 && page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);

@@ -3,6 +3,8 @@
  * source.c
  *		The rows of one request, from the cache or from the API.
  *
+ * Owns the choice among them, and what is kept of what was fetched.
+ *
  * The only reader and writer of cached lists.  A request is answered by a
  * complete list of the same conditions, by one without conditions, by a list
  * that is just being fetched, or by a list of its own, which is kept where
@@ -280,9 +282,10 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 		if (!tpm_fallback_is_for(error))
 			PG_RE_THROW();
 		FlushErrorState();
+		source = NULL;
 	}
 	PG_END_TRY();
-	if (error)
+	if (source == NULL)
 	{
 		MemoryContextDelete(trial);
 		return tpm_source_instead(scan, request, error);
@@ -444,8 +447,10 @@ next_page(TpmSource *source)
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor);
 			case TPM_CACHE_WAIT:
+				tpm_cache_yield();
+				/* a claim may also become free by the time that passes */
 				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
-								tpm_monotonic_us() + INT64CONST(1000000));
+								tpm_monotonic_us() + INT64CONST(500000));
 				break;
 			case TPM_CACHE_ALONE:
 				open_list(source);

@@ -272,12 +272,6 @@ release_callback(void *arg)
 	release(arg);
 }
 
-void
-tpm_transfer_end(TpmTransfer *transfer)
-{
-	release((TpmRunning *) transfer);
-}
-
 static void
 set_headers(TpmRunning *run)
 {

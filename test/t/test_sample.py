@@ -10,27 +10,11 @@ from pathlib import Path
 import psycopg2
 import pytest
 import tpmtest
-from tpmtest import rows
+from tpmtest import notices, rows
 
 COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull, array_to_string(attfdwoptions, ' | ')
       FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"""
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
-
-
-@pytest.fixture
-def api(db, sandbox):
-    """A server without tables; an empty schema s for them."""
-    tpmtest.setup_server(db, sandbox)
-    rows(db, "SET tpm_fdw.cache_ttl = 0")
-    rows(db, "CREATE SCHEMA s")
-    notices(db)
-    return db
 
 
 def sample(connection, resources, limit="", **options):
