@@ -24,10 +24,10 @@
 #include "nodes/value.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "option_internal.h"
 #include "url.h"
 
@@ -123,20 +123,18 @@ tpm_is_our_server(Oid serverid)
 	return handler_name != NULL && strcmp(handler_name, "tpm_fdw_handler") == 0;
 }
 
-TpmServer *
-tpm_get_server_by_name(const char *name)
+Oid
+tpm_usable_server(const char *name)
 {
-	ForeignServer *stored = GetForeignServerByName(name, false);
+	Oid			serverid = get_foreign_server_oid(name, false);
 
-	if (!DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
-										  ObjectIdGetDatum(stored->serverid),
-										  CStringGetTextDatum("USAGE"))))
+	if (!tpm_has_server_usage(serverid, GetUserId()))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
-	if (!tpm_is_our_server(stored->serverid))
+	if (!tpm_is_our_server(serverid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
-	return tpm_get_server(stored->serverid);
+	return serverid;
 }
 
 /* The last segment without a placeholder, or NULL */
