@@ -99,6 +99,7 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 		cached->page = next;
 		page->rows = (char *) header + MAXALIGN(sizeof(CachedPage));
 		page->nrows = header->nrows;
+		memcpy(page->seen, header->seen, sizeof(page->seen));
 		page->at = 0;
 		verdict = TPM_CACHE_PAGE;
 	}
@@ -160,6 +161,7 @@ copy_page(const TpmPage *page)
 	header->next = InvalidDsaPointer;
 	header->nrows = page->nrows;
 	header->bytes = bytes;
+	tpm_page_seen(page, header->seen);
 	to = (char *) header + MAXALIGN(sizeof(CachedPage));
 	for (int i = 0; i < page->nrows; i++)
 	{

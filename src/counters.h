@@ -126,6 +126,9 @@ extern int	tpm_progress_rows(TpmProgressRow **rows);
 
 /* requests of this backend to this server's group within the hour are in budget.h */
 
+/* columns as bits: the first 255 of a table */
+#define TPM_SEEN_WORDS	4
+
 /*
  * What was learnt about a table and outlives the session: size of a complete
  * list, members ever seen, exact filters caught lying.  Keyed by database and
@@ -135,8 +138,10 @@ typedef struct TpmLearnt
 {
 	int64		total;			/* -1 unknown */
 	TimestampTz total_at;
-	uint64		seen_columns[4];	/* bit attnum: member was on some resource */
-	uint64		lying_columns[4];	/* bit attnum: filter demoted to recheck */
+	uint64		seen_columns[TPM_SEEN_WORDS];	/* bit attnum: member was on
+												 * some resource */
+	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
+												 * to recheck */
 	int64		slowest_us;		/* slowest answer seen from this table */
 } TpmLearnt;
 

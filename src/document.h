@@ -14,6 +14,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "counters.h"
 #include "option.h"
 
 /* compiled once a scan: which member leads to which column */
@@ -42,6 +43,9 @@ typedef struct TpmPage
 	Bitmapset  *seen;			/* attnums whose member stood in some resource */
 	Size		bytes;			/* of all tuples, for accounting */
 } TpmPage;
+
+/* which columns the page has told of, as bits */
+extern void tpm_page_seen(const TpmPage *page, uint64 *seen);
 
 /*
  * needed: attnums to decode (all others read NULL); NULL means every column.

@@ -24,6 +24,16 @@
 #include "document_internal.h"
 
 void
+tpm_page_seen(const TpmPage *page, uint64 *seen)
+{
+	int			attnum = -1;
+
+	memset(seen, 0, TPM_SEEN_WORDS * sizeof(uint64));
+	while ((attnum = bms_next_member(page->seen, attnum)) >= 0 && attnum < TPM_SEEN_WORDS * 64)
+		seen[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
+}
+
+void
 tpm_mark_seen(Reader *reader, List *attnums)
 {
 	ListCell   *lc;
