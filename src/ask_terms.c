@@ -3,6 +3,9 @@
  * ask_terms.c
  *		The filters of a request, within what a URL can hold.
  *
+ * Owns how long lists of values are cut into several requests.  Which
+ * conditions are sent is decided in ask.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -45,6 +48,10 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 		case TPM_COND_LIKE:
 			if (column->filter_like)
 				return column->filter_like;
+			break;
+		case TPM_COND_IN:
+			if (!tpm_column_takes_lists(column) && list_length(item->values) > 1)
+				return NULL;
 			break;
 		default:
 			break;
@@ -150,6 +157,11 @@ tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 	}
 	if (longest == NULL)
 		return list_make1(kept);
+	if (list_length(parts) > tpm_ask_pages(table, INT_MAX))
+	{
+		*all_sent = false;
+		return list_make1(kept);
+	}
 
 	terms = NIL;
 	foreach(lc, parts)

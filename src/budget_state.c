@@ -4,6 +4,8 @@
  *		What others ask of the budgets, and do to them: state, forecasts, the
  *		view's rows, pauses, resets.
  *
+ * Owns no records: they are budget_record.c's, and the tickets budget.c's.
+ *
  * Takes tpm_budget->lock in shared mode to look and in exclusive mode to
  * change.  Forecasts over many requests are made on a copy, without it.
  *

@@ -143,12 +143,6 @@ tpm_cache_fetched(const TpmCached *cached)
 	return cached->list->completed;
 }
 
-int64
-tpm_cache_rows(const TpmCached *cached)
-{
-	return cached->list->rows;
-}
-
 bool
 tpm_cache_heartbeat(void)
 {

@@ -3,6 +3,9 @@
  * cache_page.c
  *		Pages of shared lists: reading them, and the claim on the next one.
  *
+ * Owns how a page is claimed, appended and read; which list is read is the
+ * caller's.
+ *
  * A reader that needs a page that is not there claims that page; the others
  * wait for the claim, never for a session.  A claim whose holder has shown no
  * sign of life may be taken over.
@@ -161,7 +164,7 @@ copy_page(const TpmPage *page)
 	header->next = InvalidDsaPointer;
 	header->nrows = page->nrows;
 	header->bytes = bytes;
-	tpm_page_seen(page, header->seen);
+	memcpy(header->seen, page->seen, sizeof(header->seen));
 	to = (char *) header + MAXALIGN(sizeof(CachedPage));
 	for (int i = 0; i < page->nrows; i++)
 	{

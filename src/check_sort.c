@@ -4,6 +4,9 @@
  *		tpm_fdw_check of one foreign table: does sort sort, where do NULLs go,
  *		and how large may a page be?
  *
+ * Owns the requests that try an order, and what is said of orders and page
+ * sizes.
+ *
  * One column is tried, in both directions where requests are left: one with
  * NULLs if there is any, since their place is a habit of the API and not of
  * the column.  Where the first page came full, more rows are asked for in the

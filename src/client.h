@@ -27,11 +27,19 @@ typedef struct TpmStatement
 	int64		expected;		/* known to be needed in all, 0 unknown */
 	int64		writes;			/* rows sent, or about to be */
 	int64		queued;			/* rows of COPY that wait to be sent */
+	struct TpmIdSet *created;	/* resources; NULL: none */
 	struct TpmStatement *next;
 } TpmStatement;
 
 /* the statement of this executor run; lives as long as the run */
 extern TpmStatement *tpm_statement_of(EState *estate);
+
+/*
+ * A statement does not see what it creates itself, however late its scans are.
+ * address: of the table; id: tpm_id_hash().
+ */
+extern void tpm_statement_creates(TpmStatement *statement, uint64 address, uint64 id);
+extern bool tpm_statement_has_created(const TpmStatement *statement, uint64 address, uint64 id);
 
 /* one scan's, or one modification's, dealings with the API */
 typedef struct TpmSession

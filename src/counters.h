@@ -14,6 +14,7 @@
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
 
+#include "page.h"
 #include "shared.h"
 
 extern const TpmSharedArea tpm_requests_area;
@@ -125,9 +126,6 @@ typedef struct TpmProgressRow
 extern int	tpm_progress_rows(TpmProgressRow **rows);
 
 /* requests of this backend to this server's group within the hour are in budget.h */
-
-/* columns as bits: the first 255 of a table */
-#define TPM_SEEN_WORDS	4
 
 /*
  * What was learnt about a table and outlives the session: size of a complete

@@ -14,38 +14,14 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "counters.h"
 #include "option.h"
+#include "page.h"
 
 /* compiled once a scan: which member leads to which column */
 typedef struct TpmDecoder TpmDecoder;
 
-typedef struct TpmRow
-{
-	HeapTuple	tuple;
-	uint64		idhash;			/* of type and id; 0 if the resource has no id */
-} TpmRow;
-
-/*
- * One document.  Lives in the memory context it was read in, with everything
- * it points to.
- */
-typedef struct TpmPage
-{
-	MemoryContext context;
-	bool		is_list;		/* "data" was an array */
-	int			nrows;
-	TpmRow	   *rows;
-	bool		next_known;		/* links.next was there, perhaps null */
-	char	   *next;			/* links.next as given, NULL if none or null */
-	char	   *last;			/* links.last as given, NULL */
-	int64		total;			/* -1: none */
-	Bitmapset  *seen;			/* attnums whose member stood in some resource */
-	Size		bytes;			/* of all tuples, for accounting */
-} TpmPage;
-
-/* which columns the page has told of, as bits */
-extern void tpm_page_seen(const TpmPage *page, uint64 *seen);
+/* of a resource object; 0 if it has no id */
+extern uint64 tpm_id_hash(const char *type, const char *id);
 
 /*
  * needed: attnums to decode (all others read NULL); NULL means every column.

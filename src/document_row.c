@@ -24,29 +24,16 @@
 #include "document_internal.h"
 
 void
-tpm_page_seen(const TpmPage *page, uint64 *seen)
-{
-	int			attnum = -1;
-
-	memset(seen, 0, TPM_SEEN_WORDS * sizeof(uint64));
-	while ((attnum = bms_next_member(page->seen, attnum)) >= 0 && attnum < TPM_SEEN_WORDS * 64)
-		seen[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
-}
-
-void
 tpm_mark_seen(Reader *reader, List *attnums)
 {
 	ListCell   *lc;
 
 	foreach(lc, attnums)
 	{
-		MemoryContext old;
+		int			attnum = lfirst_int(lc);
 
-		if (bms_is_member(lfirst_int(lc), reader->page->seen))
-			continue;
-		old = MemoryContextSwitchTo(reader->page->context);
-		reader->page->seen = bms_add_member(reader->page->seen, lfirst_int(lc));
-		MemoryContextSwitchTo(old);
+		if (attnum < TPM_SEEN_WORDS * 64)
+			reader->page->seen[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
 	}
 }
 
@@ -174,8 +161,8 @@ fill_fixed_columns(Reader *reader)
 	}
 }
 
-static uint64
-hash_of_id(const char *type, const char *id)
+uint64
+tpm_id_hash(const char *type, const char *id)
 {
 	uint64		hash;
 
@@ -227,7 +214,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 	ListCell   *lc;
 
 	/* the values live in scratch memory: keep them as a tuple until then */
-	add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+	add_row(reader, tuple, tpm_id_hash(reader->type, reader->id));
 	row->linked_id = palloc0(2 * nincluded * sizeof(char *));
 	row->linked_type = row->linked_id + nincluded;
 	foreach(lc, reader->decoder->included)
@@ -278,7 +265,7 @@ tpm_end_resource(Reader *reader, MemoryContext page_context)
 
 		MemoryContextSwitchTo(page_context);
 		tuple = tpm_form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
-		add_row(reader, tuple, hash_of_id(reader->type, reader->id));
+		add_row(reader, tuple, tpm_id_hash(reader->type, reader->id));
 	}
 	MemoryContextSwitchTo(page_context);
 }

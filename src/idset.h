@@ -15,6 +15,7 @@ extern TpmIdSet *tpm_idset_create(uint32 expected);
 
 /* false if it was there already */
 extern bool tpm_idset_add(TpmIdSet *set, uint64 hash);
+extern bool tpm_idset_has(TpmIdSet *set, uint64 hash);
 
 extern void tpm_idset_destroy(TpmIdSet *set);
 

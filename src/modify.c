@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
 #include "utils/memutils.h"
@@ -35,6 +36,8 @@ typedef struct TpmModify
 	TpmWriter  *writer;
 	AttrNumber	id_attno;		/* of an UPDATE: where the plan's row has the
 								 * id */
+	bool		captured;		/* a trigger of the parent wants all rows in a
+								 * table, which foreign ones cannot be */
 	bool		collects;		/* COPY before 16: rows are kept until they
 								 * make a group */
 	int			collected;
@@ -44,11 +47,38 @@ typedef struct TpmModify
 
 /* ----- begin and end ----- */
 
-static TpmModify *
-create_modify(EState *estate, ResultRelInfo *rinfo, const char *operation, bool do_nothing)
+static bool
+is_captured(const ModifyTableState *mtstate)
 {
+	const TransitionCaptureState *capture = mtstate->mt_transition_capture;
+
+	if (capture == NULL)
+		return false;
+	return mtstate->operation == CMD_UPDATE ? capture->tcs_update_old_table || capture->tcs_update_new_table
+		: capture->tcs_insert_new_table;
+}
+
+/* PostgreSQL refuses it after the first row, which is too late here */
+static void
+check_capture(const TpmModify *modify)
+{
+	if (!modify->captured)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot collect transition tuples from child foreign tables"),
+			 errdetail("A trigger of a parent of foreign table %s has a transition table.",
+					   modify->writer->table->name)));
+}
+
+static TpmModify *
+create_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, const char *operation,
+			  bool do_nothing)
+{
+	EState	   *estate = mtstate->ps.state;
 	TpmModify  *modify = MemoryContextAllocZero(estate->es_query_cxt, sizeof(TpmModify));
 
+	modify->captured = is_captured(mtstate);
 	modify->writer = tpm_writer_create(estate, rinfo, tpm_modify_user(estate, rinfo));
 	modify->writer->do_nothing = do_nothing;
 	modify->writer->session->progress = tpm_progress_start(modify->writer->table->relid, operation);
@@ -64,7 +94,7 @@ tpm_begin_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List *fdw_priv
 
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
-	modify = create_modify(mtstate->ps.state, rinfo, mtstate->operation == CMD_UPDATE ? "update" : "insert",
+	modify = create_modify(mtstate, rinfo, mtstate->operation == CMD_UPDATE ? "update" : "insert",
 						   intVal(list_nth(fdw_private, TPM_MODIFY_DO_NOTHING)) != 0);
 	rinfo->ri_FdwState = modify;
 	if (mtstate->operation != CMD_UPDATE)
@@ -99,7 +129,7 @@ tpm_begin_insert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot route tuples into foreign table to be updated \"%s\"",
 						RelationGetRelationName(rinfo->ri_RelationDesc))));
-	modify = create_modify(mtstate->ps.state, rinfo, plan ? "insert" : "copy",
+	modify = create_modify(mtstate, rinfo, plan ? "insert" : "copy",
 						   plan && plan->onConflictAction == ONCONFLICT_NOTHING);
 
 	/*
@@ -171,6 +201,7 @@ tpm_exec_batch_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slo
 	TupleTableSlot **result = palloc(sizeof(TupleTableSlot *) * Max(n, 1));
 	int			kept = 0;
 
+	check_capture(modify);
 	statement->queued = rows_pending(estate, rinfo);
 	tpm_writer_insert(modify->writer, slots, n, inserted);
 	statement->queued = 0;
@@ -243,6 +274,7 @@ tpm_exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	TpmModify  *modify = rinfo->ri_FdwState;
 	bool		inserted;
 
+	check_capture(modify);
 	if (modify->collects)
 	{
 		collect(modify, estate, rinfo, slot);
@@ -276,6 +308,7 @@ tpm_exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	MemoryContext old;
 	bool		updated;
 
+	check_capture(modify);
 	if (isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),

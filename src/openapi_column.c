@@ -3,6 +3,9 @@
  * openapi_column.c
  *		Members and placeholders of a resource as columns.
  *
+ * Owns which columns a draft has and what they are called; their types are
+ * openapi_type.c's, their filters openapi_filter.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -336,12 +339,12 @@ column_of_placeholder(TpmDraft *draft, const char *name, const char *wish)
 	if (column)
 		return column->column->name;
 	if (parameter)
-		shape = tpm_openapi_shape(draft->api, tpm_openapi_parameter_schema(draft->api, parameter));
+		shape = tpm_openapi_shape(draft->api, tpm_openapi_parameter_schema(parameter));
 	column = add_column(draft, wish, shape && shape->types == TPM_JSON_INTEGER ? "bigint" : "text", shape);
 	if (column == NULL)
 		return NULL;
 	column->read_only = column->unique = false;
-	if (description)
+	if (description && shape)
 		column->column->comment = tpm_openapi_comment(description, shape->words);
 	return column->column->name;
 }

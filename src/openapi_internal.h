@@ -78,7 +78,7 @@ extern TpmShape *tpm_openapi_property(TpmOpenapi *api, const TpmShape *shape, co
 extern const char *tpm_openapi_type(TpmOpenapi *api, const TpmShape *shape);
 
 /* the schema of a parameter, a body or an answer */
-extern const TpmNode *tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter);
+extern const TpmNode *tpm_openapi_parameter_schema(const TpmNode *parameter);
 extern const TpmNode *tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation);
 extern const TpmNode *tpm_openapi_answer_schema(TpmOpenapi *api, const TpmNode *operation);
 
@@ -189,7 +189,7 @@ extern void tpm_openapi_mark_read_only(TpmDraft *draft);
 extern const char *tpm_openapi_add_placeholders(TpmDraft *draft);
 
 /* the options, when everything is known */
-extern void tpm_openapi_finish_column(TpmDraftColumn *draft, bool trust);
+extern void tpm_openapi_finish_column(TpmDraftColumn *column, bool trust);
 
 /* ----- openapi_parameter.c: what the parameters of a list are good for ----- */
 

@@ -3,6 +3,9 @@
  * openapi_parameter.c
  *		What the parameters of a list are good for: filters, orders, pages.
  *
+ * Owns the reading of parameters.  What a filter becomes on a column is
+ * openapi_filter.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -251,7 +254,6 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 	{
 		const TpmNode *node = lfirst(lc);
 		const char *in = tpm_node_text(tpm_node_member(node, "in"));
-
 		const char *name = tpm_node_text(tpm_node_member(node, "name"));
 		bool		required = tpm_node_is_true(tpm_node_member(node, "required"));
 
@@ -260,7 +262,7 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 		if (strcmp(in, "query") != 0)
 			continue;
 		draft->has_parameters = true;
-		read_parameter(draft, node, name, tpm_openapi_parameter_schema(draft->api, node), required, 0);
+		read_parameter(draft, node, name, tpm_openapi_parameter_schema(node), required, 0);
 	}
 	draft->has_filters |= draft->brackets;
 }

@@ -4,6 +4,9 @@
  *		What a schema says of a column: its type and its comment; and where
  *		the schemas of parameters, bodies and answers stand.
  *
+ * Owns the choice of a PostgreSQL type.  What a schema says is
+ * openapi_schema.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -147,7 +150,7 @@ tpm_openapi_comment(const char *description, const List *words)
 
 /* The schema of the media type that this product asks for, or of its nearest relative */
 static const TpmNode *
-content_schema(TpmOpenapi *api, const TpmNode *content)
+content_schema(const TpmNode *content)
 {
 	const TpmDict *types = tpm_node_members(content);
 	const TpmNode *best = NULL;
@@ -172,12 +175,12 @@ content_schema(TpmOpenapi *api, const TpmNode *content)
 
 /* In version 2 a parameter is its own schema */
 const TpmNode *
-tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter)
+tpm_openapi_parameter_schema(const TpmNode *parameter)
 {
 	const TpmNode *schema = tpm_node_member(parameter, "schema");
 
 	if (schema == NULL)
-		schema = content_schema(api, tpm_node_member(parameter, "content"));
+		schema = content_schema(tpm_node_member(parameter, "content"));
 	return schema ? schema : parameter;
 }
 
@@ -187,8 +190,8 @@ tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation)
 	const TpmNode *parameters = tpm_node_member(operation, "parameters");
 
 	if (!api->swagger)
-		return content_schema(api, tpm_node_member(tpm_openapi_resolve(api, tpm_node_member(operation, "requestBody")),
-												   "content"));
+		return content_schema(tpm_node_member(tpm_openapi_resolve(api, tpm_node_member(operation, "requestBody")),
+											  "content"));
 	for (int i = 0; i < tpm_node_count(parameters); i++)
 	{
 		const TpmNode *parameter = tpm_openapi_resolve(api, parameters->items[i]);
@@ -211,7 +214,7 @@ tpm_openapi_answer_schema(TpmOpenapi *api, const TpmNode *operation)
 	{
 		const TpmNode *answer = tpm_openapi_resolve(api, tpm_node_member(answers, statuses[i]));
 		const TpmNode *schema = api->swagger ? tpm_node_member(answer, "schema")
-		: content_schema(api, tpm_node_member(answer, "content"));
+		: content_schema(tpm_node_member(answer, "content"));
 
 		if (schema)
 			return schema;

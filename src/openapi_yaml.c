@@ -3,6 +3,9 @@
  * openapi_yaml.c
  *		A YAML text as the same tree as JSON makes.
  *
+ * Owns how YAML becomes a tree, and the limits of its size and depth; the tree
+ * is openapi_tree.c's.
+ *
  * libyaml gives events; scalars are read by the core schema of YAML 1.2,
  * which is JSON's.  An alias is a second way to the same node, never a copy,
  * so that a few bytes cannot become gigabytes.

@@ -3,6 +3,9 @@
  * option_check.c
  *		What the value of a text option may look like.
  *
+ * Owns what a good value is.  Where an option may stand is option_table.c's,
+ * who may set it option_validate.c's.
+ *
  * Each check answers NULL, or a sentence for the DETAIL.  The sentences never
  * repeat the value: it may be a secret.
  *

@@ -3,6 +3,9 @@
  * request.c
  *		How a read is spelled: path, filters, order, members, page.
  *
+ * Owns the spelling of a read; bodies are body.c's, percent-encoding is
+ * url.c's.
+ *
  * The only place that knows the query grammar.  Does not decide what to ask
  * for, and sends nothing.
  *
@@ -66,6 +69,24 @@ tpm_request_path(const TpmTable *table, char **values, bool shown)
 		s = close + 1;
 	}
 	return path.data;
+}
+
+bool
+tpm_request_path_has_columns(const TpmTable *table)
+{
+	return strchr(table->resource, '{') != NULL;
+}
+
+bool
+tpm_request_has_id_path(const TpmTable *table)
+{
+	const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
+
+	/*
+	 * the table's own parameters may be unknown where it is no list that is
+	 * asked for
+	 */
+	return id && !tpm_request_path_has_columns(table) && !(id->filter && table->opt.query);
 }
 
 char *

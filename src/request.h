@@ -12,6 +12,7 @@
 #include "nodes/pg_list.h"
 
 #include "option.h"
+#include "page.h"
 
 /* one parameter that selects rows */
 typedef struct TpmTerm
@@ -32,13 +33,6 @@ typedef struct TpmRequest
 	int			page_size;		/* asked for; 0 by id */
 } TpmRequest;
 
-/* where in a list the next page begins */
-typedef struct TpmPosition
-{
-	int			page;			/* pages received */
-	int64		rows;			/* resources received, duplicates too */
-} TpmPosition;
-
 /*
  * The path of the table's resource.  values[attnum - 1] is the text for each
  * column that a {placeholder} names.  NULL when a value cannot be one segment
@@ -46,6 +40,12 @@ typedef struct TpmPosition
  * nothing is encoded.
  */
 extern char *tpm_request_path(const TpmTable *table, char **values, bool shown);
+
+/* do conditions give parts of the path? */
+extern bool tpm_request_path_has_columns(const TpmTable *table);
+
+/* is one resource asked for by a path of its own, rather than by a filter of the list? */
+extern bool tpm_request_has_id_path(const TpmTable *table);
 
 /* the path of one resource of the list at path; NULL as above */
 extern char *tpm_request_id_path(const char *path, const char *id, bool shown);

@@ -3,6 +3,8 @@
  * sample_member.c
  *		The members that are on a page: their names, and what their values are.
  *
+ * Owns the reading of members from a page; what type they become is guess.c's.
+ *
  * jsonb forgets the order of members, which is what people expect columns to
  * have; so their names come from a pass over the text, their values from jsonb.
  *

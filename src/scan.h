@@ -178,9 +178,11 @@ extern void tpm_drain_register(TpmScan *scan);
  * Before this backend writes to a resource (the address of its tables): reads every
  * scan of it that is open in this backend to its end.  Returns how many rows
  * the scan of range table entry feeding_rti in estate will still give, if each
- * of them is a row that the statement writes; -1 if that is not known.
+ * of them is a row that the statement writes; -1 if that is not known.  Once
+ * there are more than most of these, the statement is going to be refused, and
+ * no further page is asked for.
  */
-extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti);
+extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most);
 
 /* source.c */
 

@@ -4,6 +4,9 @@
  *		What a page from the API tells of the mapping: members that do not
  *		exist, filters that do not filter.
  *
+ * Owns what follows from each: an error, a WARNING, a filter that is no longer
+ * trusted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -101,13 +104,8 @@ learn_members(TpmScan *scan, const uint64 *seen)
 void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
-	uint64		seen[TPM_SEEN_WORDS];
-
-	tpm_page_seen(page, seen);
-	learn_members(scan, seen);
-	tpm_scan_check_members(scan, page->nrows, seen);
-	if (scan->nconditions == 0 && page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
+	learn_members(scan, page->seen);
+	tpm_scan_check_members(scan, page->nrows, page->seen);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);

@@ -181,6 +181,8 @@ next_unsorted(TpmScan *scan)
 		{
 			if (scan->seen && idhash != 0 && !tpm_idset_add(scan->seen, idhash))
 				continue;
+			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
+				continue;
 			scan->rows++;
 			return true;
 		}

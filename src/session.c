@@ -10,12 +10,14 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
 #include "client_internal.h"
+#include "idset.h"
 
 static TpmStatement *statements = NULL;
 
@@ -53,6 +55,23 @@ tpm_statement_of(EState *estate)
 	statement->next = statements;
 	statements = statement;
 	return statement;
+}
+
+void
+tpm_statement_creates(TpmStatement *statement, uint64 address, uint64 id)
+{
+	MemoryContext old = MemoryContextSwitchTo(statement->estate->es_query_cxt);
+
+	if (statement->created == NULL)
+		statement->created = tpm_idset_create(64);
+	tpm_idset_add(statement->created, hash_combine64(address, id));
+	MemoryContextSwitchTo(old);
+}
+
+bool
+tpm_statement_has_created(const TpmStatement *statement, uint64 address, uint64 id)
+{
+	return statement->created && tpm_idset_has(statement->created, hash_combine64(address, id));
 }
 
 static void

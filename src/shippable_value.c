@@ -3,6 +3,8 @@
  * shippable_value.c
  *		The texts under which values are sent to the API.
  *
+ * Owns the rules by which a value is ambiguous.
+ *
  * A value is sent only if it can mean nothing else to the API; that is known
  * at planning for constants and at execution for the rest.
  *
@@ -130,7 +132,7 @@ has_wide_blank_ends(const char *text)
 
 /* can mean nothing else where a list of values, blanks and a word for NULL are read */
 static bool
-is_unambiguous(const TpmTable *table, const TpmColumn *column, const char *text)
+is_unambiguous(const TpmTable *table, const char *text)
 {
 	size_t		len = strlen(text);
 
@@ -190,15 +192,16 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 		text = literal_of_pattern(text);
 
 	if (op != TPM_COND_EQ && op != TPM_COND_IN)
-		return is_unambiguous(table, column, text) ? text : NULL;
+		return is_unambiguous(table, text) ? text : NULL;
 
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
-		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ)))
+		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ) &&
+		 tpm_request_has_id_path(table)))
 		return text;
 
 	word = mapped(column, text);
-	if (word == NULL || !is_unambiguous(table, column, word))
+	if (word == NULL || !is_unambiguous(table, word))
 		return NULL;
 	return pstrdup(word);
 }

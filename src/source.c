@@ -3,6 +3,8 @@
  * source.c
  *		The rows of one request, from the cache or from the API.
  *
+ * Owns the choice among them, and what is kept of what was fetched.
+ *
  * The only reader and writer of cached lists.  A request is answered by a
  * complete list of the same conditions, by one without conditions, by a list
  * that is just being fetched, or by a list of its own, which is kept where
@@ -280,9 +282,10 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 		if (!tpm_fallback_is_for(error))
 			PG_RE_THROW();
 		FlushErrorState();
+		source = NULL;
 	}
 	PG_END_TRY();
-	if (error)
+	if (source == NULL)
 	{
 		MemoryContextDelete(trial);
 		return tpm_source_instead(scan, request, error);

@@ -3,6 +3,8 @@
  * token_claim.c
  *		The claim on asking for a token, and who waits for its end.
  *
+ * Owns claims and waiters; tokens and their table are token.c's.
+ *
  * A claim ends when its token is stored or refused, with the transaction or
  * subtransaction that made it, or with its backend; a claim whose process is
  * gone, or does not go on with it, is taken over.

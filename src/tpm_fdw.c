@@ -3,6 +3,9 @@
  * tpm_fdw.c
  *		The handler, the settings and what happens when the library is loaded.
  *
+ * Owns the settings and their defaults.  What they mean is decided where they
+ * are obeyed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -48,7 +51,6 @@ int			tpm_hour = 3600;
 
 static char *rate_limit_share_text;
 static char *leave_free_text;
-static bool preloaded = false;
 
 static const struct config_enum_entry enabled_values[] = {
 	{"on", TPM_ENABLED_ON, false},
@@ -62,12 +64,6 @@ static const struct config_enum_entry enabled_values[] = {
 	{"0", TPM_ENABLED_OFF, true},
 	{NULL, 0, false}
 };
-
-bool
-tpm_preloaded(void)
-{
-	return preloaded;
-}
 
 /* PostgreSQL's settings know no percentages: a number from 0 to 100, with or without % */
 static bool
@@ -194,7 +190,8 @@ define_user_settings(void)
 void
 _PG_init(void)
 {
-	preloaded = process_shared_preload_libraries_in_progress;
+	bool		preloaded = process_shared_preload_libraries_in_progress;
+
 	if (preloaded)
 		define_postmaster_settings();
 	define_administrator_settings();

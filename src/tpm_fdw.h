@@ -1,15 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * tpm_fdw.h
- *		Settings, and what the SQL side's files share.
+ *		The settings: plain variables that every layer may read.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_FDW_H
 #define TPM_FDW_H
-
-#include "nodes/pathnodes.h"
-#include "utils/timestamp.h"
 
 /* prefix of every DEBUG line and of the reserved settings */
 #define TPM_NAME "tpm_fdw"
@@ -41,8 +38,5 @@ extern int	tpm_journal_keep;	/* seconds */
 extern bool tpm_journal_values;
 extern bool tpm_log_requests;
 extern int	tpm_hour;			/* seconds; the limiter's hour */
-
-/* the library was loaded by shared_preload_libraries: shared state exists */
-extern bool tpm_preloaded(void);
 
 #endif							/* TPM_FDW_H */

@@ -3,6 +3,8 @@
  * url_encode.c
  *		Percent-encoding.
  *
+ * Owns which characters stay as they are in which part of a URL.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

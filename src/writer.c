@@ -87,15 +87,22 @@ check_switches(const TpmWriter *writer)
 			 errhint("An administrator has switched this off in postgresql.conf.")));
 }
 
+/* how many writes max_writes still allows the statement */
+static int64
+writes_left(const TpmWriter *writer)
+{
+	const TpmStatement *statement = writer->session->statement;
+
+	return tpm_max_writes == 0 || tpm_dry_run ? PG_INT64_MAX
+		: (int64) tpm_max_writes - statement->writes - statement->queued;
+}
+
 static void
 check_cap(TpmWriter *writer, int64 n)
 {
 	TpmStatement *statement = writer->session->statement;
-	int64		all = statement->writes + statement->queued + n;
 
-	if (tpm_max_writes == 0 || all <= tpm_max_writes)
-		return;
-	if (tpm_dry_run)
+	if (n <= writes_left(writer))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -111,7 +118,7 @@ tpm_writer_drain(TpmWriter *writer, Index feeding_rti)
 {
 	/* what the scans keep lives longer than the rows that are written now */
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	int64		left = tpm_scans_drain(writer->estate, writer->resource, feeding_rti);
+	int64		left = tpm_scans_drain(writer->estate, writer->resource, feeding_rti, writes_left(writer));
 
 	MemoryContextSwitchTo(old);
 	return left;
@@ -340,6 +347,9 @@ tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 	tpm_cache_written(write->writer->resource);
 	if (write->journal != 0)
 		tpm_journal_outcome(write->journal, outcome_of(end), write->status, write->id, NULL);
+	if (end == TPM_WRITE_DONE && write->old_slot == NULL && write->id)
+		tpm_statement_creates(write->writer->session->statement, write->writer->resource,
+							  tpm_id_hash(write->writer->table->type, write->id));
 	if (end == TPM_WRITE_DONE)
 		tpm_sent_written(write->sent, write->id);
 	else if (end == TPM_WRITE_REFUSED)
@@ -394,8 +404,8 @@ tpm_raise_unknown(const TpmWrite *write, const char *problem)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("the outcome of %s is unknown", write->name),
-			 errdetail("No answer came (%s), and the API may have acted. Row: %s.", problem, row),
-			 write->key ? errhint("Look at the API whether it is there before sending it again.")
+			 errdetail("No answer came that tells it (%s), and the API may have acted. Row: %s.", problem, row),
+			 write->key || write->id ? errhint("Look at the API whether it is there before sending it again.")
 			 : errhint("Look at the API whether it is there before sending it again. A column with the option natural_key lets this be found out by itself.")));
 	pg_unreachable();
 }

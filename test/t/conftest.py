@@ -65,6 +65,16 @@ def tpm(db, sandbox):
 
 
 @pytest.fixture
+def api(db, sandbox):
+    """A server without tables, and an empty schema s for them; the cache off, nothing said yet."""
+    tpmtest.setup_server(db, sandbox)
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    tpmtest.rows(db, "CREATE SCHEMA s")
+    tpmtest.notices(db)
+    return db
+
+
+@pytest.fixture
 def load(cluster, db):
     """Imports documents from files, as an API at https://api.example.com/v1."""
     return documents.Importer(cluster, db)

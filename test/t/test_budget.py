@@ -197,6 +197,24 @@ def test_too_many_pages_with_a_total(tpm, sandbox):
     assert error.pgcode == "53400"
     assert "300" in str(error) and "200" in str(error)
     assert sandbox.request_count() == 1
+    assert failure(tpm, "SELECT name FROM third_parties").pgcode == "53400"
+    assert sandbox.request_count() == 1, "refused although the size was known"
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE status = 'Inactive'")) < 200
+
+
+def test_too_many_pages_of_a_list_read_before(tpm, sandbox):
+    """Without a total a complete reading tells the size: refused before the first request."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (SET total_pointer '/none')")
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties LIMIT 150")) == 150
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE country = 'DE'")) < 200
+    tpmtest.rows(tpm, "SET tpm_fdw.max_requests = 3")
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties")) == 300
+    tpmtest.rows(tpm, "SET tpm_fdw.max_requests = 2")
+    sandbox.reset()
+    error = failure(tpm, "SELECT name FROM third_parties")
+    assert error.pgcode == "53400" and "needs 3 requests" in str(error)
+    assert sandbox.request_count() == 0
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties LIMIT 120")) == 120
 
 
 def test_too_many_pages_without_a_total(tpm, sandbox):

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 import tpmtest
-from tpmtest import rows
+from tpmtest import notices, rows
 
 WRITES = ("POST", "PUT", "PATCH")
 
@@ -42,12 +42,6 @@ def status(connection, statement, parameters=None):
 
 def by_id(sandbox, kind):
     return {item["id"]: item for item in sandbox.dump(kind)}
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
 
 
 def in_thread(function):
@@ -143,6 +137,36 @@ def test_insert_select_from_itself(tpm, sandbox):
     before = rows(tpm, "SELECT count(*) FROM third_parties")[0][0]
     rows(tpm, "INSERT INTO third_parties (name, country) SELECT name, 'US' FROM third_parties")
     assert rows(tpm, "SELECT count(*) FROM third_parties")[0][0] == 2 * before
+
+
+@pytest.mark.parametrize("back", ["", " RETURNING id"])
+def test_a_statement_does_not_see_what_it_creates(tpm, sandbox, back):
+    """Scans that begin, or begin again, when rows have been created already: as with an ordinary table."""
+    rows(tpm, "SET tpm_fdw.max_writes = 0; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_material = off;"
+              " CREATE TEMP TABLE loc AS SELECT 'l' || g AS name, 'FR' AS country FROM generate_series(1, 3) g;"
+              " CREATE TEMP TABLE m AS SELECT unnest(ARRAY['US', 'DE', 'FR']) AS country; ANALYZE m")
+    many = dict(rows(tpm, "SELECT country, count(*) FROM third_parties GROUP BY 1"))
+    at_first = sum(many.values())
+
+    def insert(select):
+        rows(tpm, "BEGIN")
+        made = int(status(tpm, f"INSERT INTO third_parties (name, country) {select}{back}").split()[-1])
+        rows(tpm, "COMMIT")
+        return made
+
+    # each value of the join leads to rows that the next one would find
+    assert insert("SELECT t.name, CASE m.country WHEN 'US' THEN 'DE' ELSE 'FR' END FROM m"
+                  " JOIN third_parties t ON t.country = m.country") == many["US"] + many["DE"] + many["FR"]
+    before = rows(tpm, "SELECT count(*) FROM third_parties")[0][0]
+    assert insert("SELECT name, country FROM loc UNION ALL SELECT name, country FROM third_parties") == 3 + before
+    before += 3 + before
+    assert insert("SELECT name, country FROM loc WHERE NOT EXISTS (SELECT 1 FROM third_parties t"
+                  " WHERE t.name = 'l9' AND t.country = loc.country)") == 3
+    assert at_first < before + 3 == rows(tpm, "SELECT count(*) FROM third_parties")[0][0]
+    made = rows(tpm, "WITH i AS MATERIALIZED (INSERT INTO third_parties (name, country) SELECT name, country FROM loc"
+                     " RETURNING id) SELECT (SELECT count(*) FROM i), (SELECT count(*) FROM third_parties),"
+                     " (SELECT count(*) FROM i JOIN third_parties t USING (id)), (SELECT count(id) FROM third_parties)")
+    assert made == [(3, before + 3, 0, before + 3)]
 
 
 def test_max_writes(tpm, sandbox):
@@ -255,7 +279,10 @@ def test_update_is_refused_at_planning(tpm, sandbox):
 
 
 def test_update_all_is_refused(tpm, sandbox):
+    sandbox.reset()
     refused(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'", "54000")
+    # 300 rows: the page that brings the 101st is the last one that is asked for
+    assert len(sent(sandbox, "GET")) == 2
     assert sent(sandbox) == []
     rows(tpm, "SET tpm_fdw.dry_run = on")
     assert status(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'") == "UPDATE 300"
@@ -652,6 +679,25 @@ def test_check_option_and_triggers(tpm, sandbox):
     rows(tpm, "CREATE TRIGGER a AFTER INSERT ON third_parties FOR EACH ROW EXECUTE FUNCTION public.see()")
     rows(tpm, "INSERT INTO third_parties (name, country) VALUES ('some', 'US')")
     assert "seen 3P-" in notices(tpm)
+
+
+def test_transition_tables(tpm, sandbox):
+    """A parent's trigger cannot collect foreign rows: refused before they are sent, not after."""
+    rows(tpm, "CREATE TABLE public.par (id text, name text, country text);"
+              " CREATE FOREIGN TABLE public.chi () INHERITS (public.par) SERVER tpm OPTIONS (resource '/third_parties');"
+              " CREATE TABLE public.pt (id text, name text, country text) PARTITION BY LIST (country);"
+              " CREATE FOREIGN TABLE public.pt_f PARTITION OF public.pt DEFAULT SERVER tpm OPTIONS (resource '/third_parties');"
+              " CREATE FUNCTION public.none() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';"
+              " CREATE TRIGGER o AFTER UPDATE ON public.par REFERENCING OLD TABLE AS o EXECUTE FUNCTION public.none();"
+              " CREATE TRIGGER n AFTER INSERT ON public.pt REFERENCING NEW TABLE AS n EXECUTE FUNCTION public.none();"
+              " INSERT INTO public.par VALUES ('l', 'local')")
+    refused(tpm, "UPDATE public.par SET name = 'x' WHERE id IN ('1', '2')", "0A000")
+    for statement in ("INSERT INTO public.pt (name, country) VALUES ('x', 'US')",
+                      "INSERT INTO public.pt (name, country) VALUES ('x', 'US') RETURNING id",
+                      "COPY public.pt (name, country) FROM PROGRAM 'echo x,US' (FORMAT csv)"):
+        refused(tpm, statement, "0A000")
+    assert sent(sandbox) == [] and "WARNING" not in notices(tpm)
+    assert status(tpm, "UPDATE public.par SET name = 'y' WHERE id = 'l'") == "UPDATE 1"
 
 
 def test_generated_default_domain_array(tpm, sandbox):
