@@ -7,7 +7,7 @@ import hostile
 import psycopg2
 import pytest
 import tpmtest
-from hostile import answer, document, head, resource, token
+from hostile import answer, document, head, resource
 from tpmtest import rows
 
 MARK = b"\xef\xbb\xbf"
