@@ -166,6 +166,26 @@ def test_count_over_partitions(session, large):
     tpmtest.rows(session, "RESET enable_partitionwise_aggregate; DROP TABLE parted")
 
 
+def test_newest_of_partitions(session, ask):
+    """Ordered partitions are merged: the first page of each."""
+    tpmtest.rows(session, """
+        CREATE TABLE newest (kind text, id text COLLATE "C", updated_at timestamptz NOT NULL) PARTITION BY LIST (kind);
+        CREATE FOREIGN TABLE newest_t PARTITION OF newest FOR VALUES IN ('t') SERVER tpm OPTIONS (resource '/third_parties');
+        CREATE FOREIGN TABLE newest_c PARTITION OF newest FOR VALUES IN ('c') SERVER tpm OPTIONS (resource '/cases');
+        ALTER FOREIGN TABLE newest_t ALTER kind OPTIONS (ADD pointer '/type');
+        ALTER FOREIGN TABLE newest_c ALTER kind OPTIONS (ADD pointer '/type');
+        ALTER FOREIGN TABLE newest_t ALTER updated_at OPTIONS (ADD sortable 'true');
+        ALTER FOREIGN TABLE newest_c ALTER updated_at OPTIONS (ADD sortable 'true')""")
+    both = ("SELECT 'third_parties' AS kind, id, updated_at FROM third_parties"
+            " UNION ALL SELECT 'cases', id, updated_at FROM cases")
+    right = tpmtest.rows(session, f"SELECT updated_at FROM ({both}) b ORDER BY updated_at DESC LIMIT 10")
+    rows, requests = ask("SELECT updated_at FROM newest ORDER BY updated_at DESC LIMIT 10")
+    assert (rows, requests) == (right, 2)
+    rows, requests = ask("SELECT n.id FROM newest n JOIN keys50 k ON k.key = n.id WHERE n.updated_at < 'infinity'")
+    assert len(rows) == 100 and requests <= 100
+    tpmtest.rows(session, "DROP TABLE newest")
+
+
 def test_count_without_a_total_counts_rows(session, large):
     large.settings(no_total=True)
     assert tpmtest.rows(session, "SELECT count(*) FROM third_parties WHERE status = 'Inactive'")[0][0] == sum(
