@@ -91,9 +91,6 @@ typedef enum TpmCacheScope
 	TPM_SCOPE_TABLE
 } TpmCacheScope;
 
-/* cache_ttl 'auto': the age follows what the answer cost */
-#define TPM_TTL_AUTO	(-1)
-
 /* bits of TpmTable.ops */
 #define TPM_OP_READ		0x01
 #define TPM_OP_CREATE	0x02
