@@ -35,6 +35,8 @@ typedef struct TpmConverter
 {
 	const TpmColumn *column;
 	TpmConversion how;
+	bool		is_array;		/* of another type than text[], or a domain
+								 * over one */
 	Oid			ioparam;
 	FmgrInfo	input;
 } TpmConverter;
