@@ -20,7 +20,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint fuzz bench matrix
+SCRIPTED = demo check lint fuzz bench matrix assert
 SCRIPTED += deb dist
 
 .DEFAULT_GOAL := all

@@ -105,7 +105,7 @@ CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a?x=1');
 CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a/{}/b');
 CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a/{b');
 CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a/{b{c}}');
-CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a/');
+CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (resource '/a//');
 CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (ops 'read,delete');
 CREATE FOREIGN TABLE bad (id text) SERVER tpm OPTIONS (base_url 'https://x.example');
 CREATE FOREIGN TABLE good (id text, third_party_id text) SERVER tpm

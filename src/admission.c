@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "client_internal.h"
+#include "shared.h"
 #include "tpm_fdw.h"
 
 /* ----- one call ----- */
@@ -20,13 +21,15 @@
 void
 tpm_call_check_enabled(TpmCall *call)
 {
-	if (tpm_enabled == TPM_ENABLED_OFF ||
-		(tpm_enabled == TPM_ENABLED_READ && (call->flags & TPM_CALL_WRITE)))
+	int			enabled = tpm_enabled_now();
+
+	if (enabled == TPM_ENABLED_OFF ||
+		(enabled == TPM_ENABLED_READ && (call->flags & TPM_CALL_WRITE)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s is not sent", call->name),
 				 errdetail("tpm_fdw.enabled is \"%s\".",
-						   tpm_enabled == TPM_ENABLED_OFF ? "off" : "read"),
+						   enabled == TPM_ENABLED_OFF ? "off" : "read"),
 				 errhint("An administrator has switched this off in postgresql.conf.")));
 }
 
@@ -118,6 +121,8 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 
 	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
 	session->expected = Max(session->expected, session->requests + n);
+	if (n <= 0)
+		return;
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
 	tpm_session_announce(session, n);

@@ -3,6 +3,9 @@
  * analyze.c
  *		ANALYZE: a sample of the first pages of a list.
  *
+ * Owns which rows are taken as the sample.  What a page costs and holds is the
+ * list's.
+ *
  * At most analyze_pages requests; the number of all rows is the API's total
  * where it gives one, else what was read.
  *
@@ -107,8 +110,6 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	}
 	tpm_progress_end(session->progress);
 	tpm_list_get_cursor(list, &cursor);
-	if (cursor.total >= 0)
-		tpm_learnt_total(table->relid, table->options_hash, cursor.total);
 	*totalrows = Max(cursor.total, sample.seen);
 	*totaldeadrows = 0;
 	ereport(elevel,
@@ -125,7 +126,7 @@ tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalp
 
 	if (table->opt.analyze_pages == 0 || !(table->ops & TPM_OP_READ))
 		return false;
-	if (strchr(table->resource, '{') != NULL || table->required_filters != NIL)
+	if (tpm_request_path_has_columns(table) || table->required_filters != NIL)
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),

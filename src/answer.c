@@ -24,7 +24,7 @@
 
 /* ----- answers ----- */
 
-/* the last segment of an address, decoded */
+/* the last segment of an address, decoded; a slash at the end begins none */
 static char *
 id_of_location(const char *location)
 {
@@ -33,6 +33,8 @@ id_of_location(const char *location)
 	char	   *to;
 
 	copy[strcspn(copy, "?#")] = '\0';
+	if (copy[0] != '\0' && copy[strlen(copy) - 1] == '/')
+		copy[strlen(copy) - 1] = '\0';
 	id = strrchr(copy, '/');
 	if (id == NULL || id[1] == '\0')
 		return NULL;
@@ -115,11 +117,18 @@ id_of_slot(const TpmWrite *write)
 	return isnull ? NULL : tpm_value_text(&table->columns[table->id_attnum - 1], value);
 }
 
-/* "only top-level meta data" is a success without a resource (JSON:API 1.0, sections 9.2.2 and 9.3) */
+/*
+ * "Only top-level meta data" answers a change that went as it was asked for
+ * (JSON:API 1.0, 9.2.2).  A resource that was created would be in its answer.
+ */
 static bool
-is_meta_only(const TpmAnswer *answer)
+is_meta_only(const TpmWrite *write, const TpmAnswer *answer)
 {
-	Jsonb	   *document = tpm_json_object(answer->body, answer->len);
+	Jsonb	   *document;
+
+	if (strcmp(write->method, "POST") == 0 && answer->status != 202)
+		return false;
+	document = tpm_json_object(answer->body, answer->len);
 
 	return document != NULL && tpm_json_has(document, "meta") && !tpm_json_has(document, "data") &&
 		!tpm_json_has(document, "errors");
@@ -131,7 +140,7 @@ tpm_write_read_answer(TpmWrite *write, TpmAnswer *answer)
 	TpmWriter  *writer = write->writer;
 	MemoryContext old = MemoryContextSwitchTo(write->context);
 	bool		may_be_empty = answer->status == 202 || answer->status == 204 || answer->len == 0;
-	bool		meta_only = is_meta_only(answer);
+	bool		meta_only = is_meta_only(write, answer);
 	TpmPage    *page = NULL;
 
 	tpm_write_set_placeholders(write);

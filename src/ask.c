@@ -3,6 +3,9 @@
  * ask.c
  *		From conditions and their values to the requests that answer them.
  *
+ * Owns how conditions become requests once their values are known; how a
+ * request is spelled is request.c's.
+ *
  * Decides, once the values are known, which conditions are sent, and whether
  * one resource is asked for by its id.  A condition that is not sent stays what
  * it always is: checked by the executor.
@@ -16,6 +19,7 @@
 
 #include "ask_internal.h"
 #include "counters.h"
+#include "url.h"
 
 /* ids without a filter: more of them than this are found by reading the list */
 #define TPM_MAX_ID_REQUESTS 20
@@ -48,15 +52,54 @@ has_long_value(List *values)
 
 	foreach(lc, values)
 	{
-		if (strlen(lfirst(lc)) * 3 >= TPM_MAX_LIST_BYTES)
+		if (strlen(tpm_url_utf8(lfirst(lc))) * 3 >= TPM_MAX_LIST_BYTES)
 			return true;
 	}
 	return false;
 }
 
+/* of two lists of values, each in order, those that are in both */
+static List *
+common_values(const List *a, const List *b)
+{
+	List	   *result = NIL;
+	int			i = 0;
+	int			j = 0;
+
+	while (i < list_length(a) && j < list_length(b))
+	{
+		int			compared = strcmp(list_nth(a, i), list_nth(b, j));
+
+		if (compared == 0)
+			result = lappend(result, list_nth(a, i));
+		i += compared <= 0;
+		j += compared >= 0;
+	}
+	return result;
+}
+
+/* an equality that a second one on the same column can narrow, or NULL */
+static Sendable *
+find_equality(const List *sendable, const Sendable *second)
+{
+	ListCell   *lc;
+
+	/* the words of filter_values stand for values, but not in a path */
+	if (!is_equality(second) || second->column->filter_values != NIL)
+		return NULL;
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column == second->column && is_equality(item))
+			return item;
+	}
+	return NULL;
+}
+
 /*
- * The conditions that can be sent, with their values.  False when one of
- * them can hold for no row at all.
+ * The conditions that can be sent, with their values; two equalities on one
+ * column are one.  False when no row at all can match.
  */
 static bool
 find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
@@ -67,7 +110,8 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 	{
 		TpmPlanCondition *condition = &conditions[i];
 		const TpmColumn *column = &table->columns[condition->attnum - 1];
-		Sendable   *item;
+		Sendable   *item,
+				   *first;
 		bool		none;
 		List	   *texts = tpm_condition_values(table, column, condition->op, values[i], nulls[i],
 												 exprType((Node *) condition->expr), &none);
@@ -83,15 +127,27 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 		item->column = column;
 		item->condition = condition;
 		item->values = texts;
-		*sendable = lappend(*sendable, item);
+		first = find_equality(*sendable, item);
+		if (first == NULL)
+			*sendable = lappend(*sendable, item);
+		else
+		{
+			first->values = common_values(first->values, texts);
+			if (first->values == NIL)
+				return false;
+		}
 	}
 	return true;
 }
 
-static bool
-has_placeholders(const TpmTable *table)
+int
+tpm_ask_pages(const TpmTable *table, int unknown)
 {
-	return strchr(table->resource, '{') != NULL;
+	TpmLearnt	learnt;
+
+	if (!tpm_learnt_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
+		return unknown;
+	return Max(1, (int) Min((learnt.total + table->opt.page_size - 1) / table->opt.page_size, INT_MAX));
 }
 
 /* the condition by which single resources are fetched, or NULL */
@@ -99,24 +155,16 @@ static Sendable *
 find_id_condition(const TpmTable *table, List *sendable)
 {
 	ListCell   *lc;
-	TpmLearnt	learnt;
-	int			most = TPM_MAX_ID_REQUESTS;
 
-	if (has_placeholders(table))
-		return NULL;
-	if (tpm_learnt_get(table->relid, table->options_hash, &learnt) && learnt.total >= 0)
-		most = Max(1, learnt.total / table->opt.page_size);
 	foreach(lc, sendable)
 	{
 		Sendable   *item = lfirst(lc);
 
-		if (item->column->kind != TPM_COL_ID || !is_equality(item))
-			continue;
-		/* parameters for lists may be unknown where one resource is asked for */
-		if (item->column->filter && table->opt.query)
+		if (item->column->kind != TPM_COL_ID || !is_equality(item) || !tpm_request_has_id_path(table))
 			continue;
 		if (list_length(item->values) == 1 ||
-			(item->column->filter == NULL && list_length(item->values) <= most))
+			(!takes_lists(item->column) &&
+			 list_length(item->values) <= tpm_ask_pages(table, TPM_MAX_ID_REQUESTS)))
 			return item;
 	}
 	return NULL;
@@ -133,7 +181,7 @@ placeholder_values(const TpmTable *table, List *sendable)
 			   *lc2,
 			   *lc3;
 
-	if (!has_placeholders(table))
+	if (!tpm_request_path_has_columns(table))
 		return result;
 	foreach(lc, sendable)
 	{
@@ -147,12 +195,6 @@ placeholder_values(const TpmTable *table, List *sendable)
 		{
 			char	  **have = lfirst(lc2);
 
-			/* two conditions on one column: the executor checks the second */
-			if (have[at] != NULL)
-			{
-				more = lappend(more, have);
-				continue;
-			}
 			foreach(lc3, item->values)
 			{
 				char	  **next = palloc(sizeof(char *) * table->natts);
@@ -330,7 +372,8 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const c
 
 	for (int i = 0; i < n; i++)
 	{
-		Sendable   *item = palloc0(sizeof(Sendable));
+		Sendable   *item = palloc0(sizeof(Sendable)),
+				   *first;
 		bool		omit;
 
 		item->column = &table->columns[conditions[i].attnum - 1];
@@ -338,6 +381,14 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const c
 		item->values = shown_values(table, &conditions[i], context, &omit);
 		if (omit)
 			continue;
+		first = find_equality(sendable, item);
+		if (first && IsA(first->condition->expr, Const) && IsA(conditions[i].expr, Const))
+		{
+			List	   *common = common_values(first->values, item->values);
+
+			first->values = common != NIL ? common : first->values;
+			continue;
+		}
 		sendable = lappend(sendable, item);
 		if (item->column->placeholder && is_equality(item))
 			placeholders[item->column->attnum - 1] = linitial(item->values);

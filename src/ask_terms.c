@@ -3,13 +3,17 @@
  * ask_terms.c
  *		The filters of a request, within what a URL can hold.
  *
+ * Owns how long lists of values are cut into several requests.  Which
+ * conditions are sent is decided in ask.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "ask_internal.h"
+#include "url.h"
 
-/* percent-encoding may treble a text */
+/* percent-encoding may treble a text of UTF-8 */
 static size_t
 encoded_length(List *values)
 {
@@ -17,7 +21,7 @@ encoded_length(List *values)
 	ListCell   *lc;
 
 	foreach(lc, values)
-		len += strlen(lfirst(lc)) * 3 + 1;
+		len += strlen(tpm_url_utf8(lfirst(lc))) * 3 + 1;
 	return len;
 }
 
@@ -44,6 +48,10 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 		case TPM_COND_LIKE:
 			if (column->filter_like)
 				return column->filter_like;
+			break;
+		case TPM_COND_IN:
+			if (!takes_lists(column) && list_length(item->values) > 1)
+				return NULL;
 			break;
 		default:
 			break;
@@ -149,6 +157,11 @@ tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 	}
 	if (longest == NULL)
 		return list_make1(kept);
+	if (list_length(parts) > tpm_ask_pages(table, INT_MAX))
+	{
+		*all_sent = false;
+		return list_make1(kept);
+	}
 
 	terms = NIL;
 	foreach(lc, parts)

@@ -149,11 +149,7 @@ leave_at_exit(int code, Datum arg)
 	LWLockRelease(&tpm_budget->lock);
 }
 
-static void
-leave_with_context(void *arg)
-{
-	tpm_budget_leave(arg);
-}
+static void leave_with_context(void *arg);
 
 static void
 prepare_backend(void)
@@ -413,9 +409,15 @@ tpm_budget_departing(TpmTicket *ticket)
 	return true;
 }
 
-void
-tpm_budget_leave(TpmTicket *ticket)
+/*
+ * Out of the line; a slot that was granted and not departed with is given
+ * back.  After departure nothing happens.
+ */
+static void
+leave_with_context(void *arg)
 {
+	TpmTicket  *ticket = arg;
+
 	if (ticket->state == TICKET_DEPARTED || ticket->state == TICKET_GONE)
 		return;
 

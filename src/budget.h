@@ -102,12 +102,6 @@ extern TpmSlotVerdict tpm_budget_poll(TpmTicket *ticket, int64 *wake_us, int64 *
  */
 extern bool tpm_budget_departing(TpmTicket *ticket);
 
-/*
- * Out of the line; a slot that was granted and not departed with is given
- * back.  After departure nothing happens.
- */
-extern void tpm_budget_leave(TpmTicket *ticket);
-
 /* everybody of the endpoint (if it has limits of its own) or group stops until then */
 extern void tpm_budget_pause(const TpmBudgetKey *key, int64 until_us);
 

@@ -200,10 +200,9 @@ tpm_budget_file_state(const TpmBudgetRecord *record, int recno)
 void
 tpm_budget_file_clear(int recno)
 {
-	char	   *zeros = palloc0(REGION_SIZE);
+	static const char zeros[REGION_SIZE];
 
 	write_at(budget_fd, zeros, REGION_SIZE, region_at(recno));
-	pfree(zeros);
 }
 
 /* once per backend; kept open, for there is no opening it inside libcurl */

@@ -132,8 +132,6 @@ extern int	tpm_place_take(void);
 extern void tpm_place_free(int place);
 extern void tpm_line_enter(int place, int at, bool in_front);
 extern void tpm_line_leave(int place);
-extern int	tpm_line_head(int recno, TpmLine line, int64 now, int64 *earliest);
-extern int	tpm_line_ahead(int place, int64 now);
 extern int	tpm_line_waiting(int recno);
 extern bool tpm_line_may_go(int place, int64 now);
 extern void tpm_line_wait(int place, int64 now, int64 *wake_us, int64 *slot_us);

@@ -129,8 +129,8 @@ same_terms(const TpmPlace *a, const TpmPlace *b)
  * The one whose turn it is in a line, or -1: the first that could go soon,
  * else the one that can go first.
  */
-int
-tpm_line_head(int recno, TpmLine line, int64 now, int64 *earliest)
+static int
+line_head(int recno, TpmLine line, int64 now, int64 *earliest)
 {
 	int			best = -1;
 	const TpmPlace *last = NULL;
@@ -159,8 +159,8 @@ tpm_line_head(int recno, TpmLine line, int64 now, int64 *earliest)
 }
 
 /* how many stand in front in the same line */
-int
-tpm_line_ahead(int place, int64 now)
+static int
+line_ahead(int place, int64 now)
 {
 	int			ahead = 0;
 
@@ -214,12 +214,12 @@ tpm_line_may_go(int place, int64 now)
 	int64		earliest;
 	int			other;
 
-	if (tpm_line_head(recno, self->line, now, &earliest) != place || earliest > now)
+	if (line_head(recno, self->line, now, &earliest) != place || earliest > now)
 		return false;
 	if (tpm_budget->records[recno].last_line != (int) self->line)
 		return true;
 
-	other = tpm_line_head(recno, other_line(self->line), now, &earliest);
+	other = line_head(recno, other_line(self->line), now, &earliest);
 	if (other < 0 || earliest > now)
 		return true;
 	nudge(other, now);
@@ -232,11 +232,11 @@ expected_slot(int place, int64 now)
 {
 	TpmPlace   *self = place_of(place);
 	const TpmBudgetRecord *record = &tpm_budget->records[self->record[self->at]];
-	int			ahead = tpm_line_ahead(place, now);
+	int			ahead = line_ahead(place, now);
 	int			others = 0;
 	int64		earliest;
 	TpmForce	force;
-	int			i = tpm_line_head(self->record[self->at], other_line(self->line), now, &earliest);
+	int			i = line_head(self->record[self->at], other_line(self->line), now, &earliest);
 
 	/* the lines take turns, so the other can hold up no more than that many */
 	if (earliest > now + FAR_US)
@@ -260,10 +260,10 @@ tpm_line_wait(int place, int64 now, int64 *wake_us, int64 *slot_us)
 	TpmPlace   *self = place_of(place);
 	int64		earliest;
 
-	if (tpm_line_head(self->record[self->at], self->line, now, &earliest) == place)
+	if (line_head(self->record[self->at], self->line, now, &earliest) == place)
 		*wake_us = earliest > now ? earliest : now + GRACE_US;
 	else
-		*wake_us = now + GRACE_US * Max(1, Min(tpm_line_ahead(place, now), RARELY));
+		*wake_us = now + GRACE_US * Max(1, Min(line_ahead(place, now), RARELY));
 	self->told_us = *wake_us;
 	*slot_us = expected_slot(place, now);
 }
@@ -277,7 +277,7 @@ tpm_line_wake(int recno)
 
 	for (int line = 0; line < 2; line++)
 	{
-		int			head = tpm_line_head(recno, line, now, &earliest);
+		int			head = line_head(recno, line, now, &earliest);
 
 		if (head >= 0)
 			nudge(head, now);

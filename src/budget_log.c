@@ -3,6 +3,8 @@
  * budget_log.c
  *		The log of departures of one budget, and what follows from it.
  *
+ * Owns the arithmetic of one log, and neither its lock nor its place on disk.
+ *
  * Arithmetic only: when did requests leave, how many within a window, when
  * may the next one.  Knows neither lines nor files.  Every function works on
  * a record that its caller has locked (budget.c), or on a copy of one.

@@ -61,19 +61,37 @@ tpm_budget_find(uint64 id)
 	return -1;
 }
 
+/* a place in the line of an endpoint is counted against its group later */
+static bool
+is_waited_for(int recno)
+{
+	for (int i = 0; i < tpm_budget->nplaces; i++)
+	{
+		const TpmPlace *place = &tpm_budget->places[i];
+
+		if (place->number != 0 &&
+			(place->record[TPM_GROUP] == recno || place->record[TPM_ENDPOINT] == recno))
+			return true;
+	}
+	return false;
+}
+
 static bool
 is_reusable(int recno, int64 now)
 {
 	const TpmBudgetRecord *record = &tpm_budget->records[recno];
 	int64		kept = Max(TPM_HOUR_US, tpm_window_us(record, TPM_WINDOW_HOUR, now));
 
-	return record->paused_until_us <= now && tpm_line_waiting(recno) == 0 &&
-		(record->entries == 0 || tpm_log_newest(record) < now - kept);
+	return record->paused_until_us <= now &&
+		(record->entries == 0 || tpm_log_newest(record) < now - kept) && !is_waited_for(recno);
 }
 
-/* a record for a new budget: a free one, else the one that rested longest; or -1 */
+/*
+ * A record for a new budget: a free one, else the one that rested longest; or
+ * -1.  taken: the one that the same key's other budget has just got.
+ */
 static int
-record_take(uint64 id, int64 now)
+record_take(uint64 id, int taken, int64 now)
 {
 	TpmBudgetRecord *record;
 	int			best = -1;
@@ -85,7 +103,7 @@ record_take(uint64 id, int64 now)
 			best = i;
 			break;
 		}
-		if (is_reusable(i, now) &&
+		if (i != taken && is_reusable(i, now) &&
 			(best < 0 || tpm_log_newest(&tpm_budget->records[i]) <
 			 tpm_log_newest(&tpm_budget->records[best])))
 			best = i;
@@ -131,12 +149,12 @@ note_server(int recno, const char *scope, Oid serverid, const TpmLimits *limits)
 
 /* the record of one of the key's budgets, made if need be; lock held */
 static int
-record_of(const TpmBudgetKey *key, int which, uint64 id)
+record_of(const TpmBudgetKey *key, int which, uint64 id, int taken)
 {
 	int			recno = tpm_budget_find(id);
 
 	if (recno < 0)
-		recno = record_take(id, tpm_monotonic_us());
+		recno = record_take(id, taken, tpm_monotonic_us());
 	if (recno >= 0)
 		note_server(recno, which == TPM_ENDPOINT ? "endpoint" : key->scope, key->serverid,
 					which == TPM_ENDPOINT ? &key->endpoint_limits : &key->limits);
@@ -156,7 +174,7 @@ tpm_budget_lock_records(const TpmBudgetKey *key, int *recnos)
 	LWLockAcquire(&tpm_budget->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < TPM_RECORDS; i++)
 	{
-		recnos[i] = ids[i] == 0 ? -1 : record_of(key, i, ids[i]);
+		recnos[i] = ids[i] == 0 ? -1 : record_of(key, i, ids[i], i == TPM_ENDPOINT ? recnos[TPM_GROUP] : -1);
 		if (ids[i] != 0 && recnos[i] < 0)
 		{
 			LWLockRelease(&tpm_budget->lock);

@@ -4,6 +4,8 @@
  *		What others ask of the budgets, and do to them: state, forecasts, the
  *		view's rows, pauses, resets.
  *
+ * Owns no records: they are budget_record.c's, and the tickets budget.c's.
+ *
  * Takes tpm_budget->lock in shared mode to look and in exclusive mode to
  * change.  Forecasts over many requests are made on a copy, without it.
  *
@@ -155,6 +157,7 @@ simulate(const TpmBudgetKey *key, double leave_free, int n, int64 *longest, int6
 	*longest_leaves = now;
 	for (int i = 0; i < n && last != TPM_NEVER; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		times[i] = last;
 		for (int which = 0; which < TPM_RECORDS; which++)
 		{

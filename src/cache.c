@@ -143,12 +143,6 @@ tpm_cache_fetched(const TpmCached *cached)
 	return cached->list->completed;
 }
 
-int64
-tpm_cache_rows(const TpmCached *cached)
-{
-	return cached->list->rows;
-}
-
 bool
 tpm_cache_heartbeat(void)
 {
@@ -158,13 +152,22 @@ tpm_cache_heartbeat(void)
 	{
 		if (cached->claim == 0)
 			continue;
-		any = true;
 		LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
-		if (cached->list->claim == cached->claim)
+		if (cached->list->claim == cached->claim && !cached->list->resting)
+		{
 			cached->list->seen_us = tpm_monotonic_us();
+			any = true;
+		}
 		LWLockRelease(&tpm_cache->lock);
 	}
 	return any;
+}
+
+void
+tpm_cache_yield(void)
+{
+	for (TpmCached *cached = holds; cached; cached = cached->next)
+		tpm_cache_yield_claim(cached);
 }
 
 /* ----- writes and resets ----- */

@@ -95,12 +95,18 @@ extern bool tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCurs
 							 bool keep);
 extern void tpm_cache_give_back(TpmCached *cached);
 
-/* the holder of a claim is alive; true if this backend holds one */
+/* the holder of a claim is alive; true if this backend is fetching a page that it has claimed */
 extern bool tpm_cache_heartbeat(void);
+
+/*
+ * Before a wait for another's page: whoever needs a page that this backend
+ * has only asked for ahead may take it over, so that no two wait for each
+ * other.
+ */
+extern void tpm_cache_yield(void);
 
 extern bool tpm_cache_is_complete(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
-extern int64 tpm_cache_rows(const TpmCached *cached);
 
 /*
  * A resource (the address of its tables) is about to be written, or has been:

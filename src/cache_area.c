@@ -192,11 +192,13 @@ dsa_pointer
 tpm_cache_copy_text(const char *text)
 {
 	dsa_pointer pointer;
+	Size		size;
 
 	if (text == NULL)
 		return InvalidDsaPointer;
-	pointer = tpm_cache_allocate(strlen(text) + 1);
+	size = strlen(text) + 1;
+	pointer = tpm_cache_allocate(size);
 	if (DsaPointerIsValid(pointer))
-		strcpy(dsa_get_address(tpm_cache_dsa, pointer), text);
+		memcpy(dsa_get_address(tpm_cache_dsa, pointer), text, size);
 	return pointer;
 }

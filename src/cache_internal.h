@@ -57,6 +57,7 @@ typedef struct SharedList
 	int			claimer;		/* pid, 0 none */
 	uint64		claim;			/* number of the claim */
 	int64		seen_us;		/* heartbeat of its holder */
+	bool		resting;		/* its page is asked for, its holder elsewhere */
 	ConditionVariable changed;
 } SharedList;
 
@@ -109,5 +110,6 @@ extern void tpm_cache_close_list(SharedList *list);
 
 /* cache_page.c */
 extern void tpm_cache_end_claim(SharedList *list);
+extern void tpm_cache_yield_claim(TpmCached *cached);
 
 #endif							/* TPM_CACHE_INTERNAL_H */

@@ -3,6 +3,9 @@
  * cache_page.c
  *		Pages of shared lists: reading them, and the claim on the next one.
  *
+ * Owns how a page is claimed, appended and read; which list is read is the
+ * caller's.
+ *
  * A reader that needs a page that is not there claims that page; the others
  * wait for the claim, never for a session.  A claim whose holder has shown no
  * sign of life may be taken over.
@@ -21,6 +24,12 @@
 
 /* a claim whose holder has shown no sign of life may be taken over */
 #define CLAIM_PATIENCE_US	INT64CONST(5000000)
+
+/*
+ * One on a page that was asked for ahead, sooner: its holder returns rows, or
+ * reads another list, and may not come back to this one for long.
+ */
+#define RESTING_PATIENCE_US	INT64CONST(500000)
 
 typedef struct CachedRow
 {
@@ -41,7 +50,9 @@ tpm_cache_end_claim(SharedList *list)
 static bool
 claim_is_free(const SharedList *list)
 {
-	return list->claimer == 0 || tpm_monotonic_us() - list->seen_us > CLAIM_PATIENCE_US;
+	int64		patience = list->resting ? RESTING_PATIENCE_US : CLAIM_PATIENCE_US;
+
+	return list->claimer == 0 || tpm_monotonic_us() - list->seen_us > patience;
 }
 
 static bool
@@ -55,9 +66,11 @@ take_claim(TpmCached *cached)
 {
 	SharedList *list = cached->list;
 
+	if (!holds_claim(cached))
+		cached->claim = ++list->claim;
 	list->claimer = MyProcPid;
+	list->resting = false;
 	list->seen_us = tpm_monotonic_us();
-	cached->claim = ++list->claim;
 }
 
 /* ----- reading ----- */
@@ -102,8 +115,7 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	else if (holds_claim(cached) || claim_is_free(list))
 	{
 		copy_cursor(list, cursor);
-		if (!holds_claim(cached))
-			take_claim(cached);
+		take_claim(cached);
 		verdict = TPM_CACHE_CLAIMED;
 	}
 	else
@@ -232,6 +244,7 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, 
 		if (keep)
 		{
 			list->seen_us = tpm_monotonic_us();
+			list->resting = true;
 			ConditionVariableBroadcast(&list->changed);
 		}
 		else
@@ -241,6 +254,22 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, 
 		cached->claim = 0;
 	LWLockRelease(&tpm_cache->lock);
 	return kept;
+}
+
+void
+tpm_cache_yield_claim(TpmCached *cached)
+{
+	SharedList *list = cached->list;
+
+	if (cached->claim == 0)
+		return;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (holds_claim(cached) && list->resting)
+	{
+		list->seen_us = tpm_monotonic_us() - RESTING_PATIENCE_US - 1;
+		ConditionVariableBroadcast(&list->changed);
+	}
+	LWLockRelease(&tpm_cache->lock);
 }
 
 void

@@ -58,6 +58,7 @@ tpm_call_step_token(TpmCall *call)
 	TpmTokenVerdict verdict;
 	char		buffer[TPM_TOKEN_MAX + 1];
 
+	tpm_call_check_enabled(call);
 	if (session->server->opt.auth == TPM_AUTH_BEARER)
 		call->token = tpm_credential_token(session->server, session->credential);
 	if (session->server->opt.auth != TPM_AUTH_OAUTH2)
@@ -147,7 +148,8 @@ tpm_call_step_token_sent(TpmCall *call)
 
 	if (!t->done)
 	{
-		call->wake_us = PG_INT64_MAX;
+		tpm_token_fetching(&session->token);
+		call->wake_us = tpm_monotonic_us() + INT64CONST(1000000);
 		return;
 	}
 	old = MemoryContextSwitchTo(call->context);

@@ -126,7 +126,7 @@ tpm_calls_wait(List *calls)
 		bool		any = false;
 		int			reason = TPM_WAIT_ANSWER;
 		ListCell   *lc;
-		TpmProgress *progress = NULL;
+		TpmSession *session = NULL;
 
 		foreach(lc, calls)
 		{
@@ -137,18 +137,12 @@ tpm_calls_wait(List *calls)
 				any = true;
 			wake_us = Min(wake_us, wake);
 			reason = tpm_call_waiting_for(call);
-			progress = call->session->progress;
+			session = call->session;
 		}
 		if (any || calls == NIL)
-		{
-			tpm_progress_waiting(progress, NULL);
 			return;
-		}
 		wake_us = Min(wake_us, advance_those_beside());
-		tpm_progress_waiting(progress, waiting_words(reason));
-		if (tpm_waiting_hook && tpm_waiting_hook())
-			wake_us = Min(wake_us, tpm_monotonic_us() + INT64CONST(500000));
-		tpm_wait(reason, wake_us);
+		tpm_calls_pause(session, reason, wake_us);
 	}
 }
 

@@ -131,7 +131,7 @@ tpm_check_tables(Oid serverid, Oid namespace)
 bool
 tpm_check_can_list(const TpmTable *table)
 {
-	return (table->ops & TPM_OP_READ) && strchr(table->resource, '{') == NULL &&
+	return (table->ops & TPM_OP_READ) && !tpm_request_path_has_columns(table) &&
 		table->required_filters == NIL;
 }
 

@@ -3,6 +3,9 @@
  * check_collect.c
  *		The members that the resources of a page have, and what they hold.
  *
+ * Owns what is remembered of a page's members.  What is wrong with them is said
+ * in check_members.c.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

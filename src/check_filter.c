@@ -3,6 +3,8 @@
  * check_filter.c
  *		tpm_fdw_check of one foreign table: is each filter obeyed?
  *
+ * Owns the request that tries filters, and the judgement of its answer.
+ *
  * All filters of a table are tried in one request.  Each is given the values
  * of a few rows of the first page but for one value, that of its witness: a
  * row which every other filter lets through (check_witness.c).  The answer
@@ -339,7 +341,7 @@ report_lost(TpmTriedFilters *filters)
 	bool		lists_at_fault;
 
 	ask(filters, true);
-	lists_at_fault = filters->refusal == NULL && has_base(filters);
+	lists_at_fault = filters->page && has_base(filters);
 	if (lists_at_fault)
 		tpm_report(check->report, "list format", TPM_STEP_FAILED,
 				   "several values in one filter lose rows, one value does not",
@@ -390,7 +392,7 @@ try_filters(TpmTriedFilters *filters)
 			return false;
 		ask(filters, false);
 	}
-	if (filters->refusal)
+	if (filters->page == NULL)
 	{
 		for (int i = 0; i < filters->n; i++)
 			tpm_report(check->report, tpm_filter_step(&filters->items[i]), TPM_STEP_NOT_TRIED,

@@ -3,6 +3,8 @@
  * check_hidden.c
  *		tpm_fdw_check of one foreign table: does its list leave rows out?
  *
+ * Owns the two requests that find out, and what is said about them.
+ *
  * APIs of this kind hide what is inactive, closed or archived unless a filter
  * asks for it.  Where a column that can be filtered by has but one value on
  * the page, and that value has a known opposite, both are asked for: more

@@ -4,6 +4,8 @@
  *		tpm_fdw_check of one foreign table: its columns against the members
  *		that resources really have.
  *
+ * Owns the judgement of columns; the members are collected in check_collect.c.
+ *
  * Sends nothing: all is read from the first page.  A column whose member is
  * on no resource is given the name of a member that no column is mapped to:
  * the nearest, or the only one that is left and fits.

@@ -172,7 +172,7 @@ check_connection(ServerCheck *check)
 		tpm_report_error(check->report, "TLS", error, NULL);
 		return;
 	}
-	if (tpm_enabled == TPM_ENABLED_OFF)
+	if (tpm_enabled_now() == TPM_ENABLED_OFF)
 		check->stopped = "tpm_fdw.enabled is \"off\"";
 	if (check->stopped)
 	{

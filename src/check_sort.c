@@ -4,6 +4,9 @@
  *		tpm_fdw_check of one foreign table: does sort sort, where do NULLs go,
  *		and how large may a page be?
  *
+ * Owns the requests that try an order, and what is said of orders and page
+ * sizes.
+ *
  * One column is tried, in both directions where requests are left: one with
  * NULLs if there is any, since their place is a habit of the API and not of
  * the column.  Where the first page came full, more rows are asked for in the
@@ -282,7 +285,7 @@ ask_up(Sorting *sort)
 {
 	TpmTableCheck *check = sort->check;
 	int			asked = check->table->opt.page_size;
-	bool		full = check->more && list_length(check->resources) >= asked && asked < LARGE_PAGE;
+	bool		full = check->more && check->table->opt.page_size_parameter[0] && list_length(check->resources) >= asked && asked < LARGE_PAGE;
 
 	ask(sort, &sort->up, false, full ? LARGE_PAGE : asked);
 	if (!sort->up.asked)

@@ -288,7 +288,9 @@ check_page_size(TpmTableCheck *check)
 	int			asked = check->table->opt.page_size;
 	int			given = list_length(check->resources);
 
-	if (given > asked)
+	if (!check->table->opt.page_size_parameter[0])
+		tpm_report(check->report, "page size", TPM_STEP_OK, psprintf("%d; no size is asked for", given), NULL);
+	else if (given > asked)
 		tpm_report(check->report, "page size", TPM_STEP_FAILED,
 				   psprintf("asked for %d, given %d", asked, given),
 				   psprintf("The parameter that option page_parameters names (%s) may not be the API's.",

@@ -3,6 +3,9 @@
  * check_witness.c
  *		Filters that are tried together, and the rows that tell about them.
  *
+ * Owns the choice of values; the request and the judgement are
+ * check_filter.c's.
+ *
  * Each filter asks for the values of a few rows of the first page but for
  * one value, that of its witness: a row which every other filter lets
  * through.  A bound leaves out the lower (or upper) quarter of the page.  The

@@ -3,6 +3,9 @@
  * comment.c
  *		Comments on tables that IMPORT FOREIGN SCHEMA creates.
  *
+ * Owns the comments that are still to be written, of this backend's one
+ * import.
+ *
  * The import callback may return CREATE FOREIGN TABLE and nothing else, so
  * its comments wait here until PostgreSQL reports each table as created.
  *

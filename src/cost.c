@@ -3,6 +3,9 @@
  * cost.c
  *		What a read costs, in requests.
  *
+ * Owns the estimates of rows, requests and cost.  What is known of a table is
+ * learnt.c's, which paths are offered path.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -139,13 +142,13 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 }
 
 double
-tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows)
+tpm_estimate_requests(const TpmTable *table, double sent_rows)
 {
 	return Max(1.0, ceil(sent_rows / table->opt.page_size));
 }
 
 void
-tpm_estimate_cost(const TpmTable *table, double requests, double rows, Cost *startup, Cost *total)
+tpm_estimate_cost(double requests, double rows, Cost *startup, Cost *total)
 {
 	/* the first row comes with the first page */
 	*startup = TPM_REQUEST_COST;

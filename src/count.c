@@ -3,6 +3,8 @@
  * count.c
  *		count(*) from the total that the API gives with one small page.
  *
+ * Owns the path, the plan and the run of such a count.
+ *
  * Offered where every restriction is an exact filter.  The plan carries the
  * conditions as expressions, so that it can always count rows itself: from
  * the cache, when an answer has no total, after a filter was caught lying.
@@ -105,7 +107,7 @@ tpm_get_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *inpu
 
 /* what the scan's row holds: the counts, and the columns that conditions look at */
 static List *
-scan_target_list(const TpmCount *count, const List *exprs, const List *quals)
+scan_target_list(const List *exprs, const List *quals)
 {
 	List	   *tlist = add_to_flat_tlist(NIL, aggregates_of(exprs));
 
@@ -134,7 +136,7 @@ tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, ForeignPath *best_path, L
 	Assert(list_length(private) == TPM_PRIV_COUNT);
 
 	return make_foreignscan(tlist, NIL, 0, list_concat(parts.values, quals), private,
-							scan_target_list(count, rel->reltarget->exprs, quals), NIL, NULL);
+							scan_target_list(rel->reltarget->exprs, quals), NIL, NULL);
 }
 
 List *
@@ -180,7 +182,6 @@ page_matches(TpmScan *scan, const TpmPage *page)
 	{
 		tpm_scan_hold(scan, page->rows[i].tuple);
 		tpm_scan_check_filters(scan);
-		ResetExprContext(scan->node->ss.ps.ps_ExprContext);
 	}
 	return !scan->demoted;
 }
@@ -210,8 +211,6 @@ total_of_list(TpmScan *scan)
 	scan->pages++;
 	if (!page_matches(scan, page))
 		return -1;
-	if (scan->nconditions == 0 && cursor.total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, cursor.total);
 	return cursor.total;
 }
 
@@ -247,16 +246,11 @@ total(TpmScan *scan)
 static bool
 row_matches(TpmScan *scan)
 {
-	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	bool		isnull;
 
 	for (int i = 0; i < scan->nconditions; i++)
-	{
-		bool		isnull;
-		Datum		matches = ExecEvalExprSwitchContext(scan->conditions[i].test, econtext, &isnull);
-
-		if (isnull || !DatumGetBool(matches))
+		if (!tpm_scan_test(scan, scan->conditions[i].test, &isnull))
 			return false;
-	}
 	return true;
 }
 
@@ -271,7 +265,6 @@ count_rows(TpmScan *scan)
 		tpm_scan_hold(scan, &scan->tuple);
 		if (row_matches(scan))
 			n++;
-		ResetExprContext(scan->node->ss.ps.ps_ExprContext);
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(row);

@@ -3,6 +3,9 @@
  * create_views.c
  *		tpm_fdw_create_views(): one view for each of our tables in a schema.
  *
+ * Owns the statements that make the views.  What is in the way is left as it
+ * is, with a WARNING.
+ *
  * PostgreSQL uses the user mapping of a view's owner, so the views let others
  * read with the caller's.  All of it is done with the caller's own rights.
  *

@@ -3,6 +3,8 @@
  * dict.c
  *		Texts to pointers, in the order in which they came.
  *
+ * Owns neither keys nor values: both live as long as the caller's.
+ *
  * For documents that strangers have written: the hash has a key of its own in
  * each backend, so that nobody can choose names that collide.
  *

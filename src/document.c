@@ -3,6 +3,9 @@
  * document.c
  *		A JSON:API document to rows, links and totals, in one pass.
  *
+ * Owns the walk through a document.  What becomes of its values is
+ * document_row.c's and document_included.c's.
+ *
  * The only place that knows the shape of a document.  A scan compiles what it
  * wants to know into a tree of member names; PostgreSQL's JSON parser then
  * walks the body once, and this file walks the tree beside it.  A member that
@@ -29,8 +32,6 @@
 #include "compat.h"
 #include "convert.h"
 #include "document_internal.h"
-
-/* deeper than any honest document; below it PostgreSQL's own stack check */
 
 /* ----- one pass ----- */
 

@@ -13,6 +13,7 @@
 #include "convert.h"
 #include "document.h"
 
+/* deeper than any honest document; below it PostgreSQL's own stack check */
 #define TPM_MAX_DEPTH 512
 
 /* what a node means beside the columns that read it */

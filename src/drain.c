@@ -52,9 +52,9 @@ has_rows_to_come(const TpmScan *scan)
 		!(scan->flags & TPM_PLAN_COUNTS);
 }
 
-/* reads the scan to its end; how many of its rows pass its quals */
+/* reads the scan to its end, or until more than most of its rows have passed its quals; how many did */
 static int64
-drain(TpmScan *scan)
+drain(TpmScan *scan, int64 most)
 {
 	ForeignScanState *node = scan->node;
 	ExprContext *econtext = CreateExprContext(node->ss.ps.state);
@@ -71,7 +71,7 @@ drain(TpmScan *scan)
 	/* the row that the statement is at work on stays where it is */
 	if (scan->source)
 		tpm_source_keep_page(scan->source);
-	while (tpm_rows_next(scan, scan->in_hand))
+	while (n <= most && tpm_rows_next(scan, scan->in_hand))
 	{
 		tuplestore_puttupleslot(rest, scan->in_hand);
 		econtext->ecxt_scantuple = scan->in_hand;
@@ -98,7 +98,7 @@ feeds_directly(const TpmScan *scan, const EState *estate, Index rti)
 }
 
 int64
-tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti)
+tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most)
 {
 	int64		n = -1;
 
@@ -113,7 +113,7 @@ tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti)
 				n = 0;
 			continue;
 		}
-		rows = drain(scan);
+		rows = drain(scan, feeds ? most : PG_INT64_MAX);
 		if (feeds)
 			n = rows;
 	}

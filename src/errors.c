@@ -3,6 +3,9 @@
  * errors.c
  *		Answers that are no success, as the errors of the reference.
  *
+ * Owns the SQLSTATE and the words for each status.  Whether to try again is
+ * decided in client.c.
+ *
  * One place maps statuses to SQLSTATEs.  The API's own words are carried on;
  * what was sent in headers or bodies never is.
  *
@@ -31,7 +34,7 @@ tpm_clip_words(char *words)
 	int			len = words ? (int) strlen(words) : 0;
 
 	if (len > TPM_MAX_WORDS)
-		strcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...");
+		strlcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...", 4);
 	return words;
 }
 

@@ -3,6 +3,8 @@
  * explain.c
  *		What EXPLAIN shows of a foreign scan.
  *
+ * Owns its words and their order.  What they tell is the plan's and the scan's.
+ *
  * Sends nothing and evaluates nothing: a run-time value is shown as its
  * expression.
  *
@@ -42,7 +44,7 @@ show_verdict(ForeignScanState *node, ExplainState *es, List *context, TpmVerdict
 
 /* where a list in this order ends */
 static void
-show_stop(TpmScan *scan, ForeignScan *plan, ExplainState *es, List *context)
+show_stop(ForeignScan *plan, ExplainState *es, List *context)
 {
 	List	   *shown = NIL;
 	ListCell   *lc;
@@ -125,7 +127,7 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 	show_verdict(node, es, context, TPM_VERDICT_EXACT, "Exact");
 	show_verdict(node, es, context, TPM_VERDICT_RECHECK, "Recheck");
 	show_verdict(node, es, context, TPM_VERDICT_LOCAL, "Local");
-	show_stop(scan, plan, es, context);
+	show_stop(plan, es, context);
 	if (es->verbose)
 		show_members(scan, es);
 	if (es->analyze)

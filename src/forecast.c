@@ -23,6 +23,9 @@
 /* nobody needs to be told of less */
 #define TPM_LONG_US		(60 * INT64CONST(1000000))
 
+/* nor of more than a century, whatever number of rows an API announces */
+#define TPM_LONGEST_US	(100 * 365.25 * USECS_PER_DAY)
+
 typedef struct Forecast
 {
 	int64		n;				/* requests still to be sent */
@@ -56,7 +59,7 @@ forecast(const TpmSession *session, int64 n, Forecast *f)
 		return false;
 	f->last_slot_us = n > 0 ? Max(slot - tpm_monotonic_us(), 0) : 0;
 	f->total_us = Max(n > 0 ? f->last_slot_us + f->each_us : 0,
-					  (n + f->lanes - 1) / f->lanes * f->each_us);
+					  (int64) Min((double) n / f->lanes * f->each_us, TPM_LONGEST_US));
 	return true;
 }
 

@@ -3,6 +3,8 @@
  * idset.c
  *		A set of 64-bit hashes: the resources that have been seen.
  *
+ * Owns the set only: what a hash stands for is the caller's.
+ *
  * The hashes come in with all their bits mixed, so they are not hashed again.
  * One bit of them is given up for the table's own mark: an entry of 8 bytes is
  * half of what a scan of a million rows would have to remember otherwise.

@@ -23,6 +23,13 @@
 
 #define MAX_SAMPLE_PAGES 100
 
+/*
+ * PostgreSQL describes a table anew for each of its columns that has options,
+ * and keeps every description until the statement ends: some 200 bytes for
+ * each column in each of them.
+ */
+#define MAX_DESCRIBED 3000000
+
 /* Where descriptions of tables come from: the remote schema's name */
 typedef struct ImportSource
 {
@@ -256,6 +263,36 @@ add_fetched_at(TpmImportTable *table)
 	table->columns = lappend(table->columns, column);
 }
 
+static int64
+descriptions_of(const TpmImportTable *table)
+{
+	int64		n = 0;
+	ListCell   *lc;
+
+	foreach(lc, table->columns)
+		n += ((TpmImportColumn *) lfirst(lc))->options != NIL;
+	return n * list_length(table->columns);
+}
+
+/* false, with a WARNING: the tables before it are all that one statement can create */
+static bool
+has_room(const TpmImportTable *table, int64 *described)
+{
+	int64		more = descriptions_of(table);
+
+	if (*described > 0 && *described + more > MAX_DESCRIBED)
+	{
+		ereport(WARNING,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("table \"%s\" is not imported", table->name),
+				 errdetail("The tables before it have as many columns with options as one import can create."),
+				 errhint("Import it by another statement with LIMIT TO.")));
+		return false;
+	}
+	*described += more;
+	return true;
+}
+
 /*
  * LIMIT TO and EXCEPT are applied here and not left to PostgreSQL, so that a
  * comment is kept only for a table that will be created.
@@ -267,6 +304,7 @@ tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 	TpmImportOptions options = read_options(stmt);
 	ForeignServer *server = GetForeignServer(serverOid);
 	List	   *statements = NIL;
+	int64		described = 0;
 	ListCell   *lc;
 
 	tpm_comment_begin(stmt->local_schema);
@@ -278,6 +316,8 @@ tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 			continue;
 		if (options.fetched_at)
 			add_fetched_at(table);
+		if (!has_room(table, &described))
+			continue;
 		tpm_comment_add(table);
 		statements = lappend(statements, create_statement(table, server->servername));
 	}

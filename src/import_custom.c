@@ -3,6 +3,9 @@
  * import_custom.c
  *		A column for each custom field that was seen.
  *
+ * Owns the columns that are made of custom fields, and the request that shows
+ * which there are.
+ *
  * The array of all custom fields keeps its own column: what no page showed is
  * still reached through it.
  *

@@ -26,6 +26,9 @@
 #define MAX_COLUMNS			(MaxHeapAttributeNumber - 100)
 #define MAX_TABLES			100000
 
+/* of one table, or of the tables' own */
+#define MAX_WARNINGS		50
+
 /* of a name, for people */
 #define MAX_SHOWN_BYTES		100
 
@@ -48,6 +51,7 @@ names_begin(TpmNames *names, const char *kind, const char *table, int most)
 	names->table = table;
 	names->most = most;
 	names->full = false;
+	names->warnings = 0;
 	names->taken = hash_create("tpm_fdw names", 64, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 }
 
@@ -74,8 +78,15 @@ tpm_name_shown(const char *given)
 }
 
 static void
-warn(const TpmNames *names, int code, const char *what, const char *why)
+warn(TpmNames *names, int code, const char *what, const char *why)
 {
+	if (++names->warnings > MAX_WARNINGS + 1)
+		return;
+	if (names->warnings > MAX_WARNINGS)
+	{
+		what = psprintf("more names of %ss are changed or left out than are told", names->kind);
+		why = psprintf("The first %d are.", MAX_WARNINGS);
+	}
 	ereport(WARNING,
 			(errcode(code),
 			 names->table ? errmsg("table \"%s\": %s", names->table, what) : errmsg("%s", what),

@@ -17,6 +17,7 @@ typedef struct TpmNames
 	const char *table;			/* of columns: their table's name */
 	int			most;			/* names that the scope has room for */
 	bool		full;			/* there was no room for one: said once */
+	int			warnings;
 	HTAB	   *taken;
 } TpmNames;
 

@@ -43,11 +43,14 @@ trimmed(const char *text)
 	return pnstrdup(text, len);
 }
 
-/* its last segment */
+/* its last segment, which a slash may follow */
 static char *
 type_of_path(const char *resource)
 {
-	return strVal(llast(tpm_split(resource, '/')));
+	List	   *segments = tpm_split(resource, '/');
+	char	   *last = strVal(llast(segments));
+
+	return last[0] == '\0' ? strVal(list_nth(segments, list_length(segments) - 2)) : last;
 }
 
 /* a path with a placeholder cannot be read as it is */
@@ -226,20 +229,22 @@ parameter_names(const TpmSamplePaging *paging, const TpmOptions *opt)
 {
 	const char *position = paging->position_parameter ? paging->position_parameter
 	: opt->page_number_parameter;
-	char	   *names = psprintf("%s,%s", paging->size_parameter, position);
+	const char *size = paging->size_parameter ? paging->size_parameter : "";
+	char	   *names = psprintf("%s,%s", size, position);
 
 	/* what was decoded from a URL need not be text */
 	if (!tpm_name_is_storable(names) || !pg_is_ascii(names) || strchr(strchr(names, ',') + 1, ',') != NULL ||
-		strcmp(paging->size_parameter, position) == 0)
+		strcmp(size, position) == 0)
 		return NULL;
 	return names;
 }
 
+/* asks_size: the API has not refused the parameter that is said to be of the size */
 static void
-add_paging(TpmImportTable *table, const TpmSamplePaging *paging, const TpmOptions *opt)
+add_paging(TpmImportTable *table, const TpmSamplePaging *paging, bool asks_size, const TpmOptions *opt)
 {
 	int			style = paging->position_parameter ? paging->style : opt->pagination;
-	char	   *names = paging->size_parameter ? parameter_names(paging, opt) : NULL;
+	char	   *names = paging->size_parameter || !asks_size ? parameter_names(paging, opt) : NULL;
 
 	if (paging->page_size > 0 && paging->page_size != opt->page_size)
 		table->options = tpm_import_option(table->options, "page_size",
@@ -270,7 +275,7 @@ add_table_options(TpmImportTable *table, const Wanted *wanted, const TpmSampler 
 	 */
 	if (paging->style < 0 && !sampler->asks_size && sampler->paging)
 		paging = sampler->paging;
-	add_paging(table, paging, opt);
+	add_paging(table, paging, sampler->asks_size, opt);
 	if (sample->paging.total_pointer &&
 		(opt->total_pointer == NULL || strcmp(opt->total_pointer, sample->paging.total_pointer) != 0))
 		table->options = tpm_import_option(table->options, "total_pointer", sample->paging.total_pointer);
@@ -292,6 +297,17 @@ import_table(const Wanted *wanted, const TpmSampler *sampler, const TpmImportOpt
 	if (options->custom_columns)
 		add_custom_fields(table, &names, wanted->sample, &sampler->server->opt);
 	return table;
+}
+
+/* rows of other types than the table's are errors */
+static void
+warn_of_types(const Wanted *wanted)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("resource \"%s\" is skipped: its resources are of several types", wanted->resource),
+			 errdetail("Types: \"%s\", \"%s\".", tpm_name_shown(wanted->sample->type),
+					   tpm_name_shown(wanted->sample->other_type))));
 }
 
 List *
@@ -317,6 +333,11 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 
 		if (wanted->sample == NULL)
 			continue;
+		if (wanted->sample->other_type)
+		{
+			warn_of_types(wanted);
+			continue;
+		}
 		if (wanted->sample->type == NULL)
 			ereport(WARNING,
 					(errcode(ERRCODE_WARNING),

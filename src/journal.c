@@ -101,25 +101,18 @@ fill_entry(TpmJournalEntry *entry, const TpmJournalIntent *intent, const Circums
 	texts[TPM_JOURNAL_DATABASE] = now->database;
 }
 
-/* the group's records, one behind the other */
 static char *
-encode_intents(const TpmJournalIntent *intents, int n, Size *length)
+encode_intent(const TpmJournalIntent *intent, Size *length)
 {
 	Circumstances now = circumstances();
-	TpmJournalEntry *entries = palloc(mul_size(n, sizeof(TpmJournalEntry)));
-	char	   *records;
-	Size		at = 0;
+	TpmJournalEntry entry;
+	char	   *record;
 
-	*length = 0;
-	for (int i = 0; i < n; i++)
-	{
-		fill_entry(&entries[i], &intents[i], &now);
-		*length += tpm_journal_encode(&entries[i], NULL);
-	}
-	records = MemoryContextAllocHuge(CurrentMemoryContext, *length);
-	for (int i = 0; i < n; i++)
-		at += tpm_journal_encode(&entries[i], records + at);
-	return records;
+	fill_entry(&entry, intent, &now);
+	*length = tpm_journal_encode(&entry, NULL);
+	record = MemoryContextAllocHuge(CurrentMemoryContext, *length);
+	tpm_journal_encode(&entry, record);
+	return record;
 }
 
 /* number: of the write whose outcome could not be recorded, 0: it is an intent */
@@ -139,16 +132,8 @@ report(int elevel, const TpmJournalProblem *problem, uint64 number)
 			 full ? errhint("Check free disk space.") : 0));
 }
 
-/* they have not left, nor will they */
 static void
-withdraw(const uint64 *numbers, int n)
-{
-	for (int i = 0; i < n; i++)
-		tpm_journal_outcome(numbers[i], TPM_JOURNAL_REFUSED, 0, NULL, NULL);
-}
-
-static void
-flush_intents(const TpmJournalPlace *place, const uint64 *numbers, int n)
+flush_intent(const TpmJournalPlace *place, uint64 number)
 {
 	TpmJournalProblem problem;
 
@@ -160,41 +145,33 @@ flush_intents(const TpmJournalPlace *place, const uint64 *numbers, int n)
 	PG_CATCH();
 	{
 		ConditionVariableCancelSleep();
-		withdraw(numbers, n);
+		/* it has not left, nor will it */
+		tpm_journal_outcome(number, TPM_JOURNAL_REFUSED, 0, NULL, NULL);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 }
 
-void
-tpm_journal_intend_many(const TpmJournalIntent *intents, int n, uint64 *numbers)
+uint64
+tpm_journal_intend(const TpmJournalIntent *intent)
 {
 	MemoryContext context;
 	MemoryContext caller;
 	TpmJournalProblem problem;
 	TpmJournalPlace place;
-	char	   *records;
+	char	   *record;
 	Size		length;
+	uint64		number;
 
 	tpm_shared_require();
-	if (n == 0)
-		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw journal", ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
-	records = encode_intents(intents, n, &length);
-	if (!tpm_journal_append(records, length, numbers, &place, &problem))
+	record = encode_intent(intent, &length);
+	if (!tpm_journal_append(record, length, &number, &place, &problem))
 		report(ERROR, &problem, 0);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	flush_intents(&place, numbers, n);
-}
-
-uint64
-tpm_journal_intend(const TpmJournalIntent *intent)
-{
-	uint64		number;
-
-	tpm_journal_intend_many(intent, 1, &number);
+	flush_intent(&place, number);
 	return number;
 }
 

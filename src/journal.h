@@ -58,9 +58,6 @@ typedef enum TpmJournalOutcome
  */
 extern uint64 tpm_journal_intend(const TpmJournalIntent *intent);
 
-/* the same for a group: one wait for the disk, all of them or none; fills numbers[n] */
-extern void tpm_journal_intend_many(const TpmJournalIntent *intents, int n, uint64 *numbers);
-
 /*
  * What has become of it.  status is the last answer's, 0: none.  id and
  * new_json (as the API answered) replace what the intent had; NULL leaves it.

@@ -3,6 +3,9 @@
  * journal_flush.c
  *		Waiting until appended records are on disk, one fsync for many.
  *
+ * Owns who calls fsync, and how the others learn of it.  What is written is
+ * journal_file.c's.
+ *
  * fsync is never under the journal's lock.  One backend at a time flushes, for
  * all the records that were appended before it began; the others wait on a
  * condition variable.  Places are offsets in one file; when the day changes,

@@ -3,6 +3,8 @@
  * journal_view.c
  *		The view tpm_fdw_writes: intents and their outcomes brought together.
  *
+ * Owns how the files are read, and which records belong together.
+ *
  * Rows of other roles are for pg_read_all_stats; who sees values in a row is
  * journal_row.c's matter.
  *

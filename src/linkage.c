@@ -110,6 +110,17 @@ learn_relationship(const TpmTable *table, const char *name, JsonbContainer *rela
 		learn(table, 'r', name, type);
 }
 
+/* what no column names is of no use later, and may be any number */
+static bool
+is_mapped(const TpmTable *table, const char *term)
+{
+	for (int i = 0; i < table->natts; i++)
+		if (table->columns[i].kind == TPM_COL_CUSTOM_FIELD &&
+			strcmp(strVal(linitial(table->columns[i].path)), term) == 0)
+			return true;
+	return false;
+}
+
 static void
 learn_custom_fields(const TpmTable *table, JsonbContainer *resource)
 {
@@ -128,7 +139,7 @@ learn_custom_fields(const TpmTable *table, JsonbContainer *resource)
 		char	   *term = text_member(object, "term");
 		char	   *id = text_member(object, "id");
 
-		if (term && id)
+		if (term && id && is_mapped(table, term))
 			learn(table, 'c', term, id);
 	}
 }

@@ -14,12 +14,16 @@
 
 #include "common/hashfn.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "ahead.h"
 #include "counters.h"
 #include "idset.h"
 #include "list.h"
 #include "url.h"
+
+/* how long a table's size counts as known */
+#define TPM_SIZE_IS_KNOWN_MS	(24 * 3600 * 1000)
 
 struct TpmList
 {
@@ -127,6 +131,8 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	if (cursor->position.page == 0 && cursor->url == NULL)
 		return;
 	old = MemoryContextSwitchTo(list->context);
+	if (list->url)
+		pfree(list->url);
 	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
 	MemoryContextSwitchTo(old);
 	list->position = cursor->position;
@@ -187,7 +193,7 @@ tpm_link_resolve(const TpmServer *server, int links_origin, const char *current,
 static char *
 follow_link(TpmList *list, const char *current, const char *next)
 {
-	const char *problem;
+	const char *problem = "";
 	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, current,
 									   next, &problem);
 
@@ -276,7 +282,7 @@ start_again(TpmList *list)
 static void
 halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
 {
-	if (list->request->page_size <= 1 || list->anonymous > 0 || list->request->by_id)
+	if (list->request->page_size <= 1 || !list->table->opt.page_size_parameter[0] || list->anonymous > 0 || list->request->by_id)
 		tpm_raise_status(list->session, name, answer);
 	list->request->page_size /= 2;
 	start_again(list);
@@ -289,10 +295,13 @@ halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
 static void
 compare_with_total(TpmList *list)
 {
+	bool		one_page = list->pages == 1;
+
 	if (list->url != NULL || list->total < 0 || list->anonymous > 0 || list->request->by_id ||
-		list->pages < 2 || list->distinct >= list->total)
+		list->distinct >= list->total)
 		return;
-	if (!list->again)
+	/* nothing moves within one answer: a second one would be as short */
+	if (!list->again && !one_page)
 	{
 		list->again = true;
 		start_again(list);
@@ -302,20 +311,60 @@ compare_with_total(TpmList *list)
 			(errcode(ERRCODE_WARNING),
 			 errmsg("foreign table %s: the API announced " INT64_FORMAT " rows, " INT64_FORMAT " were received",
 					list->table->name, list->total, list->distinct),
-			 errdetail("The list has changed while it was read.")));
+			 one_page ? errdetail("Its answer names no further page.")
+			 : errdetail("The list has changed while it was read."),
+			 one_page && list->table->opt.pagination == TPM_PAGE_LINKS
+			 ? errhint("If the API gives no links to further pages, set the option pagination to \"number\" or \"offset\".") : 0));
+}
+
+/* ----- how many pages there are ----- */
+
+/* of this many rows, all with the same number on a page but the last */
+static int64
+pages_of(int64 rows, int a_page)
+{
+	return rows / a_page + (rows % a_page != 0);
+}
+
+static bool
+is_whole_table(const TpmList *list)
+{
+	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
+}
+
+/* the size of the whole table, for plans and for those who come after */
+static void
+learn_size(const TpmList *list)
+{
+	if (!is_whole_table(list))
+		return;
+	if (list->total >= 0)
+		tpm_learnt_total(list->table->relid, list->table->options_hash, list->total);
+	else if (list->url == NULL)
+		tpm_learnt_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous);
+}
+
+/* before the first request: somebody has read this list, or its total, not long ago */
+static void
+admit_all(TpmList *list)
+{
+	TpmLearnt	learnt;
+
+	if (!list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
+		!tpm_learnt_get(list->table->relid, list->table->options_hash, &learnt) || learnt.total < 0 ||
+		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
+		return;
+	tpm_client_admit(list->session, pages_of(learnt.total, list->request->page_size));
 }
 
 static void
 admit_the_rest(TpmList *list, TpmPage *page, int received)
 {
-	int64		pages;
-
 	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
 		return;
-	pages = page->total / received + (page->total % received != 0);
 	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
 		list->session->lanes = list->table->opt.fetch_concurrency;
-	tpm_client_admit(list->session, pages - 1);
+	tpm_client_admit(list->session, pages_of(page->total, received) - 1);
 }
 
 /* ----- pages ahead ----- */
@@ -408,6 +457,8 @@ fetch_page(TpmList *list)
 TpmPage *
 tpm_list_next(TpmList *list)
 {
+	if (list->url != NULL)
+		admit_all(list);
 	while (list->url != NULL)
 	{
 		TpmPage    *page = fetch_page(list);
@@ -423,6 +474,7 @@ tpm_list_next(TpmList *list)
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
 		find_next(list, page, received);
+		learn_size(list);
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
 		admit_the_rest(list, page, received);

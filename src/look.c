@@ -3,6 +3,8 @@
  * look.c
  *		A row of which nobody knows whether it was created, looked for.
  *
+ * Owns the request that looks, and the judgement of what it found.
+ *
  * Columns marked natural_key promise that the API refuses a second resource
  * with the same values, so one that is found is the one that was sent.  Reads
  * past the cache.  When a look is due, and what follows from it, is decided

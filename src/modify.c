@@ -27,6 +27,9 @@
 /* rows written together where no cap says how many the statement may have */
 #define TPM_GROUP_SIZE	1000
 
+/* PostgreSQL makes room for as many slots as a group may have */
+#define TPM_LARGEST_GROUP	1000000
+
 /* a result relation at run time */
 typedef struct TpmModify
 {
@@ -158,7 +161,7 @@ group_size(ResultRelInfo *rinfo)
 		has_row_triggers(rinfo))
 		return 1;
 	/* one more than the cap: then the first batch tells whether it is kept */
-	return tpm_max_writes > 0 && !tpm_dry_run ? Min(tpm_max_writes, INT_MAX - 1) + 1 : TPM_GROUP_SIZE;
+	return tpm_max_writes > 0 && !tpm_dry_run ? Min(tpm_max_writes, TPM_LARGEST_GROUP - 1) + 1 : TPM_GROUP_SIZE;
 }
 
 int
@@ -331,7 +334,8 @@ tpm_explain_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List *fdw_pr
 	bool		rereads = table->opt.update_check == TPM_CHECK_REREAD ||
 	table->opt.update_body == TPM_BODY_FULL;
 
-	ExplainPropertyText("Remote", psprintf("%s %s%s", method, table->resource, update ? "/{id}" : ""), es);
+	ExplainPropertyText("Remote", psprintf("%s %s", method, update ? tpm_request_id_path(table->resource, "{id}", true)
+										   : table->resource), es);
 	ExplainPropertyInteger("Requests a Row", NULL, update && rereads ? 2 : 1, es);
 	if (!update && rinfo->ri_BatchSize > 0)
 		ExplainPropertyInteger("Batch Size", NULL, rinfo->ri_BatchSize, es);

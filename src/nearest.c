@@ -3,6 +3,8 @@
  * nearest.c
  *		The valid name that a misspelt one was probably meant to be.
  *
+ * Owns the choice only: which names are valid is the caller's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -3,6 +3,9 @@
  * oauth.c
  *		The client credentials grant (RFC 6749, section 4.4) as data.
  *
+ * Owns the form of request and answer.  When a token is asked for is
+ * call_token.c's, where it is kept token.c's.
+ *
  * Builds the token request and reads its answer.  Sends nothing, keeps
  * nothing; a secret is in memory only while a request is built and sent.
  *

@@ -3,6 +3,9 @@
  * openapi_column.c
  *		Members and placeholders of a resource as columns.
  *
+ * Owns which columns a draft has and what they are called; their types are
+ * openapi_type.c's, their filters openapi_filter.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -33,11 +36,25 @@ add_column(TpmDraft *draft, const char *wish, const char *type, const TpmShape *
 	if (shape)
 	{
 		column->column->comment = tpm_openapi_comment(shape->description, shape->words);
+		if (shape->deprecated)
+			column->column->comment = column->column->comment
+				? psprintf("deprecated; %s", column->column->comment) : "deprecated";
 		column->read_only = shape->read_only;
 		column->unique = shape->unique;
 	}
 	draft->columns = lappend(draft->columns, column);
 	return column;
+}
+
+/* said once, though a list, a resource and what a POST answers all may have it */
+static void
+leave_out(TpmDraft *draft, const char *member, const char *why)
+{
+	if (tpm_dict_get(&draft->left_out, member))
+		return;
+	tpm_dict_put(&draft->left_out, member, draft);
+	tpm_openapi_warning(draft->api, psprintf("skipping a member of table \"%s\": \"%s\"", draft->known->name,
+											 tpm_name_shown(member)), why);
 }
 
 /* only of attributes an empty name can be said, by a pointer */
@@ -47,9 +64,7 @@ is_fit(TpmDraft *draft, const char *member, bool may_be_empty)
 	if (strlen(member) <= MAX_MEMBER_BYTES && tpm_name_is_storable(member) &&
 		(may_be_empty || member[0] != '\0'))
 		return !draft->names.full;
-	tpm_openapi_warning(draft->api, psprintf("skipping a member of table \"%s\": \"%s\"", draft->known->name,
-											 tpm_name_shown(member)),
-						"Its name is empty or too long, or holds a control character.");
+	leave_out(draft, member, "Its name is empty or too long, or holds a control character.");
 	return false;
 }
 
@@ -64,7 +79,12 @@ add_attribute(TpmDraft *draft, const char *name, const TpmNode *schema, bool req
 		column->always &= !shape->nullable;
 		return;
 	}
-	if (shape->write_only || !is_fit(draft, name, true))
+	if (shape->write_only)
+	{
+		leave_out(draft, name, "It can be written, but never read.");
+		return;
+	}
+	if (!is_fit(draft, name, true))
 		return;
 	column = add_column(draft, name, tpm_openapi_type(draft->api, shape), shape);
 	if (column == NULL)
@@ -75,21 +95,26 @@ add_attribute(TpmDraft *draft, const char *name, const TpmNode *schema, bool req
 	tpm_dict_put(&draft->attributes, name, column);
 }
 
+/* What is read by a pointer is never written */
+static void
+add_pointer(TpmDraft *draft, const char *name, const char *type, const TpmShape *shape, const char *pointer)
+{
+	TpmDraftColumn *column = add_column(draft, name, type, shape);
+
+	if (column == NULL)
+		return;
+	column->column->options = tpm_import_option(NIL, "pointer", pointer);
+	column->read_only = true;
+}
+
 /* Where the linkage may be of several types, which one it is matters */
 static void
 add_linkage_type(TpmDraft *draft, const char *name, const TpmShape *linkage)
 {
 	TpmShape   *type = tpm_openapi_property(draft->api, linkage, "type");
-	TpmDraftColumn *column;
 
-	if (type == NULL || list_length(type->words) < 2 || strpbrk(name, "/~"))
-		return;
-	column = add_column(draft, psprintf("%s_type", name), "text", type);
-	if (column == NULL)
-		return;
-	column->column->options = tpm_import_option(NIL, "pointer",
-												psprintf("/relationships/%s/data/type", name));
-	column->read_only = true;
+	if (type && list_length(type->words) > 1 && strpbrk(name, "/~") == NULL)
+		add_pointer(draft, psprintf("%s_type", name), "text", type, psprintf("/relationships/%s/data/type", name));
 }
 
 static void
@@ -129,6 +154,38 @@ add_id(TpmDraft *draft, const TpmShape *resource)
 	column->read_only = column->unique = false;
 }
 
+/* Members beside "attributes": JSON:API knows none, but an API may */
+static void
+add_others(TpmDraft *draft, const TpmShape *resource)
+{
+	static const char *const known[] = {"id", "lid", "type", "attributes", "relationships", "links", "meta"};
+
+	for (int i = 0; i < resource->properties.count; i++)
+	{
+		const char *name = resource->properties.names[i];
+		bool		usual = strpbrk(name, "/~") != NULL;
+		TpmShape   *shape;
+
+		for (int j = 0; j < (int) lengthof(known); j++)
+			usual |= strcmp(name, known[j]) == 0;
+		if (usual || !is_fit(draft, name, false))
+			continue;
+		shape = tpm_openapi_property(draft->api, resource, name);
+		if (!shape->write_only)
+			add_pointer(draft, name, tpm_openapi_type(draft->api, shape), shape, psprintf("/%s", name));
+	}
+}
+
+/* Attributes of which the document gives no names can still be read as a whole */
+static void
+add_open_attributes(TpmDraft *draft)
+{
+	TpmShape   *attributes = tpm_openapi_property(draft->api, linitial(draft->resources), "attributes");
+
+	if (attributes && draft->attributes.count == 0 && attributes->properties.count == 0)
+		add_pointer(draft, "attributes", "jsonb", attributes, "/attributes");
+}
+
 /* Of all the shapes that answers give the resource, the list's comes first */
 void
 tpm_openapi_add_columns(TpmDraft *draft)
@@ -144,6 +201,8 @@ tpm_openapi_add_columns(TpmDraft *draft)
 			add_attribute(draft, attributes->properties.names[i], attributes->properties.values[i],
 						  tpm_dict_get(&attributes->required, attributes->properties.names[i]) != NULL);
 	}
+	add_open_attributes(draft);
+	add_others(draft, linitial(draft->resources));
 	foreach(lc, draft->resources)
 	{
 		TpmShape   *relationships = tpm_openapi_property(draft->api, lfirst(lc), "relationships");
@@ -239,6 +298,18 @@ path_parameter(const TpmDraft *draft, const char *name)
 	return NULL;
 }
 
+/* "owner", where the name is "owner_id", "owner-id" or "ownerId" of a to-one relationship */
+static bool
+is_id_of(const TpmDraftColumn *column, const char *name)
+{
+	int			len = strlen(column->member);
+	const char *end = name + len;
+
+	return column->is_relationship && strcmp(column->column->type, "text") == 0 &&
+		strncmp(column->member, name, len) == 0 &&
+		(strcmp(end, "_id") == 0 || strcmp(end, "-id") == 0 || strcmp(end, "Id") == 0);
+}
+
 static TpmDraftColumn *
 column_named(const TpmDraft *draft, const char *name)
 {
@@ -248,7 +319,9 @@ column_named(const TpmDraft *draft, const char *name)
 	{
 		TpmDraftColumn *column = lfirst(lc);
 
-		if (!column->is_id && strcmp(column->column->name, name) == 0)
+		if (!column->is_id &&
+			(strcmp(column->column->name, name) == 0 ||
+			 (column->member && (strcmp(column->member, name) == 0 || is_id_of(column, name)))))
 			return column;
 	}
 	return NULL;
@@ -266,12 +339,12 @@ column_of_placeholder(TpmDraft *draft, const char *name, const char *wish)
 	if (column)
 		return column->column->name;
 	if (parameter)
-		shape = tpm_openapi_shape(draft->api, tpm_openapi_parameter_schema(draft->api, parameter));
+		shape = tpm_openapi_shape(draft->api, tpm_openapi_parameter_schema(parameter));
 	column = add_column(draft, wish, shape && shape->types == TPM_JSON_INTEGER ? "bigint" : "text", shape);
 	if (column == NULL)
 		return NULL;
 	column->read_only = column->unique = false;
-	if (description)
+	if (description && shape)
 		column->column->comment = tpm_openapi_comment(description, shape->words);
 	return column->column->name;
 }

@@ -216,6 +216,19 @@ add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, boo
 	return true;
 }
 
+static bool
+is_equality(const char *word)
+{
+	static const char *const words[] = {"eq", "equals", "equal", "exact", "is"};
+
+	for (int i = 0; i < (int) lengthof(words); i++)
+	{
+		if (strcmp(words[i], word) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Places of TpmDraftColumn.bounds */
 static int
 bound_of(const char *word)
@@ -262,18 +275,30 @@ tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter)
 	const char *begin = parameter->name + strlen("filter[");
 	const char *end = strchr(begin, ']');
 	char	   *name;
+	char	   *word;
 	int			bound;
 
 	if (end == NULL || end == begin)
 		return false;
 	name = pnstrdup(begin, end - begin);
-	if (end[1] == '\0')
-		return add_filter(draft, parameter, name, false);
-	if (strcmp(end + 1, "[]") == 0)
-		return add_filter(draft, parameter, name, true);
+	if (end[1] == '\0' || (draft->operator == NULL && strcmp(end + 1, "[]") == 0))
+		return add_filter(draft, parameter, name, end[1] != '\0');
 	if (end[1] != '[' || end[strlen(end) - 1] != ']')
 		return false;
-	bound = bound_of(pnstrdup(end + 2, strlen(end) - 3));
+	word = pnstrdup(end + 2, strlen(end) - 3);
+
+	/*
+	 * a table's filters are all spelt in one way: with an operator, or
+	 * without
+	 */
+	if (is_equality(word) && !draft->plain && !draft->repeat && (draft->operator == NULL || strcmp(draft->operator, word) == 0))
+	{
+		if (!add_filter(draft, parameter, name, false))
+			return false;
+		draft->operator = word;
+		return true;
+	}
+	bound = bound_of(word);
 	return bound >= 0 && add_bound(draft, parameter, name, bound);
 }
 

@@ -21,6 +21,7 @@ typedef struct TpmOpenapi
 	const char *where;			/* its name, for messages */
 	const TpmImportOptions *options;
 	bool		swagger;		/* version 2 */
+	bool		anywhere;		/* none of its paths lies below base_url */
 	int			warnings;
 	int			steps;			/* schemas looked at, for this resource */
 	int64		all_steps;
@@ -50,6 +51,7 @@ typedef struct TpmShape
 	bool		read_only;
 	bool		write_only;
 	bool		unique;			/* x-unique */
+	bool		deprecated;
 	const char *description;	/* or NULL */
 	const char *maximum;		/* or NULL */
 	const char *preset;			/* of "default", or NULL */
@@ -76,7 +78,7 @@ extern TpmShape *tpm_openapi_property(TpmOpenapi *api, const TpmShape *shape, co
 extern const char *tpm_openapi_type(TpmOpenapi *api, const TpmShape *shape);
 
 /* the schema of a parameter, a body or an answer */
-extern const TpmNode *tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter);
+extern const TpmNode *tpm_openapi_parameter_schema(const TpmNode *parameter);
 extern const TpmNode *tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation);
 extern const TpmNode *tpm_openapi_answer_schema(TpmOpenapi *api, const TpmNode *operation);
 
@@ -146,12 +148,18 @@ typedef struct TpmDraft
 	TpmNames	names;
 	TpmDict		attributes;		/* to TpmDraftColumn * */
 	TpmDict		relationships;
+	TpmDict		left_out;		/* members that are no columns, and are told */
 	List	   *resources;		/* of TpmShape *: the resource as each answer
 								 * shows it */
 	List	   *bodies;			/* of TpmShape *: as each request wants it */
 
 	/* openapi_filter.c fills these */
 	bool		has_filters;
+	bool		has_parameters; /* any of the query string */
+	bool		has_fields;		/* sparse fieldsets among them */
+	char	   *query;			/* what every read must carry, or NULL */
+	const char *operator;		/* of filter[member][eq], or NULL */
+	bool		plain;			/* there are filters without one */
 	bool		repeat;			/* filters of several values have keys with [] */
 	bool		brackets;		/* filters are named filter[member], else like
 								 * their members */
@@ -181,7 +189,7 @@ extern void tpm_openapi_mark_read_only(TpmDraft *draft);
 extern const char *tpm_openapi_add_placeholders(TpmDraft *draft);
 
 /* the options, when everything is known */
-extern void tpm_openapi_finish_column(TpmDraftColumn *draft, bool trust);
+extern void tpm_openapi_finish_column(TpmDraftColumn *column, bool trust);
 
 /* ----- openapi_parameter.c: what the parameters of a list are good for ----- */
 

@@ -3,6 +3,9 @@
  * openapi_parameter.c
  *		What the parameters of a list are good for: filters, orders, pages.
  *
+ * Owns the reading of parameters.  What a filter becomes on a column is
+ * openapi_filter.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -79,6 +82,18 @@ is_page_size(const char *name)
 	return is_named(name, sizes);
 }
 
+/* The largest that may be asked for */
+static double
+largest_size(const TpmParameter *parameter)
+{
+	double		largest = parameter->shape->maximum ? atof(parameter->shape->maximum) : 0;
+	ListCell   *lc;
+
+	foreach(lc, parameter->values->words)
+		largest = Max(largest, atof(lfirst(lc)));
+	return largest;
+}
+
 static bool
 read_page(TpmDraft *draft, const TpmParameter *parameter)
 {
@@ -88,8 +103,8 @@ read_page(TpmDraft *draft, const TpmParameter *parameter)
 	if (is_page_size(parameter->name))
 	{
 		draft->page_size_parameter = parameter->name;
-		if (parameter->shape->maximum)
-			draft->page_size = Max(Min(atof(parameter->shape->maximum), MAX_PAGE_SIZE), 1);
+		if (parameter->shape->maximum || parameter->values->words != NIL)
+			draft->page_size = Max(Min(largest_size(parameter), MAX_PAGE_SIZE), 1);
 		return true;
 	}
 	if (is_named(parameter->name, offsets))
@@ -121,6 +136,24 @@ use_parameter(TpmDraft *draft, const TpmParameter *parameter)
 	}
 	return read_page(draft, parameter) ||
 		(!draft->brackets && tpm_openapi_read_bare_filter(draft, parameter));
+}
+
+/* A required parameter that has but one value, or a usual one, is always sent with that */
+static bool
+add_query(TpmDraft *draft, const TpmParameter *parameter)
+{
+	const char *value = parameter->values->preset ? parameter->values->preset
+	: list_length(parameter->values->words) == 1 ? linitial(parameter->values->words) : NULL;
+	char	   *pair;
+
+	if (value == NULL || value[0] == '\0' || strchr(value, '&') || strpbrk(parameter->name, "&="))
+		return false;
+	pair = psprintf("%s=%s", parameter->name, value);
+	pair = draft->query ? psprintf("%s&%s", draft->query, pair) : pair;
+	if (strlen(pair) > MAX_NAME_BYTES || tpm_option_problem("query", pair) != NULL)
+		return false;
+	draft->query = pair;
+	return true;
 }
 
 static bool
@@ -183,10 +216,25 @@ read_parameter(TpmDraft *draft, const TpmNode *node, const char *name, const Tpm
 		return;
 	}
 	parameter.is_list = takes_list(draft, &parameter);
-	if (!use_parameter(draft, &parameter) && required)
+	draft->has_fields |= strncmp(name, "fields", 6) == 0;
+	if (use_parameter(draft, &parameter) || !required)
+		return;
+	if (!add_query(draft, &parameter))
 		tpm_openapi_warning(draft->api, psprintf("table \"%s\" cannot be read without the parameter \"%s\"",
 												 draft->known->name, tpm_name_shown(name)),
 							"Add it to the table's option \"query\".");
+}
+
+static void
+read_header(TpmDraft *draft, const char *name)
+{
+	/* what is said of these does not count (OpenAPI 3.1, 4.8.12.1) */
+	if (pg_strcasecmp(name, "Accept") == 0 || pg_strcasecmp(name, "Content-Type") == 0 ||
+		pg_strcasecmp(name, "Authorization") == 0)
+		return;
+	tpm_openapi_warning(draft->api, psprintf("table \"%s\" cannot be read without the header \"%s\"",
+											 draft->known->name, tpm_name_shown(name)),
+						"Add it to the option \"headers\" of the server or the user mapping.");
 }
 
 void
@@ -196,15 +244,25 @@ tpm_openapi_read_parameters(TpmDraft *draft)
 	ListCell   *lc;
 
 	foreach(lc, parameters)
-		draft->brackets |= strncmp(tpm_node_text(tpm_node_member(lfirst(lc), "name")), "filter", 6) == 0;
+	{
+		const char *name = tpm_node_text(tpm_node_member(lfirst(lc), "name"));
+
+		draft->brackets |= strncmp(name, "filter", 6) == 0;
+		draft->plain |= strncmp(name, "filter[", 7) == 0 && strchr(name, '[') == strrchr(name, '[');
+	}
 	foreach(lc, parameters)
 	{
 		const TpmNode *node = lfirst(lc);
 		const char *in = tpm_node_text(tpm_node_member(node, "in"));
+		const char *name = tpm_node_text(tpm_node_member(node, "name"));
+		bool		required = tpm_node_is_true(tpm_node_member(node, "required"));
 
-		if (strcmp(in, "query") == 0)
-			read_parameter(draft, node, tpm_node_text(tpm_node_member(node, "name")),
-						   tpm_openapi_parameter_schema(draft->api, node),
-						   tpm_node_is_true(tpm_node_member(node, "required")), 0);
+		if (strcmp(in, "header") == 0 && required)
+			read_header(draft, name);
+		if (strcmp(in, "query") != 0)
+			continue;
+		draft->has_parameters = true;
+		read_parameter(draft, node, name, tpm_openapi_parameter_schema(node), required, 0);
 	}
+	draft->has_filters |= draft->brackets;
 }

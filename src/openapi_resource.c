@@ -104,6 +104,12 @@ join_segments(const List *segments, int from)
 	return path.data;
 }
 
+static bool
+has_slash(const char *path)
+{
+	return path[0] != '\0' && path[strlen(path) - 1] == '/';
+}
+
 /*
  * The path below base_url, which may end above the document's paths, or within
  * them: https://api.example.com/v1/orgs/7 gives /orgs/{org_id}/cases its org.
@@ -113,17 +119,38 @@ static char *
 path_below(const TpmOpenapi *api, const TpmServer *server, const char *path)
 {
 	bool		said;
+	const char *slash = has_slash(path) ? "/" : "";
 	List	   *base = segments_of(path_of(server->opt.base_url));
 	List	   *own = segments_of(document_base(api, &said));
 	List	   *all = list_concat_copy(own, segments_of(path));
 	int			front = match_front(base, all, said);
 
 	if (front >= 0)
-		return join_segments(all, front);
+		return psprintf("%s%s", join_segments(all, front), slash);
 	/* base_url leads somewhere that the document does not know: a gateway */
-	if (!said || match_front(own, base, false) < 0 || list_length(base) <= list_length(own))
-		return join_segments(segments_of(path), 0);
+	if (api->anywhere || !said || match_front(own, base, false) < 0 || list_length(base) <= list_length(own))
+		return psprintf("%s%s", join_segments(segments_of(path), 0), slash);
 	return NULL;
+}
+
+/*
+ * What the document says of its own place may be its author's: if nothing in
+ * it lies below base_url, all of it does.
+ */
+static void
+find_place(TpmOpenapi *api, const TpmServer *server, const TpmDict *paths)
+{
+	for (int i = 0; i < paths->count; i++)
+	{
+		if (path_below(api, server, paths->names[i]) != NULL)
+			return;
+	}
+	if (paths->count == 0)
+		return;
+	api->anywhere = true;
+	tpm_openapi_warning(api, psprintf("no path of document \"%s\" lies below base_url, \"%s\"", api->where,
+									  server->opt.base_url),
+						"They are taken to be relative to it.");
 }
 
 /* The last n fixed segments of the path, or all: third_parties_notes */
@@ -153,6 +180,12 @@ operation(const TpmNode *path_item, const char *method)
 	const TpmNode *found = tpm_node_member(path_item, method);
 
 	return found != NULL && found->kind == TPM_NODE_OBJECT ? found : NULL;
+}
+
+static bool
+writes(const TpmNode *path_item)
+{
+	return operation(path_item, "post") || operation(path_item, "put") || operation(path_item, "patch");
 }
 
 /* An operation's parameter takes the place of its path's of the same name and kind */
@@ -256,7 +289,7 @@ add_one(TpmOpenapi *api, const TpmDict *resources, const char *path, const TpmNo
 
 	if (known == NULL)
 	{
-		if (operation(item, "get"))
+		if (operation(item, "get") || writes(item))
 			skip(api, path, "It answers one resource, and there is no list of them.");
 		return;
 	}
@@ -274,6 +307,7 @@ find_resources(TpmOpenapi *api, const TpmServer *server)
 	const TpmDict *paths = tpm_node_members(tpm_node_member(api->root, "paths"));
 	TpmDict    *resources = palloc0(sizeof(TpmDict));
 
+	find_place(api, server, paths);
 	for (int i = 0; i < paths->count; i++)
 	{
 		const TpmNode *item = tpm_openapi_resolve(api, paths->values[i]);
@@ -281,9 +315,15 @@ find_resources(TpmOpenapi *api, const TpmServer *server)
 		TpmResource *known;
 
 		api->steps = 0;
-		if (ends_in_placeholder(path) || operation(item, "get") == NULL)
+		if (ends_in_placeholder(path) || tpm_dict_get(resources, path))
 			continue;
-		known = begin_resource(api, server, path, item);
+		if (operation(item, "get") == NULL)
+		{
+			if (writes(item))
+				skip(api, path, "It has no operation that reads.");
+			continue;
+		}
+		known = begin_resource(api, server, paths->names[i], item);
 		if (known)
 			tpm_dict_put(resources, path, known);
 	}
@@ -374,6 +414,9 @@ tpm_openapi_resources(TpmOpenapi *api, const TpmServer *server)
 		if (is_usable(api, found->values[i]))
 			resources = lappend(resources, found->values[i]);
 	}
+	if (resources == NIL && api->warnings == 0)
+		tpm_openapi_warning(api, psprintf("document \"%s\" describes no list of resources", api->where),
+							"Nothing is imported.");
 	give_names(resources);
 	return resources;
 }

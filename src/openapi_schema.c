@@ -175,9 +175,22 @@ add_word(TpmShape *shape, const TpmNode *value, const char *title)
 	{
 		shape->words = lappend(shape->words, unconstify(char *, value->text));
 		shape->titles = lappend(shape->titles, unconstify(char *, title));
-		if (shape->types == 0)
-			shape->types = value->kind == TPM_NODE_TEXT ? TPM_JSON_STRING
-				: value->kind == TPM_NODE_BOOLEAN ? TPM_JSON_BOOLEAN : TPM_JSON_NUMBER;
+	}
+}
+
+static int
+type_of_word(const TpmNode *value)
+{
+	switch (value->kind)
+	{
+		case TPM_NODE_TEXT:
+			return TPM_JSON_STRING;
+		case TPM_NODE_BOOLEAN:
+			return TPM_JSON_BOOLEAN;
+		case TPM_NODE_NUMBER:
+			return strpbrk(value->text, ".eE") ? TPM_JSON_NUMBER : TPM_JSON_INTEGER;
+		default:
+			return 0;
 	}
 }
 
@@ -186,9 +199,11 @@ read_words(TpmShape *shape, const TpmNode *schema)
 {
 	const TpmNode *all = tpm_node_member(schema, "enum");
 	const TpmNode *only = tpm_node_member(schema, "const");
+	int			types = only ? type_of_word(only) : 0;
 
 	for (int i = 0; i < tpm_node_count(all); i++)
 	{
+		types |= type_of_word(all->items[i]);
 		add_word(shape, all->items[i], NULL);
 		if (list_length(shape->words) > MAX_WORDS)
 		{
@@ -198,6 +213,8 @@ read_words(TpmShape *shape, const TpmNode *schema)
 	}
 	if (only)
 		add_word(shape, only, tpm_node_text(tpm_node_member(schema, "title")));
+	if (shape->types == 0)
+		shape->types = types;
 }
 
 static void
@@ -212,7 +229,27 @@ read_texts(TpmShape *shape, const TpmNode *schema)
 	shape->read_only = tpm_node_is_true(tpm_node_member(schema, "readOnly"));
 	shape->write_only = tpm_node_is_true(tpm_node_member(schema, "writeOnly"));
 	shape->unique = tpm_node_is_true(tpm_node_member(schema, "x-unique"));
+	shape->deprecated = tpm_node_is_true(tpm_node_member(schema, "deprecated"));
 	shape->items = tpm_node_member(schema, "items");
+}
+
+/*
+ * What stands beside a reference: a rule since 3.1, and what authors mean
+ * before it
+ */
+static void
+read_beside(TpmShape *shape, const TpmNode *reference)
+{
+	TpmShape	beside = {0};
+
+	read_texts(&beside, reference);
+	if (beside.description)
+		shape->description = beside.description;
+	shape->read_only |= beside.read_only;
+	shape->write_only |= beside.write_only;
+	shape->unique |= beside.unique;
+	shape->deprecated |= beside.deprecated;
+	shape->nullable |= tpm_node_is_true(tpm_node_member(reference, "nullable"));
 }
 
 static void
@@ -252,6 +289,7 @@ take_part(TpmShape *shape, const TpmShape *part)
 	shape->read_only |= part->read_only;
 	shape->write_only |= part->write_only;
 	shape->unique |= part->unique;
+	shape->deprecated |= part->deprecated;
 	if (shape->description == NULL)
 		shape->description = part->description;
 	if (shape->items == NULL)
@@ -292,6 +330,60 @@ is_null_only(const TpmShape *shape)
 	return shape->types == 0 && shape->nullable && shape->words == NIL;
 }
 
+/* what forms send for an empty field: the value of a date or a number all the same */
+static bool
+is_blank_only(const TpmShape *part)
+{
+	return list_length(part->words) == 1 && ((char *) linitial(part->words))[0] == '\0';
+}
+
+/* what several parts allow is one value */
+static void
+take_words(TpmDict *words, const TpmShape *part)
+{
+	for (int i = 0; words->count <= MAX_WORDS && i < list_length(part->words); i++)
+		tpm_dict_put(words, list_nth(part->words, i), list_nth(part->titles, i));
+}
+
+static TpmNode *
+make_node(TpmNodeKind kind)
+{
+	TpmNode    *node = palloc0(sizeof(TpmNode));
+
+	node->kind = kind;
+	if (kind == TPM_NODE_OBJECT)
+		node->members = palloc0(sizeof(TpmDict));
+	return node;
+}
+
+/* A property that several parts have is one of what they say it is */
+static void
+take_alternatives(TpmOpenapi *api, TpmShape *shape, const TpmShape *part, TpmDict *alternatives)
+{
+	count_steps(api, part->properties.count / 4);
+	for (int i = 0; i < part->properties.count; i++)
+	{
+		const char *name = part->properties.names[i];
+		TpmNode    *parts = tpm_dict_get(alternatives, name);
+		TpmNode    *schema = part->properties.values[i];
+
+		if (parts == NULL)
+		{
+			TpmNode    *either = make_node(TPM_NODE_OBJECT);
+
+			/* what was said first is nearer to the resource */
+			if (tpm_dict_get(&shape->properties, name))
+				continue;
+			parts = make_node(TPM_NODE_ARRAY);
+			tpm_dict_put(either->members, "anyOf", parts);
+			tpm_dict_put(alternatives, name, parts);
+			tpm_dict_put(&shape->properties, name, either);
+		}
+		if (parts->count == 0 || parts->items[parts->count - 1] != schema)
+			tpm_node_append(parts, schema);
+	}
+}
+
 /*
  * oneOf, anyOf: one of the parts holds, so that only what all of them say can
  * be relied on.  A part of unknown type makes the whole unknown.
@@ -304,8 +396,8 @@ lay_side_by_side(TpmOpenapi *api, TpmShape *shape, const TpmNode *parts, int lev
 	bool		closed = known && shape->words == NIL;
 	bool		first = true;
 	const char *format = NULL;
-	List	   *words = NIL;
-	List	   *titles = NIL;
+	TpmDict		words = {0};
+	TpmDict		alternatives = {0};
 
 	for (int i = 0; i < tpm_node_count(parts); i++)
 	{
@@ -314,25 +406,30 @@ lay_side_by_side(TpmOpenapi *api, TpmShape *shape, const TpmNode *parts, int lev
 		take_part(shape, part);
 		if (is_null_only(part))
 			continue;
+		take_words(&words, part);
+		if (is_blank_only(part))
+			continue;
 		known &= part->types != 0;
 		types |= part->types;
 		closed &= part->words != NIL;
-		closed &= list_length(words) <= MAX_WORDS;
-		words = list_concat(words, part->words);
-		titles = list_concat(titles, part->titles);
+		closed &= words.count <= MAX_WORDS;
 		if (first)
 			format = part->format;
 		else if (format && (part->format == NULL || strcmp(format, part->format) != 0))
 			format = NULL;
 		first = false;
-		take_properties(api, shape, part, tpm_node_count(parts) == 1);
+		if (tpm_node_count(parts) == 1)
+			take_properties(api, shape, part, true);
+		else
+			take_alternatives(api, shape, part, &alternatives);
 	}
+	closed &= !first;
 	if (known && shape->types == 0)
 		shape->types = types;
-	if (closed)
+	for (int i = 0; closed && i < words.count; i++)
 	{
-		shape->words = words;
-		shape->titles = titles;
+		shape->words = lappend(shape->words, unconstify(char *, words.names[i]));
+		shape->titles = lappend(shape->titles, words.values[i]);
 	}
 	if (shape->format == NULL)
 		shape->format = format;
@@ -342,7 +439,7 @@ static TpmShape *
 shape_at(TpmOpenapi *api, const TpmNode *schema, int level)
 {
 	TpmShape   *shape = palloc0(sizeof(TpmShape));
-	const char *nearer = tpm_node_text(tpm_node_member(schema, "description"));
+	const TpmNode *nearer = schema;
 
 	if (level > MAX_LEVELS || api->steps >= MAX_STEPS)
 	{
@@ -361,8 +458,8 @@ shape_at(TpmOpenapi *api, const TpmNode *schema, int level)
 	lay_together(api, shape, tpm_node_member(schema, "allOf"), level);
 	lay_side_by_side(api, shape, tpm_node_member(schema, "oneOf"), level);
 	lay_side_by_side(api, shape, tpm_node_member(schema, "anyOf"), level);
-	if (nearer)
-		shape->description = nearer;
+	if (nearer != schema)
+		read_beside(shape, nearer);
 	return shape;
 }
 

@@ -185,6 +185,20 @@ type_option(const TpmDraft *draft)
 	return name;
 }
 
+/* Rows of other types than the table's are errors, so it has one or it is none */
+static bool
+has_one_type(const TpmDraft *draft)
+{
+	TpmShape   *type = tpm_openapi_property(draft->api, linitial(draft->resources), "type");
+
+	if (type == NULL || list_length(type->words) < 2 || type->preset ||
+		tpm_openapi_holds_word(type->words, tpm_openapi_last_segment(draft->known)))
+		return true;
+	draft->api->problem = psprintf("its resources are of several types, such as \"%s\" and \"%s\"",
+								   tpm_name_shown(linitial(type->words)), tpm_name_shown(lsecond(type->words)));
+	return false;
+}
+
 /*
  * The API's own links to the next page are always right, so pages are computed
  * only where it has none.
@@ -196,7 +210,10 @@ add_page_options(const TpmDraft *draft, TpmImportTable *table)
 	bool		offset = style && strcmp(style, "offset") == 0;
 	const char *usual_size = offset ? "page[limit]" : "page[size]";
 	const char *usual_page = offset ? "page[offset]" : "page[number]";
-	const char *size = draft->page_size_parameter ? draft->page_size_parameter : usual_size;
+
+	/* where pages can be chosen but not their size, a strict API refuses one */
+	const char *size = draft->page_size_parameter ? draft->page_size_parameter
+	: draft->page_parameter ? "" : usual_size;
 	const char *page = draft->page_parameter ? draft->page_parameter : usual_page;
 
 	if (draft->page_size > 0 && draft->page_size != 100)
@@ -221,8 +238,12 @@ add_options(const TpmDraft *draft, TpmImportTable *table, bool create, bool upda
 	add_option(table, "type", type_option(draft));
 	add_option(table, "required_filters", join_names(draft->required));
 	add_option(table, "ops", ops_of(create, update));
+	add_option(table, "query", draft->query);
 	add_page_options(draft, table);
-	add_option(table, "filter_format", has_bare_filter(draft) ? "%s" : NULL);
+	if (draft->has_parameters && !draft->has_fields)
+		add_option(table, "fields_format", "");
+	add_option(table, "filter_format", has_bare_filter(draft) ? "%s"
+			   : draft->operator ? psprintf("filter[%%s][%s]", draft->operator) : NULL);
 	add_option(table, "list_format", draft->repeat ? "repeat" : NULL);
 	if (!create && !update && is_lookup(draft))
 	{
@@ -259,7 +280,7 @@ tpm_openapi_table(TpmOpenapi *api, const TpmResource *known, const TpmImportOpti
 	draft->known = known;
 	draft->options = options;
 	tpm_names_of_columns(&draft->names, known->name);
-	if (!read_answers(draft))
+	if (!read_answers(draft) || !has_one_type(draft))
 		return NULL;
 	create = add_body(draft, known->create);
 	update = add_body(draft, known->put ? known->put : known->patch);

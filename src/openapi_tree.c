@@ -48,6 +48,19 @@ make_node(TpmTree *tree, TpmNodeKind kind, const char *text)
 }
 
 void
+tpm_node_append(TpmNode *array, TpmNode *node)
+{
+	if (array->count == array->space)
+	{
+		array->space = Max(array->space * 2, 4);
+		array->items = array->items
+			? repalloc_huge(array->items, sizeof(TpmNode *) * array->space)
+			: palloc(sizeof(TpmNode *) * array->space);
+	}
+	array->items[array->count++] = node;
+}
+
+void
 tpm_tree_add(TpmTree *tree, TpmNode *node)
 {
 	TpmNode    *parent;
@@ -63,14 +76,7 @@ tpm_tree_add(TpmTree *tree, TpmNode *node)
 		tpm_dict_put(parent->members, tree->stack[tree->depth - 1].name, node);
 		return;
 	}
-	if (parent->count == parent->space)
-	{
-		parent->space = Max(parent->space * 2, 4);
-		parent->items = parent->items
-			? repalloc_huge(parent->items, sizeof(TpmNode *) * parent->space)
-			: palloc(sizeof(TpmNode *) * parent->space);
-	}
-	parent->items[parent->count++] = node;
+	tpm_node_append(parent, node);
 }
 
 TpmNode *

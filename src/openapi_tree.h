@@ -51,6 +51,8 @@ extern TpmNode *tpm_tree_open(TpmTree *tree, TpmNodeKind kind);
 extern void tpm_tree_close(TpmTree *tree);
 extern void tpm_tree_add(TpmTree *tree, TpmNode *node);
 
+extern void tpm_node_append(TpmNode *array, TpmNode *node);
+
 /* one more of what is counted, so that no text makes more of itself than is allowed */
 extern void tpm_tree_count(TpmTree *tree);
 

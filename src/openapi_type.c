@@ -4,6 +4,9 @@
  *		What a schema says of a column: its type and its comment; and where
  *		the schemas of parameters, bodies and answers stand.
  *
+ * Owns the choice of a PostgreSQL type.  What a schema says is
+ * openapi_schema.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,6 +38,7 @@ type_of_format(int types, const char *format)
 		{TPM_JSON_INTEGER, "int8", "integer"},
 		{TPM_JSON_INTEGER, "int16", "integer"},
 		{TPM_JSON_INTEGER, "int32", "integer"},
+		{TPM_JSON_INTEGER, "uint64", "numeric"},
 		{TPM_JSON_NUMBER, "int32", "integer"},
 		{TPM_JSON_NUMBER, "int64", "bigint"},
 		{TPM_JSON_NUMBER, "float", "double precision"},
@@ -70,7 +74,7 @@ tpm_openapi_type(TpmOpenapi *api, const TpmShape *shape)
 		case TPM_JSON_STRING:
 			return "text";
 		case TPM_JSON_INTEGER:
-			return "bigint";
+			return shape->maximum && atof(shape->maximum) > (double) PG_INT64_MAX ? "numeric" : "bigint";
 		case TPM_JSON_NUMBER:
 		case TPM_JSON_NUMBER | TPM_JSON_INTEGER:
 			return "numeric";
@@ -118,22 +122,26 @@ char *
 tpm_openapi_comment(const char *description, const List *words)
 {
 	StringInfoData out;
+	int			n = 0;
 	ListCell   *lc;
 
 	initStringInfo(&out);
 	if (description)
 		append_line(&out, description);
-	if (words != NIL && out.len > 0)
-		appendStringInfoString(&out, "; ");
 	foreach(lc, words)
 	{
-		if (foreach_current_index(lc) == MAX_COMMENT_WORDS)
+		const char *word = lfirst(lc);
+
+		/* a blank one cannot be seen */
+		if (word[0] == '\0')
+			continue;
+		if (++n > MAX_COMMENT_WORDS)
 		{
 			appendStringInfo(&out, " and %d more", list_length(words) - MAX_COMMENT_WORDS);
 			break;
 		}
-		appendStringInfoString(&out, foreach_current_index(lc) ? ", " : "one of: ");
-		append_line(&out, lfirst(lc));
+		appendStringInfoString(&out, n > 1 ? ", " : out.len > 0 ? "; one of: " : "one of: ");
+		append_line(&out, word);
 	}
 	return out.len > 0 ? out.data : NULL;
 }
@@ -142,7 +150,7 @@ tpm_openapi_comment(const char *description, const List *words)
 
 /* The schema of the media type that this product asks for, or of its nearest relative */
 static const TpmNode *
-content_schema(TpmOpenapi *api, const TpmNode *content)
+content_schema(const TpmNode *content)
 {
 	const TpmDict *types = tpm_node_members(content);
 	const TpmNode *best = NULL;
@@ -167,12 +175,12 @@ content_schema(TpmOpenapi *api, const TpmNode *content)
 
 /* In version 2 a parameter is its own schema */
 const TpmNode *
-tpm_openapi_parameter_schema(TpmOpenapi *api, const TpmNode *parameter)
+tpm_openapi_parameter_schema(const TpmNode *parameter)
 {
 	const TpmNode *schema = tpm_node_member(parameter, "schema");
 
 	if (schema == NULL)
-		schema = content_schema(api, tpm_node_member(parameter, "content"));
+		schema = content_schema(tpm_node_member(parameter, "content"));
 	return schema ? schema : parameter;
 }
 
@@ -182,8 +190,8 @@ tpm_openapi_body_schema(TpmOpenapi *api, const TpmNode *operation)
 	const TpmNode *parameters = tpm_node_member(operation, "parameters");
 
 	if (!api->swagger)
-		return content_schema(api, tpm_node_member(tpm_openapi_resolve(api, tpm_node_member(operation, "requestBody")),
-												   "content"));
+		return content_schema(tpm_node_member(tpm_openapi_resolve(api, tpm_node_member(operation, "requestBody")),
+											  "content"));
 	for (int i = 0; i < tpm_node_count(parameters); i++)
 	{
 		const TpmNode *parameter = tpm_openapi_resolve(api, parameters->items[i]);
@@ -206,7 +214,7 @@ tpm_openapi_answer_schema(TpmOpenapi *api, const TpmNode *operation)
 	{
 		const TpmNode *answer = tpm_openapi_resolve(api, tpm_node_member(answers, statuses[i]));
 		const TpmNode *schema = api->swagger ? tpm_node_member(answer, "schema")
-		: content_schema(api, tpm_node_member(answer, "content"));
+		: content_schema(tpm_node_member(answer, "content"));
 
 		if (schema)
 			return schema;

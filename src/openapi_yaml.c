@@ -3,6 +3,9 @@
  * openapi_yaml.c
  *		A YAML text as the same tree as JSON makes.
  *
+ * Owns how YAML becomes a tree, and the limits of its size and depth; the tree
+ * is openapi_tree.c's.
+ *
  * libyaml gives events; scalars are read by the core schema of YAML 1.2,
  * which is JSON's.  An alias is a second way to the same node, never a copy,
  * so that a few bytes cannot become gigabytes.
@@ -25,6 +28,7 @@ typedef struct YamlText
 {
 	TpmTree		tree;
 	yaml_parser_t parser;
+	const char *text;
 	yaml_event_t event;			/* the one that is being read */
 	TpmDict		anchors;
 	bool		ended;
@@ -117,9 +121,17 @@ static void
 merge(TpmTree *tree, TpmNode *object)
 {
 	TpmNode    *from = tpm_node_member(object, MERGE_KEY);
+	TpmDict    *own = object->members;
 
 	if (from == NULL)
 		return;
+	/* without the key itself, which is no member */
+	object->members = palloc0(sizeof(TpmDict));
+	for (int i = 0; i < own->count; i++)
+	{
+		if (strcmp(own->names[i], MERGE_KEY) != 0)
+			tpm_dict_put(object->members, own->names[i], own->values[i]);
+	}
 	merge_from(tree, object->members, from);
 	for (int i = 0; i < tpm_node_count(from); i++)
 		merge_from(tree, object->members, from->items[i]);
@@ -160,7 +172,12 @@ read_alias(YamlText *yaml, const yaml_event_t *event)
 	if (node == NULL)
 		yaml_wrong(yaml, "an alias names no anchor", event->start_mark);
 	if (wants_name(&yaml->tree))
-		yaml_wrong(yaml, "the name of a member is an alias", event->start_mark);
+	{
+		if (tpm_node_scalar(node) == NULL)
+			yaml_wrong(yaml, "the name of a member is no text", event->start_mark);
+		yaml->tree.stack[yaml->tree.depth - 1].name = node->text;
+		return;
+	}
 	tpm_tree_count(&yaml->tree);
 	tpm_tree_add(&yaml->tree, node);
 	value_read(&yaml->tree);
@@ -217,6 +234,21 @@ read_event(YamlText *yaml, const yaml_event_t *event)
 	}
 }
 
+/* bytes that are no text are found before there are lines */
+static yaml_mark_t
+place_of_problem(const YamlText *yaml)
+{
+	yaml_mark_t mark = yaml->parser.problem_mark;
+
+	if (yaml->parser.error == YAML_READER_ERROR)
+	{
+		mark.line = 0;
+		for (size_t i = 0; i < yaml->parser.problem_offset; i++)
+			mark.line += yaml->text[i] == '\n';
+	}
+	return mark;
+}
+
 static void
 read_events(YamlText *yaml)
 {
@@ -225,7 +257,7 @@ read_events(YamlText *yaml)
 		CHECK_FOR_INTERRUPTS();
 		if (!yaml_parser_parse(&yaml->parser, &yaml->event))
 			yaml_wrong(yaml, yaml->parser.problem ? yaml->parser.problem : "out of memory",
-					   yaml->parser.problem_mark);
+					   place_of_problem(yaml));
 		read_event(yaml, &yaml->event);
 		yaml_event_delete(&yaml->event);
 	}
@@ -237,6 +269,7 @@ tpm_tree_yaml(const char *where, const char *text, size_t len)
 	YamlText   *yaml = palloc0(sizeof(YamlText));
 
 	yaml->tree.where = where;
+	yaml->text = text;
 	if (!yaml_parser_initialize(&yaml->parser))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),

@@ -3,6 +3,9 @@
  * option_check.c
  *		What the value of a text option may look like.
  *
+ * Owns what a good value is.  Where an option may stand is option_table.c's,
+ * who may set it option_validate.c's.
+ *
  * Each check answers NULL, or a sentence for the DETAIL.  The sentences never
  * repeat the value: it may be a secret.
  *
@@ -253,6 +256,9 @@ tpm_check_resource(const TpmOptionDef *def, const char *value)
 	{
 		int			len = strcspn(++value, "/");
 
+		/* some APIs know their paths by a slash at the end */
+		if (*value == '\0')
+			break;
 		if (tpm_url_is_dot_segment(value, len))
 			return "It must not hold the segments \".\" and \"..\".";
 		if (!is_template_segment(value, len))
@@ -298,10 +304,9 @@ tpm_check_two_names(const TpmOptionDef *def, const char *value)
 {
 	List	   *names = tpm_split(value, ',');
 
-	if (list_length(names) != 2 || strVal(linitial(names))[0] == '\0' ||
-		strVal(lsecond(names))[0] == '\0' ||
+	if (list_length(names) != 2 || strVal(lsecond(names))[0] == '\0' ||
 		strcmp(strVal(linitial(names)), strVal(lsecond(names))) == 0)
-		return "It must be two different names separated by a comma: of the page's size, and of its number or offset.";
+		return "It must be two different names separated by a comma: of the page's size (none where the API takes no size), and of its number or offset.";
 	return NULL;
 }
 

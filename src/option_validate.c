@@ -3,6 +3,8 @@
  * option_validate.c
  *		The validator: what may be set, where, and by whom.
  *
+ * Owns the errors about options.  What a good value is, is option_check.c's.
+ *
  * Sees the resulting list of options, not the change (foreigncmds.c), so who
  * alters an object must be allowed to set all that it already has.
  *

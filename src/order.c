@@ -3,6 +3,8 @@
  * order.c
  *		Lists in an order that the API makes: verified, and sorted elsewhere.
  *
+ * Owns the comparison of rows, and the sort of those that came otherwise.
+ *
  * What a plan promised holds whatever its source: rows in the API's order are
  * compared with each other as they come, rows of another source are sorted.
  * Which orders are offered is order_plan.c's.

@@ -3,6 +3,8 @@
  * order_plan.c
  *		Which orders of a list are worth a path.
  *
+ * Owns the choice of orders; the paths are path.c's.
+ *
  * An order is worth one if the query or a merge join wants it, or if a bound
  * on its first column lets the list end early: most such APIs cannot filter
  * by updated_at > x but can sort, so that the rows wanted come first.
@@ -199,7 +201,7 @@ find_stops(RelOptInfo *rel, const TpmRelation *relation, TpmOffer *offer)
 
 /* the order in which a bound ends the list */
 static TpmOffer *
-offer_bound_order(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation,
+offer_bound_order(RelOptInfo *rel, TpmRelation *relation,
 				  const TpmCondition *condition)
 {
 	const TpmColumn *column = &relation->table->columns[condition->attnum - 1];
@@ -250,6 +252,6 @@ tpm_order_offers(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
 	}
 	foreach(lc, relation->conditions)
 		offers = add_offer(rel, relation, offers,
-						   offer_bound_order(root, rel, relation, lfirst(lc)));
+						   offer_bound_order(rel, relation, lfirst(lc)));
 	return offers;
 }

@@ -53,11 +53,11 @@ static void
 add_plain_path(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
 	double		requests = is_by_id(relation->table, relation->conditions) ? 1
-	: tpm_estimate_requests(relation->table, relation->conditions, relation->sent_rows);
+	: tpm_estimate_requests(relation->table, relation->sent_rows);
 	Cost		startup,
 				total;
 
-	tpm_estimate_cost(relation->table, requests, relation->sent_rows, &startup, &total);
+	tpm_estimate_cost(requests, relation->sent_rows, &startup, &total);
 	if (!relation->placeholders_given)
 		startup = total = TPM_IMPOSSIBLE_COST;
 	add_path(baserel, (Path *)
@@ -89,14 +89,14 @@ add_ordered_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	{
 		TpmOffer   *offer = lfirst(lc);
 		double		rows = rows_before_stop(root, baserel, relation, offer->stops);
-		double		requests = tpm_estimate_requests(relation->table, relation->conditions, rows);
+		double		requests = tpm_estimate_requests(relation->table, rows);
 		Cost		startup,
 					total;
 
 		/* without a promise, an order is worth what it saves */
 		if (offer->pathkeys == NIL && offer->stops == NIL)
 			continue;
-		tpm_estimate_cost(relation->table, requests, rows, &startup, &total);
+		tpm_estimate_cost(requests, rows, &startup, &total);
 		add_path(baserel, (Path *)
 				 tpm_create_foreignscan_path(root, baserel, baserel->rows, startup, total,
 											 offer->pathkeys, baserel->lateral_relids,
@@ -114,7 +114,7 @@ typedef struct KeySearch
 
 /* a column for which one request gives the rows of one value */
 static bool
-is_key_column(const TpmTable *table, const TpmColumn *column)
+is_key_column(const TpmColumn *column)
 {
 	if (column->kind == TPM_COL_NONE)
 		return false;
@@ -145,7 +145,7 @@ gives_key(TpmRelation *relation, RelOptInfo *baserel, RestrictInfo *rinfo)
 		tpm_read_condition(relation->table, baserel, rinfo->clause, &condition) &&
 		(condition.op == TPM_COND_EQ || condition.op == TPM_COND_IN) &&
 		condition.verdict != TPM_VERDICT_LOCAL &&
-		is_key_column(relation->table, &relation->table->columns[condition.attnum - 1]);
+		is_key_column(&relation->table->columns[condition.attnum - 1]);
 }
 
 static List *
@@ -178,7 +178,7 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		KeySearch	search = {relation->table, i + 1};
 		List	   *clauses;
 
-		if (!is_key_column(relation->table, &relation->table->columns[i]))
+		if (!is_key_column(&relation->table->columns[i]))
 			continue;
 		clauses = generate_implied_equalities_for_column(root, baserel, is_key_member, &search,
 														 baserel->lateral_referencers);
@@ -202,7 +202,7 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 
 /* rows for one value of the key, of the conditions that are sent */
 static double
-rows_per_key(TpmRelation *relation, RelOptInfo *baserel, ParamPathInfo *info, List *conditions)
+rows_per_key(TpmRelation *relation, ParamPathInfo *info, List *conditions)
 {
 	if (is_by_id(relation->table, conditions))
 		return 1;
@@ -223,14 +223,14 @@ add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		List	   *conditions = list_concat(list_copy(relation->conditions),
 											 tpm_read_conditions(relation->table, baserel,
 																 info->ppi_clauses, &exact));
-		double		sent_rows = rows_per_key(relation, baserel, info, conditions);
-		double		requests = tpm_estimate_requests(relation->table, conditions, sent_rows);
+		double		sent_rows = rows_per_key(relation, info, conditions);
+		double		requests = tpm_estimate_requests(relation->table, sent_rows);
 		Cost		startup,
 					total;
 
 		if (!tpm_placeholders_given(relation->table, conditions))
 			continue;
-		tpm_estimate_cost(relation->table, requests, sent_rows, &startup, &total);
+		tpm_estimate_cost(requests, sent_rows, &startup, &total);
 		add_path(baserel, (Path *)
 				 tpm_create_foreignscan_path(root, baserel, info->ppi_rows, startup, total, NIL,
 											 info->ppi_req_outer,

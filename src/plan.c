@@ -3,6 +3,9 @@
  * plan.c
  *		What is known of a relation, and the plan of a path.
  *
+ * Owns what the planner learns of a relation, and what a plan carries to its
+ * run.
+ *
  * What a plan holds is described in fdw.h.  Every condition stays in the
  * plan's quals, sent or not, so that nothing depends on where a row came
  * from.  Which paths are offered is path.c's.
@@ -101,7 +104,7 @@ tpm_placeholders_given(const TpmTable *table, const List *conditions)
 
 /* what the query reads: output, and what is checked here */
 static Bitmapset *
-columns_used(PlannerInfo *root, RelOptInfo *baserel, const TpmTable *table)
+columns_used(RelOptInfo *baserel, const TpmTable *table)
 {
 	Bitmapset  *vars = NULL;
 	Bitmapset  *result = NULL;
@@ -143,7 +146,7 @@ tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 		if (relation->table->columns[i].placeholder)
 			relation->has_placeholder = true;
 	relation->placeholders_given = tpm_placeholders_given(relation->table, relation->conditions);
-	relation->columns = columns_used(root, baserel, relation->table);
+	relation->columns = columns_used(baserel, relation->table);
 	baserel->fdw_private = relation;
 	tpm_estimate_size(root, baserel, relation);
 }
@@ -193,7 +196,7 @@ int_list_of(Bitmapset *set)
 
 /* columns that conditions, joins, grouping and order of this query level use */
 static List *
-checked_columns(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
+checked_columns(PlannerInfo *root, RelOptInfo *rel)
 {
 	Bitmapset  *vars = NULL;
 	Bitmapset  *result = NULL;
@@ -355,7 +358,7 @@ tpm_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreigntableid, ForeignPath
 	private = list_make5(makeInteger(foreigntableid), parts.triples, parts.verdicts, order,
 						 parts.stops);
 	private = lappend(private, tpm_plan_columns(relation, order));
-	private = lappend(private, checked_columns(root, rel, relation));
+	private = lappend(private, checked_columns(root, rel));
 	private = lappend(private, makeInteger(plan_flags(root, rel, relation, &best_path->path,
 													  parts.stops)));
 	private = lappend(private, makeFloat(psprintf("%.0f", Max(root->limit_tuples, 0))));

@@ -3,6 +3,9 @@
  * request.c
  *		How a read is spelled: path, filters, order, members, page.
  *
+ * Owns the spelling of a read; bodies are body.c's, percent-encoding is
+ * url.c's.
+ *
  * The only place that knows the query grammar.  Does not decide what to ask
  * for, and sends nothing.
  *
@@ -68,12 +71,34 @@ tpm_request_path(const TpmTable *table, char **values, bool shown)
 	return path.data;
 }
 
+bool
+tpm_request_path_has_columns(const TpmTable *table)
+{
+	return strchr(table->resource, '{') != NULL;
+}
+
+bool
+tpm_request_has_id_path(const TpmTable *table)
+{
+	const TpmColumn *id = table->id_attnum ? &table->columns[table->id_attnum - 1] : NULL;
+
+	/*
+	 * the table's own parameters may be unknown where it is no list that is
+	 * asked for
+	 */
+	return id && !tpm_request_path_has_columns(table) && !(id->filter && table->opt.query);
+}
+
 char *
 tpm_request_id_path(const char *path, const char *id, bool shown)
 {
+	bool		slash;
+
 	if (!shown && !is_segment(id))
 		return NULL;
-	return psprintf("%s/%s", path, shown ? id : tpm_url_encode_segment(id));
+	/* where lists end in a slash, so do their resources */
+	slash = path[0] != '\0' && path[strlen(path) - 1] == '/';
+	return psprintf("%s%s%s%s", path, slash ? "" : "/", shown ? id : tpm_url_encode_segment(id), slash ? "/" : "");
 }
 
 char *
@@ -319,7 +344,7 @@ add_page(StringInfo query, const TpmTable *table, const TpmRequest *request,
 	const TpmOptions *opt = &table->opt;
 	char	   *number;
 
-	if (request->page_size > 0)
+	if (request->page_size > 0 && opt->page_size_parameter[0])
 		add_pair(query, opt->page_size_parameter, psprintf("%d", request->page_size), false);
 	switch (opt->pagination)
 	{

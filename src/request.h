@@ -47,6 +47,12 @@ typedef struct TpmPosition
  */
 extern char *tpm_request_path(const TpmTable *table, char **values, bool shown);
 
+/* do conditions give parts of the path? */
+extern bool tpm_request_path_has_columns(const TpmTable *table);
+
+/* is one resource asked for by a path of its own, rather than by a filter of the list? */
+extern bool tpm_request_has_id_path(const TpmTable *table);
+
 /* the path of one resource of the list at path; NULL as above */
 extern char *tpm_request_id_path(const char *path, const char *id, bool shown);
 

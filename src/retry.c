@@ -3,6 +3,8 @@
  * retry.c
  *		The one retry policy's arithmetic: how long, and for how long.
  *
+ * Owns the pauses and the time that all tries may take together.
+ *
  * Whether a request may be tried again at all is decided in client.c.
  *
  *-------------------------------------------------------------------------

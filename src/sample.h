@@ -47,6 +47,7 @@ typedef struct TpmSamplePaging
 typedef struct TpmSample
 {
 	char	   *type;			/* NULL: no resource was seen */
+	char	   *other_type;		/* NULL: all are of that one */
 	int64		rows;
 	List	   *attributes;		/* of TpmSampleMember * */
 	List	   *relationships;

@@ -3,6 +3,8 @@
  * sample_member.c
  *		The members that are on a page: their names, and what their values are.
  *
+ * Owns the reading of members from a page; what type they become is guess.c's.
+ *
  * jsonb forgets the order of members, which is what people expect columns to
  * have; so their names come from a pass over the text, their values from jsonb.
  *
@@ -267,15 +269,28 @@ part_of(JsonbContainer *object, const char *name)
 }
 
 static void
-look_at_resource(TpmSample *sample, JsonbContainer *resource, MemoryContext context)
+look_at_type(TpmSample *sample, JsonbContainer *resource, MemoryContext context)
 {
 	JsonbValue	buffer;
 	JsonbValue *type = tpm_json_get(resource, "type", &buffer);
+	char	   *text;
 
+	if (type == NULL || type->type != jbvString || sample->other_type)
+		return;
+	text = pnstrdup(type->val.string.val, type->val.string.len);
+	if (sample->type == NULL)
+		sample->type = MemoryContextStrdup(context, text);
+	else if (strcmp(sample->type, text) != 0)
+		sample->other_type = MemoryContextStrdup(context, text);
+	pfree(text);
+}
+
+static void
+look_at_resource(TpmSample *sample, JsonbContainer *resource, MemoryContext context)
+{
 	CHECK_FOR_INTERRUPTS();
 	sample->rows++;
-	if (sample->type == NULL && type && type->type == jbvString)
-		sample->type = MemoryContextStrdup(context, pnstrdup(type->val.string.val, type->val.string.len));
+	look_at_type(sample, resource, context);
 	look_at_attributes(sample, part_of(resource, "attributes"), context);
 	look_at_relationships(sample, part_of(resource, "relationships"), context);
 }

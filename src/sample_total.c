@@ -3,6 +3,8 @@
  * sample_total.c
  *		Where in a list's answer the number of all rows stands.
  *
+ * Owns the judgement of numbers; nothing is asked for.
+ *
  * Counts are answered from a total, so a number is one only if its name says
  * so and it agrees with the rows and links beside it.
  *
@@ -141,7 +143,7 @@ search_total(TotalSearch *search, const char *path, JsonbContainer *object, int 
 	JsonbIterator *it = JsonbIteratorInit(object);
 	JsonbValue	v;
 	JsonbIteratorToken token;
-	char	   *name = NULL;
+	const char *name = "";
 
 	if (!JsonContainerIsObject(object))
 		return;

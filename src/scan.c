@@ -3,6 +3,9 @@
  * scan.c
  *		A plan at run time: rows into slots, rescan.
  *
+ * Owns the executor's callbacks and the rows that a rescan may need.  Where
+ * rows come from is source.c's.
+ *
  * Values are evaluated at the first row, never at start-up: InitPlans are not
  * linked yet when BeginForeignScan runs.  The rows of one set of values are
  * kept in a tuplestore when they may be asked for again, so that a rescan
@@ -113,6 +116,7 @@ prepare_slots(TpmScan *scan, ForeignScan *plan)
 		scan->in_hand = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
 	}
 	scan->kept = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsMinimalTuple);
+	scan->tests = CreateExprContext(estate);
 }
 
 void

@@ -78,6 +78,7 @@ typedef struct TpmScan
 	TpmAsk	   *ask;			/* NULL: values not evaluated yet */
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
+	MemoryContext source_context;	/* of it alone; NULL: the one above */
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
@@ -118,6 +119,8 @@ typedef struct TpmScan
 
 	double		wanted;			/* rows that a limit lets through, 0: no limit */
 	bool		tests_rows;		/* rows from the API are tested as they come */
+	ExprContext *tests;			/* of these tests: all of a list may be tested
+								 * for one row of the plan */
 	bool		demoted;		/* a filter was caught lying */
 
 	/* for EXPLAIN ANALYZE */
@@ -175,14 +178,17 @@ extern void tpm_drain_register(TpmScan *scan);
  * Before this backend writes to a resource (the address of its tables): reads every
  * scan of it that is open in this backend to its end.  Returns how many rows
  * the scan of range table entry feeding_rti in estate will still give, if each
- * of them is a row that the statement writes; -1 if that is not known.
+ * of them is a row that the statement writes; -1 if that is not known.  Once
+ * there are more than most of these, the statement is going to be refused, and
+ * no further page is asked for.
  */
-extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti);
+extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most);
 
 /* source.c */
 
-/* the rows of the page at hand stay valid as long as the source */
+/* the rows of the page at hand stay valid as long as the source's memory */
 extern void tpm_source_keep_page(TpmSource *source);
+extern bool tpm_source_keeps_page(const TpmSource *source);
 
 /*
  * The rows of a request: from the cache if it has them, else from the API,
@@ -229,6 +235,9 @@ extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
 
 /* makes the row the one that tests look at */
 extern void tpm_scan_hold(TpmScan *scan, HeapTuple tuple);
+
+/* does it pass the test? */
+extern bool tpm_scan_test(TpmScan *scan, ExprState *test, bool *isnull);
 
 /* the row in hand came by filters that are believed: does it match them? */
 extern void tpm_scan_check_filters(TpmScan *scan);

@@ -4,6 +4,9 @@
  *		What a page from the API tells of the mapping: members that do not
  *		exist, filters that do not filter.
  *
+ * Owns what follows from each: an error, a WARNING, a filter that is no longer
+ * trusted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -19,13 +22,11 @@
 
 /* ----- members ----- */
 
+/* columns by their bit, as far as these go */
 static bool
-was_seen(TpmScan *scan, AttrNumber attnum)
+is_in(const uint64 *columns, int attnum)
 {
-	TpmLearnt	learnt;
-
-	return tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt) &&
-		attnum < 256 && (learnt.seen_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64)));
+	return attnum < 256 && (columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
 }
 
 static void
@@ -63,17 +64,17 @@ has_member(const TpmColumn *column)
 static void
 check_members(TpmScan *scan, const TpmPage *page)
 {
+	TpmLearnt	learnt = {0};
 	uint64		seen[4] = {0};
 	bool		anything_new = false;
 	int			bit = -1;
 	ListCell   *lc;
 
-	while ((bit = bms_next_member(page->seen, bit)) >= 0)
+	(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
+	while ((bit = bms_next_member(page->seen, bit)) >= 0 && bit < 256)
 	{
-		if (bit < 256)
-			seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
-		if (!was_seen(scan, bit))
-			anything_new = true;
+		seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
+		anything_new = anything_new || !is_in(learnt.seen_columns, bit);
 	}
 	if (anything_new)
 		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
@@ -84,7 +85,7 @@ check_members(TpmScan *scan, const TpmPage *page)
 		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
 
 		if (has_member(column) && !bms_is_member(column->attnum, page->seen) &&
-			!was_seen(scan, column->attnum))
+			!is_in(learnt.seen_columns, column->attnum))
 			missing_member(scan, page, column);
 	}
 }
@@ -93,8 +94,6 @@ void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
 	check_members(scan, page);
-	if (scan->nconditions == 0 && page->total >= 0)
-		tpm_learnt_total(scan->table->relid, scan->table->options_hash, page->total);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);
@@ -126,7 +125,7 @@ tpm_scan_hold(TpmScan *scan, HeapTuple tuple)
 	TupleTableSlot *slot = scan->in_hand;
 	ListCell   *lc;
 
-	scan->node->ss.ps.ps_ExprContext->ecxt_scantuple = slot;
+	scan->tests->ecxt_scantuple = slot;
 	if (scan->map == NIL)
 	{
 		ExecStoreHeapTuple(tuple, slot, false);
@@ -145,12 +144,13 @@ tpm_scan_hold(TpmScan *scan, HeapTuple tuple)
 	ExecStoreVirtualTuple(slot);
 }
 
-static bool
-holds(TpmScan *scan, ExprState *test, bool *isnull)
+bool
+tpm_scan_test(TpmScan *scan, ExprState *test, bool *isnull)
 {
-	Datum		result = ExecEvalExprSwitchContext(test, scan->node->ss.ps.ps_ExprContext, isnull);
+	bool		result = DatumGetBool(ExecEvalExprSwitchContext(test, scan->tests, isnull));
 
-	return !*isnull && DatumGetBool(result);
+	ResetExprContext(scan->tests);
+	return !*isnull && result;
 }
 
 /*
@@ -168,7 +168,7 @@ tpm_scan_check_filters(TpmScan *scan)
 	{
 		TpmPlanCondition *condition = &scan->conditions[i];
 
-		if (condition->test && !holds(scan, condition->test, &isnull))
+		if (condition->test && !tpm_scan_test(scan, condition->test, &isnull))
 			demote(scan, condition->attnum);
 	}
 }
@@ -183,7 +183,7 @@ tpm_scan_is_beyond(TpmScan *scan)
 	{
 		bool		isnull;
 
-		if (!holds(scan, lfirst(lc), &isnull) && !isnull)
+		if (!tpm_scan_test(scan, lfirst(lc), &isnull) && !isnull)
 			return true;
 	}
 	return false;

@@ -105,9 +105,36 @@ separate_requests(TpmScan *scan, const TpmRequest *request)
 {
 	if (list_length(scan->ask->requests) == 1)
 		return;
-	if (scan->seen == NULL || strcmp(scan->path, request->path) != 0)
-		scan->seen = tpm_idset_create(128);
+	if (scan->seen && strcmp(scan->path, request->path) == 0)
+		return;
+	if (scan->seen)
+		tpm_idset_destroy(scan->seen);
+	scan->seen = tpm_idset_create(128);
 	scan->path = request->path;
+}
+
+/* of many requests each leaves nothing behind, but what is still looked at */
+static TpmSource *
+open_source(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source;
+	MemoryContext old;
+
+	scan->source_context = AllocSetContextCreate(scan->ask_context, "tpm_fdw request",
+												 ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(scan->source_context);
+	source = tpm_source_open(scan, request);
+	MemoryContextSwitchTo(old);
+	return source;
+}
+
+static void
+end_source(TpmScan *scan)
+{
+	if (scan->source_context && !tpm_source_keeps_page(scan->source))
+		MemoryContextDelete(scan->source_context);
+	scan->source_context = NULL;
+	scan->source = NULL;
 }
 
 static bool
@@ -133,7 +160,7 @@ next_source(TpmScan *scan)
 		request = list_nth(scan->ask->requests, scan->next_request);
 		separate_requests(scan, request);
 		set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
-		scan->source = tpm_source_open(scan, request);
+		scan->source = open_source(scan, request);
 		scan->next_request++;
 	}
 	MemoryContextSwitchTo(old);
@@ -159,7 +186,7 @@ next_unsorted(TpmScan *scan)
 			scan->rows++;
 			return true;
 		}
-		scan->source = NULL;
+		end_source(scan);
 	}
 }
 
@@ -171,18 +198,24 @@ sort_all(TpmScan *scan)
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
 
-	/* a spilled file must outlive a savepoint in which the portal is fetched */
-	CurrentResourceOwner = scan->owner;
 	scan->sort = tpm_order_sort(scan->order);
-	CurrentResourceOwner = owner;
 	MemoryContextSwitchTo(old);
 	while (next_unsorted(scan))
 	{
 		tpm_scan_hold(scan, &scan->tuple);
+
+		/*
+		 * a spilled file must outlive a savepoint in which the scan is
+		 * drained
+		 */
+		CurrentResourceOwner = scan->owner;
 		tuplesort_puttupleslot(scan->sort, scan->in_hand);
+		CurrentResourceOwner = owner;
 		CHECK_FOR_INTERRUPTS();
 	}
+	CurrentResourceOwner = scan->owner;
 	tuplesort_performsort(scan->sort);
+	CurrentResourceOwner = owner;
 }
 
 /* are the rows to come in the order of the plan already? */
@@ -205,6 +238,7 @@ tpm_rows_begin(TpmScan *scan)
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
 	scan->source = NULL;
+	scan->source_context = NULL;
 	scan->seen = NULL;
 	scan->at_end = false;
 	scan->order_settled = (scan->order == NULL);

@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * shared.c
- *		The segment in shared memory: its size, its parts, its key.
+ *		The segment in shared memory: its size, its parts, its key, the switch.
  *
  * Owns the segment as a whole and the table of its parts.  What a part holds,
  * and the locks in it, belong to the module that declares it (budget.c,
  * token.c, counters.c ...).  This file takes no lock but AddinShmemInitLock,
- * at start; the key never changes afterwards and is read without one.
+ * at start; the key never changes afterwards and is read without one, and so
+ * is the switch tpm_fdw.enabled, which only the postmaster sets.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,10 +27,13 @@
 #include "journal.h"
 #include "shared.h"
 #include "token.h"
+#include "tpm_fdw.h"
 
 typedef struct TpmSharedHeader
 {
 	uint64		key[2];			/* of tpm_keyed_hash */
+	pg_atomic_uint32 enabled;	/* TpmEnabled, as the postmaster has read it
+								 * last */
 } TpmSharedHeader;
 
 static const TpmSharedArea *const areas[] = {
@@ -88,6 +92,8 @@ shared_startup(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate a random key")));
+	if (!found)
+		pg_atomic_init_u32(&header->enabled, tpm_enabled);
 
 	part = (char *) header + CACHELINEALIGN(sizeof(TpmSharedHeader));
 	for (int i = 0; i < (int) lengthof(areas); i++)
@@ -124,6 +130,24 @@ tpm_shared_require(void)
 				 errmsg("tpm_fdw must be loaded when the server starts"),
 				 errdetail("Requests share one budget and their tokens across all sessions; that needs shared memory, which is allotted at start."),
 				 errhint("Add the line shared_preload_libraries = 'tpm_fdw' to postgresql.conf and restart the server.")));
+}
+
+/*
+ * A backend reads the configuration between statements only.  A switch for an
+ * incident must reach those that are at work or wait in the line, so it is the
+ * postmaster's reading that counts.
+ */
+void
+tpm_shared_set_enabled(int enabled)
+{
+	if (header != NULL && !IsUnderPostmaster)
+		pg_atomic_write_u32(&header->enabled, enabled);
+}
+
+int
+tpm_enabled_now(void)
+{
+	return header != NULL ? (int) pg_atomic_read_u32(&header->enabled) : tpm_enabled;
 }
 
 static inline uint64

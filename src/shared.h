@@ -37,6 +37,10 @@ extern void tpm_shared_require(void);
 /* true when shared state exists; never throws */
 extern bool tpm_shared_available(void);
 
+/* tpm_fdw.enabled (TpmEnabled) as it is now, also within a statement */
+extern int	tpm_enabled_now(void);
+extern void tpm_shared_set_enabled(int enabled);
+
 /* a 64-bit hash keyed with a random key made at postmaster start: secrets
  * never stand in shared memory in a form that can be guessed offline */
 extern uint64 tpm_keyed_hash(const void *data, size_t len);

@@ -3,6 +3,8 @@
  * shippable.c
  *		Which expressions the API can answer: exactly, roughly, or not at all.
  *
+ * Owns the verdict on a condition.
+ *
  * Sending a condition must never lose a row: the executor checks every
  * condition again, which can remove rows but bring none back.  What a clause
  * says is shippable_clause.c's, under which text a value is sent is
@@ -19,6 +21,7 @@
 #include "utils/typcache.h"
 
 #include "counters.h"
+#include "request.h"
 #include "shippable_internal.h"
 
 /* ----- types ----- */
@@ -85,8 +88,17 @@ filter_offers(const TpmColumn *column, TpmConditionOp op)
 	return false;
 }
 
+/* is it asked for in a path, where every text means itself? */
+static bool
+goes_into_path(const TpmTable *table, const TpmColumn *column)
+{
+	return column->placeholder ||
+		(column->kind == TPM_COL_ID && equality_is_textual(column->type) &&
+		 tpm_request_has_id_path(table));
+}
+
 static TpmVerdict
-verdict_of(const TpmColumn *column, const TpmCondition *condition)
+verdict_of(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
 {
 	bool		offered = filter_offers(column, condition->op);
 
@@ -94,7 +106,7 @@ verdict_of(const TpmColumn *column, const TpmCondition *condition)
 	{
 		case TPM_COND_EQ:
 		case TPM_COND_IN:
-			if (column->kind == TPM_COL_ID || column->placeholder)
+			if (goes_into_path(table, column))
 				return column->filter && !column->filter_exact ? TPM_VERDICT_RECHECK : TPM_VERDICT_EXACT;
 			if (!offered || !equality_is_textual(column->type))
 				return TPM_VERDICT_LOCAL;
@@ -173,7 +185,7 @@ tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCond
 		return false;
 	column = &table->columns[condition->attnum - 1];
 	condition->clause = clause;
-	condition->verdict = verdict_of(column, condition);
+	condition->verdict = verdict_of(table, column, condition);
 	if (condition->value && condition->verdict != TPM_VERDICT_LOCAL &&
 		!value_is_comparable(column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;

@@ -3,6 +3,8 @@
  * shippable_clause.c
  *		A clause read as a condition on one column of a relation.
  *
+ * Owns the reading of clauses.
+ *
  * Knows PostgreSQL's expressions, and nothing of what the API can filter by:
  * that is shippable.c's.  Whatever is not recognised here is local.
  *

@@ -3,6 +3,8 @@
  * shippable_value.c
  *		The texts under which values are sent to the API.
  *
+ * Owns the rules by which a value is ambiguous.
+ *
  * A value is sent only if it can mean nothing else to the API; that is known
  * at planning for constants and at execution for the rest.
  *
@@ -20,6 +22,7 @@
 
 #include "request.h"
 #include "shippable_internal.h"
+#include "url.h"
 
 static char *
 time_text(Datum value, Oid type)
@@ -107,29 +110,36 @@ mapped(const TpmColumn *column, const char *text)
 	return NULL;
 }
 
+/* blanks outside ASCII, which may be trimmed as well */
+static bool
+has_wide_blank_ends(const char *text)
+{
+	static const char *const blanks[] = {"\xC2\xA0", "\xC2\x85", "\xE1\x9A\x80", "\xE2\x80", "\xE3\x80\x80", "\xEF\xBB\xBF"};
+	const char *utf8 = tpm_url_utf8(text);
+	size_t		len = strlen(utf8);
+
+	for (int i = 0; i < (int) lengthof(blanks); i++)
+	{
+		size_t		n = strlen(blanks[i]);
+
+		if (strncmp(utf8, blanks[i], n) == 0 ||
+			(len >= 3 && strncmp(utf8 + len - 3, blanks[i], n) == 0) ||
+			(len >= 2 && strncmp(utf8 + len - 2, blanks[i], n) == 0))
+			return true;
+	}
+	return false;
+}
+
 /* can mean nothing else where a list of values, blanks and a word for NULL are read */
 static bool
-is_unambiguous(const TpmTable *table, const TpmColumn *column, const char *text)
+is_unambiguous(const TpmTable *table, const char *text)
 {
 	size_t		len = strlen(text);
 
 	if (len == 0 || isspace((unsigned char) text[0]) || isspace((unsigned char) text[len - 1]))
 		return false;
-	/* blanks outside ASCII may be trimmed as well */
-	if ((unsigned char) text[0] >= 0x80 || (unsigned char) text[len - 1] >= 0x80)
-	{
-		static const char *const blanks[] = {"\xC2\xA0", "\xC2\x85", "\xE1\x9A\x80", "\xE2\x80", "\xE3\x80\x80", "\xEF\xBB\xBF"};
-
-		for (int i = 0; i < (int) lengthof(blanks); i++)
-		{
-			size_t		n = strlen(blanks[i]);
-
-			if (strncmp(text, blanks[i], n) == 0 ||
-				(len >= 3 && strncmp(text + len - 3, blanks[i], n) == 0) ||
-				(len >= 2 && strncmp(text + len - 2, blanks[i], n) == 0))
-				return false;
-		}
-	}
+	if ((IS_HIGHBIT_SET(text[0]) || IS_HIGHBIT_SET(text[len - 1])) && has_wide_blank_ends(text))
+		return false;
 	if (table->opt.list_format == TPM_LIST_COMMA && strchr(text, ','))
 		return false;
 	if (pg_strcasecmp(text, "null") == 0)
@@ -182,15 +192,16 @@ send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Dat
 		text = literal_of_pattern(text);
 
 	if (op != TPM_COND_EQ && op != TPM_COND_IN)
-		return is_unambiguous(table, column, text) ? text : NULL;
+		return is_unambiguous(table, text) ? text : NULL;
 
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
-		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ)))
+		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ) &&
+		 tpm_request_has_id_path(table)))
 		return text;
 
 	word = mapped(column, text);
-	if (word == NULL || !is_unambiguous(table, column, word))
+	if (word == NULL || !is_unambiguous(table, word))
 		return NULL;
 	return pstrdup(word);
 }

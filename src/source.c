@@ -3,6 +3,8 @@
  * source.c
  *		The rows of one request, from the cache or from the API.
  *
+ * Owns the choice among them, and what is kept of what was fetched.
+ *
  * The only reader and writer of cached lists.  A request is answered by a
  * complete list of the same conditions, by one without conditions, by a list
  * that is just being fetched, or by a list of its own, which is kept where
@@ -32,9 +34,34 @@ struct TpmSource
 	int			row;
 	TpmCachedPage shared;		/* page of the cache, being returned */
 	bool		at_end;
-	MemoryContext context;		/* of the list; NULL: the scan's */
+	MemoryContext context;		/* of the list and its pages */
 	bool		on_trial;		/* its errors are seen to elsewhere */
+	bool		keeps_page;		/* a row of it is still being looked at */
 };
+
+static TpmSource *
+new_source(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = palloc0(sizeof(TpmSource));
+
+	source->scan = scan;
+	source->request = request;
+	source->context = CurrentMemoryContext;
+	return source;
+}
+
+/* an answer that the cache has in full */
+static TpmSource *
+from_cache(TpmScan *scan, TpmRequest *request, TpmCached *cached)
+{
+	TpmSource  *source = new_source(scan, request);
+
+	source->cached = cached;
+	source->complete = true;
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+	return source;
+}
 
 static TpmCacheKey
 key_of(const TpmScan *scan, const TpmRequest *request)
@@ -119,7 +146,6 @@ TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
 	TpmCached  *cached = NULL;
-	TpmSource  *source;
 
 	if (!tpm_scan_uses_cache(scan))
 		return NULL;
@@ -127,16 +153,7 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		cached = find_cached(scan, request, true);
 	if (cached == NULL && scan->ask->everything)
 		cached = find_cached(scan, scan->ask->everything, true);
-	if (cached == NULL)
-		return NULL;
-	source = palloc0(sizeof(TpmSource));
-	source->scan = scan;
-	source->request = request;
-	source->cached = cached;
-	source->complete = true;
-	scan->cache_hits++;
-	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
-	return source;
+	return cached ? from_cache(scan, request, cached) : NULL;
 }
 
 /*
@@ -146,11 +163,9 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 static TpmSource *
 open_new(TpmScan *scan, TpmRequest *request)
 {
-	TpmSource  *source = palloc0(sizeof(TpmSource));
+	TpmSource  *source = new_source(scan, request);
 	bool		shares;
 
-	source->scan = scan;
-	source->request = request;
 	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
 	if (shares)
 		source->cached = find_cached(scan, request, false);
@@ -159,6 +174,15 @@ open_new(TpmScan *scan, TpmRequest *request)
 	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id;
 	spell(source);
 	return source;
+}
+
+/* goes on without the cache, where a page of it may still be looked at */
+static void
+leave_cache(TpmSource *source)
+{
+	if (!source->keeps_page)
+		tpm_cache_close(source->cached);
+	source->cached = NULL;
 }
 
 /* a list that answers the request, however old within so many seconds */
@@ -191,21 +215,13 @@ TpmSource *
 tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error)
 {
 	TpmCached  *older = NULL;
-	TpmSource  *source;
 
 	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		raise_named(scan, request, error);
 	tpm_fallback_warn(scan, tpm_cache_fetched(older), error);
-	source = palloc0(sizeof(TpmSource));
-	source->scan = scan;
-	source->request = request;
-	source->cached = older;
-	source->complete = true;
-	scan->cache_hits++;
-	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(older));
-	return source;
+	return from_cache(scan, request, older);
 }
 
 static bool next_page(TpmSource *source);
@@ -254,7 +270,6 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 	{
 		MemoryContextSwitchTo(trial);
 		source = open_new(scan, request);
-		source->context = trial;
 		source->on_trial = true;
 		read_ahead(source);
 		source->on_trial = false;
@@ -267,9 +282,10 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 		if (!tpm_fallback_is_for(error))
 			PG_RE_THROW();
 		FlushErrorState();
+		source = NULL;
 	}
 	PG_END_TRY();
-	if (error)
+	if (source == NULL)
 	{
 		MemoryContextDelete(trial);
 		return tpm_source_instead(scan, request, error);
@@ -305,8 +321,15 @@ tpm_source_is_ordered(const TpmSource *source)
 void
 tpm_source_keep_page(TpmSource *source)
 {
+	source->keeps_page = true;
 	if (source->list)
 		tpm_list_keep_page(source->list);
+}
+
+bool
+tpm_source_keeps_page(const TpmSource *source)
+{
+	return source->keeps_page;
 }
 
 bool
@@ -323,7 +346,7 @@ static void
 open_list(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
-	MemoryContext old = MemoryContextSwitchTo(source->context ? source->context : scan->ask_context);
+	MemoryContext old = MemoryContextSwitchTo(source->context);
 
 	if (source->list == NULL)
 	{
@@ -402,18 +425,9 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	{
 		/* not kept, or taken over: the rows are good, and so is the way on */
 		source->scan->not_kept = true;
-		tpm_cache_close(source->cached);
-		source->cached = NULL;
+		leave_cache(source);
 	}
 	return any;
-}
-
-static void
-wait_for_page(TpmSource *source)
-{
-	tpm_progress_waiting(source->scan->session->progress, "page");
-	tpm_wait(TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(1000000));
-	tpm_progress_waiting(source->scan->session->progress, NULL);
 }
 
 /* true if there is a page to return rows from */
@@ -433,14 +447,16 @@ next_page(TpmSource *source)
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor);
 			case TPM_CACHE_WAIT:
-				wait_for_page(source);
+				tpm_cache_yield();
+				/* a claim may also become free by the time that passes */
+				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
+								tpm_monotonic_us() + INT64CONST(500000));
 				break;
 			case TPM_CACHE_ALONE:
 				open_list(source);
 				tpm_list_set_cursor(source->list, &cursor);
 				source->scan->not_kept = true;
-				tpm_cache_close(source->cached);
-				source->cached = NULL;
+				leave_cache(source);
 				break;
 		}
 	}
@@ -492,8 +508,7 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 		{
 			source->at_end = true;
 			if (source->cached)
-				tpm_cache_close(source->cached);
-			source->cached = NULL;
+				leave_cache(source);
 			return false;
 		}
 	}

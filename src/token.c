@@ -176,6 +176,19 @@ tpm_token_store(const TpmTokenKey *key, const char *token, int64 obtained_us, in
 		tpm_token_drop_local(tpm_token_find_local(key->hash));
 }
 
+void
+tpm_token_fetching(const TpmTokenKey *key)
+{
+	TokenEntry *entry;
+
+	tpm_token_prepare();
+	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
+	entry = tpm_token_entry(key->hash);
+	if (entry && tpm_token_claim_is_mine(entry))
+		entry->seen_us = tpm_monotonic_us();
+	LWLockRelease(&tpm_tokens->lock);
+}
+
 /* without a claim, or after it was given back, there is nothing to say */
 void
 tpm_token_failed(const TpmTokenKey *key, const char *error)

@@ -50,6 +50,12 @@ extern TpmTokenVerdict tpm_token_get(const TpmTokenKey *key, char *token, uint64
 /* expires_us: monotonic time, or PG_INT64_MAX if the answer named none */
 extern void tpm_token_store(const TpmTokenKey *key, const char *token, int64 obtained_us, int64 expires_us);
 
+/*
+ * The holder of a claim is still waiting for the answer.  It says so every
+ * second, or the claim is taken over.
+ */
+extern void tpm_token_fetching(const TpmTokenKey *key);
+
 /* gives the claim back (so does an abort of the transaction or subtransaction); error (without secrets) goes to the view */
 extern void tpm_token_failed(const TpmTokenKey *key, const char *error);
 

@@ -3,9 +3,11 @@
  * token_claim.c
  *		The claim on asking for a token, and who waits for its end.
  *
+ * Owns claims and waiters; tokens and their table are token.c's.
+ *
  * A claim ends when its token is stored or refused, with the transaction or
  * subtransaction that made it, or with its backend; a claim whose process is
- * gone is taken over.
+ * gone, or does not go on with it, is taken over.
  *
  * Locking: the table's lock is the caller's, but for what runs at the end of
  * a transaction or of the backend.  Latches are set after it was given back,
@@ -25,10 +27,11 @@
 #include "token_internal.h"
 
 /*
- * A claim of this very backend may be that of a call that is not gone on with
- * while the one that asks now waits: it must not wait for itself for ever.
+ * A claim may be that of a call that nobody goes on with: its backend returns
+ * rows to a client that rests, or is just asking for another call.  One that
+ * has shown no sign of life for so long is taken over.
  */
-#define OWN_CLAIM_PATIENCE_US	(5 * TOKEN_SECOND_US)
+#define CLAIM_PATIENCE_US	(5 * TOKEN_SECOND_US)
 
 static uint64 *woken = NULL;	/* whose latch to set once the lock is given
 								 * back */
@@ -98,7 +101,7 @@ tpm_token_claim_is_held(const TokenEntry *entry, int64 now)
 	if (entry->claim_procno < 0 ||
 		GetPGProcByNumber(entry->claim_procno)->pid != entry->claim_pid)
 		return false;
-	return !tpm_token_claim_is_mine(entry) || now - entry->claimed_us < OWN_CLAIM_PATIENCE_US;
+	return now - entry->seen_us < CLAIM_PATIENCE_US;
 }
 
 /* who waits for the claim of a dead process goes on waiting, for ours */
@@ -108,7 +111,7 @@ tpm_token_take_claim(TokenEntry *entry, int64 now)
 	entry->claim_procno = tpm_my_procno();
 	entry->claim_pid = MyProcPid;
 	entry->claim_subid = GetCurrentSubTransactionId();
-	entry->claimed_us = now;
+	entry->seen_us = now;
 	claims_made = true;
 }
 

@@ -35,7 +35,7 @@ typedef struct TokenEntry
 	int			claim_procno;	/* -1: not claimed */
 	int			claim_pid;
 	SubTransactionId claim_subid;
-	int64		claimed_us;
+	int64		seen_us;		/* heartbeat of the claim */
 	int			error_encoding;
 	char		last_error[256];
 	Token		token;

@@ -3,6 +3,8 @@
  * token_local.c
  *		Tokens in this backend's memory, for which no entry was free.
  *
+ * Owns them for the life of the backend.  The shared table is token.c's.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

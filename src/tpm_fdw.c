@@ -3,6 +3,9 @@
  * tpm_fdw.c
  *		The handler, the settings and what happens when the library is loaded.
  *
+ * Owns the settings and their defaults.  What they mean is decided where they
+ * are obeyed.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -63,12 +66,6 @@ static const struct config_enum_entry enabled_values[] = {
 	{NULL, 0, false}
 };
 
-bool
-tpm_preloaded(void)
-{
-	return preloaded;
-}
-
 /* PostgreSQL's settings know no percentages: a number from 0 to 100, with or without % */
 static bool
 check_percentage(char **newval, void **extra, GucSource source)
@@ -104,6 +101,12 @@ check_percentage(char **newval, void **extra, GucSource source)
 }
 
 static void
+assign_enabled(int newval, void *extra)
+{
+	tpm_shared_set_enabled(newval);
+}
+
+static void
 assign_rate_limit_share(const char *newval, void *extra)
 {
 	tpm_rate_limit_share = *(double *) extra;
@@ -136,7 +139,7 @@ define_administrator_settings(void)
 {
 	DefineCustomEnumVariable("tpm_fdw.enabled", "Whether requests are sent: on, read (no writes), off.",
 							 NULL, &tpm_enabled, TPM_ENABLED_ON, enabled_values, PGC_SIGHUP, 0, NULL,
-							 NULL, NULL);
+							 assign_enabled, NULL);
 	DefineCustomStringVariable("tpm_fdw.rate_limit_share",
 							   "Part of every rate limit that this instance may use.", NULL,
 							   &rate_limit_share_text, "100%", PGC_SIGHUP, 0, check_percentage,

@@ -26,7 +26,8 @@ extern int	tpm_cache_size_kb;
 extern int	tpm_max_budgets;
 extern int	tpm_max_tokens;
 extern int	tpm_request_log_size;
-extern int	tpm_enabled;		/* TpmEnabled */
+extern int	tpm_enabled;		/* TpmEnabled; tpm_enabled_now() is what
+								 * counts */
 extern double tpm_rate_limit_share; /* 0..1 */
 extern int	tpm_cache_ttl;		/* seconds; -1 follows the option */
 extern int	tpm_cache_stale;	/* seconds */
@@ -40,8 +41,5 @@ extern int	tpm_journal_keep;	/* seconds */
 extern bool tpm_journal_values;
 extern bool tpm_log_requests;
 extern int	tpm_hour;			/* seconds; the limiter's hour */
-
-/* the library was loaded by shared_preload_libraries: shared state exists */
-extern bool tpm_preloaded(void);
 
 #endif							/* TPM_FDW_H */

@@ -215,9 +215,14 @@ tpm_transport_init(void)
 	if (multi)
 		return;
 
-	/* libcurl's threads and TLS state do not survive a fork */
+	/*
+	 * there is no event loop without a postmaster, and libcurl's state
+	 * survives no fork of it
+	 */
 	if (!IsUnderPostmaster)
-		elog(ERROR, "tpm_fdw cannot send requests outside a backend");
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("tpm_fdw sends no requests in single-user mode")));
 
 	/* OpenSSL would write session keys to a file named by the environment */
 	unsetenv("SSLKEYLOGFILE");
@@ -265,12 +270,6 @@ static void
 release_callback(void *arg)
 {
 	release(arg);
-}
-
-void
-tpm_transfer_end(TpmTransfer *transfer)
-{
-	release((TpmRunning *) transfer);
 }
 
 static void
@@ -447,6 +446,16 @@ note_certificate(TpmRunning *run)
 	}
 }
 
+/* words of libcurl may repeat what a peer said, a certificate's name for one, in any encoding */
+static void
+keep_error(TpmTransfer *pub, const char *words)
+{
+	strlcpy(pub->error, words, sizeof(pub->error));
+	for (char *c = pub->error; *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+}
+
 static void
 finish(TpmRunning *run, CURLcode code)
 {
@@ -470,12 +479,11 @@ finish(TpmRunning *run, CURLcode code)
 						code == CURLE_SSL_CERTPROBLEM || code == CURLE_SSL_CACERT_BADFILE ||
 						code == CURLE_SSL_CIPHER || code == CURLE_SSL_ISSUER_ERROR);
 	if (run->no_http)
-		strlcpy(pub->error, "the answer begins like none of HTTP/1.0, 1.1 or 2", sizeof(pub->error));
+		keep_error(pub, "the answer begins like none of HTTP/1.0, 1.1 or 2");
 	else if (pub->outcome == TPM_OUTCOME_NO_MEMORY)
-		strlcpy(pub->error, "out of memory", sizeof(pub->error));
+		keep_error(pub, "out of memory");
 	else if (code != CURLE_OK)
-		strlcpy(pub->error, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code),
-				sizeof(pub->error));
+		keep_error(pub, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code));
 	pub->done = true;
 }
 

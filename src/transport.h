@@ -68,8 +68,7 @@ typedef struct TpmTransfer
 	bool		done;
 	TpmOutcome	outcome;
 	int			status;			/* HTTP status, 0 if none came */
-	char	   *body;			/* zero-terminated; valid until
-								 * tpm_transfer_end */
+	char	   *body;			/* zero-terminated; ends with the transfer */
 	size_t		body_len;
 	char	   *content_type;
 	char	   *etag;
@@ -93,12 +92,10 @@ typedef struct TpmTransfer
 /*
  * Starts a transfer; the work is done in tpm_wait().  The spec and what it
  * points to must live as long as the transfer.  The transfer lives in the
- * current memory context, whose reset ends it.
+ * current memory context, whose reset ends it: that frees the body and gives
+ * the connection back, or closes it if not done.
  */
 extern TpmTransfer *tpm_transfer_start(const TpmHttpSpec *spec);
-
-/* frees the body and gives the connection back, or closes it if not done */
-extern void tpm_transfer_end(TpmTransfer *transfer);
 
 /*
  * Drives this backend's transfers and returns when one of them is done, the

@@ -3,6 +3,8 @@
  * transport_address.c
  *		Which addresses a server of an unprivileged owner may reach.
  *
+ * Owns the list of such addresses.  Who is unprivileged is option.c's to say.
+ *
  * Called from inside libcurl: nothing here throws, allocates or waits.
  *
  *-------------------------------------------------------------------------

@@ -3,6 +3,8 @@
  * transport_answer.c
  *		What arrives of an answer: its headers and its body.
  *
+ * Owns the memory of an answer until its transfer ends.
+ *
  * Called from inside libcurl, so all memory is malloc's, and nothing throws.
  *
  *-------------------------------------------------------------------------

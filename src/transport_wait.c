@@ -93,7 +93,8 @@ rebuild_wait_set(void)
 	AddWaitEventToSet(wait_set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(wait_set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	for (int i = 0; i < n_sockets; i++)
-		AddWaitEventToSet(wait_set, sockets[i].events, sockets[i].fd, NULL, NULL);
+		if (sockets[i].events != 0)
+			AddWaitEventToSet(wait_set, sockets[i].events, sockets[i].fd, NULL, NULL);
 	sockets_changed = false;
 }
 

@@ -37,8 +37,13 @@ extern char *tpm_url_of_link(const char *link);
 /* a path and query as a person writes them, with what no URL holds percent-encoded */
 extern char *tpm_url_quote(const char *text);
 
+/* text of the database as UTF-8, which URLs are made of; without an encoding it is taken for that */
+extern const char *tpm_url_utf8(const char *text);
+
 extern char *tpm_url_encode_segment(const char *text);
 extern char *tpm_url_encode_query(const char *text);
+
+/* of text that is UTF-8 already */
 extern char *tpm_url_encode_form(const char *text);
 
 #endif							/* TPM_URL_H */

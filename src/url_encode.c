@@ -3,6 +3,8 @@
  * url_encode.c
  *		Percent-encoding.
  *
+ * Owns which characters stay as they are in which part of a URL.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -13,6 +15,14 @@
 #include "mb/pg_wchar.h"
 
 #include "url.h"
+
+const char *
+tpm_url_utf8(const char *text)
+{
+	if (GetDatabaseEncoding() == PG_SQL_ASCII)
+		return text;
+	return pg_server_to_any(text, strlen(text), PG_UTF8);
+}
 
 static bool
 is_unreserved(unsigned char c)
@@ -44,13 +54,13 @@ encode(const char *text, bool space_is_plus)
 char *
 tpm_url_encode_segment(const char *text)
 {
-	return encode(text, false);
+	return encode(tpm_url_utf8(text), false);
 }
 
 char *
 tpm_url_encode_query(const char *text)
 {
-	return encode(text, false);
+	return encode(tpm_url_utf8(text), false);
 }
 
 /* application/x-www-form-urlencoded, as RFC 6749 appendix B wants it */

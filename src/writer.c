@@ -21,6 +21,7 @@
 #include "journal.h"
 #include "request.h"
 #include "scan.h"
+#include "shared.h"
 #include "tpm_fdw.h"
 #include "write.h"
 
@@ -75,24 +76,33 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 static void
 check_switches(const TpmWriter *writer)
 {
-	if (tpm_dry_run || tpm_enabled == TPM_ENABLED_ON)
+	int			enabled = tpm_enabled_now();
+
+	if (tpm_dry_run || enabled == TPM_ENABLED_ON)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("nothing is written to foreign table %s", writer->table->name),
-			 errdetail("tpm_fdw.enabled is \"%s\".", tpm_enabled == TPM_ENABLED_OFF ? "off" : "read"),
+			 errdetail("tpm_fdw.enabled is \"%s\".", enabled == TPM_ENABLED_OFF ? "off" : "read"),
 			 errhint("An administrator has switched this off in postgresql.conf.")));
+}
+
+/* how many writes max_writes still allows the statement */
+static int64
+writes_left(const TpmWriter *writer)
+{
+	const TpmStatement *statement = writer->session->statement;
+
+	return tpm_max_writes == 0 || tpm_dry_run ? PG_INT64_MAX
+		: (int64) tpm_max_writes - statement->writes - statement->queued;
 }
 
 static void
 check_cap(TpmWriter *writer, int64 n)
 {
 	TpmStatement *statement = writer->session->statement;
-	int64		all = statement->writes + statement->queued + n;
 
-	if (tpm_max_writes == 0 || all <= tpm_max_writes)
-		return;
-	if (tpm_dry_run)
+	if (n <= writes_left(writer))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -108,7 +118,7 @@ tpm_writer_drain(TpmWriter *writer, Index feeding_rti)
 {
 	/* what the scans keep lives longer than the rows that are written now */
 	MemoryContext old = MemoryContextSwitchTo(writer->context);
-	int64		left = tpm_scans_drain(writer->estate, writer->resource, feeding_rti);
+	int64		left = tpm_scans_drain(writer->estate, writer->resource, feeding_rti, writes_left(writer));
 
 	MemoryContextSwitchTo(old);
 	return left;

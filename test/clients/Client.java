@@ -1,3 +1,4 @@
+// What a Java program does with the tables, through PgJDBC: see main. Owns no expectations: test/t/test_clients.py has them.
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;

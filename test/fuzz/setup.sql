@@ -1,3 +1,4 @@
+-- What the fuzzed backend has: the extension, a table to decode into, the entry of fuzz.c. A line is a statement.
 CREATE FUNCTION tpm_fdw_handler() RETURNS fdw_handler LANGUAGE C STRICT AS '@MODULE@'
 CREATE FUNCTION tpm_fdw_validator(text[], oid) RETURNS void LANGUAGE C STRICT AS '@MODULE@'
 CREATE FUNCTION tpm_fuzz(text, regclass, text[]) RETURNS void LANGUAGE C STRICT AS '@MODULE@'

@@ -249,6 +249,13 @@ def rows(connection, statement, parameters=None):
         return cursor.fetchall() if cursor.description else []
 
 
+def notices(connection):
+    """What a connection was told since the last time."""
+    text = "".join(connection.notices)
+    del connection.notices[:]
+    return text
+
+
 class Sandbox:
     """A sandbox on a free port; arguments are those of test/sandbox/serve."""
 

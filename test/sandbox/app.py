@@ -9,6 +9,7 @@ import gzip
 import itertools
 import json
 import random
+import re
 import socket
 import struct
 import time
@@ -233,7 +234,10 @@ class Api:
 
     def _check_form(self, request, path, asked):
         """What a strict server asks of every request."""
-        accept = [part.strip() for part in request.headers.get("Accept", "").split(",")]
+        # no header means anything (RFC 9110, 12.5.1), and a weight is no parameter of the media type
+        accept = [re.sub(r"\s*;\s*q=(1(\.0{0,3})?|0\.\d{0,3})$", "", part.strip(), flags=re.IGNORECASE)
+                  for part in request.headers.get("Accept", "*/*").split(",")
+                  if not re.search(r";\s*q=0(\.0{0,3})?\s*$", part, re.IGNORECASE)]
         if MEDIA_TYPE not in accept and "*/*" not in accept:
             raise refusal(406, "Not Acceptable", f"Accept must name {MEDIA_TYPE} without parameters")
         target = path + ("?" + asked if asked else "")
@@ -350,7 +354,8 @@ class Api:
                     other = self.store.by_id(one["type"], one["id"])
                     if other is not None:
                         found[(one["type"], one["id"])] = other
-        return [self.renderer.resource(item, None, striking) for item in found.values()]
+        return [self.renderer.resource(item, wanted.fields_of_included.get(kind), striking)
+                for (kind, _), item in found.items()]
 
     def _page_links(self, request, path, wanted, total, striking):
         start, size = wanted.start, wanted.size

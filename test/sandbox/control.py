@@ -101,6 +101,10 @@ class Control:
     def _post_revoke(self, order):
         self.api.tokens.revoke()
 
+    def _post_secrets(self, order):
+        """Clients get other secrets; tokens that they have serve on."""
+        self.api.tokens.clients.update(order)
+
     def _get_issued(self, argument):
         """Every token since the start, forgotten ones too."""
         return self.api.tokens.every

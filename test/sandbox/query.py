@@ -10,7 +10,7 @@ import contextlib
 import re
 from urllib.parse import parse_qsl
 
-from catalogue import OPEN_WORDS
+from catalogue import OPEN_WORDS, RESOURCES
 
 
 class BadRequest(Exception):
@@ -33,6 +33,7 @@ class ListQuery:
         self.ranges = {}
         self.sort = []
         self.fields = None
+        self.fields_of_included = {}
         self.include = []
         self.page = {}
         self.style = settings.pagination
@@ -40,6 +41,7 @@ class ListQuery:
         self.kept = []
         for name, value in parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="strict"):
             self._read(name, value)
+        self._check_fields_of_included()
         self.size = min(self._number("size" if self.style != "offset" else "limit", 50), self.page_max)
         self.start = self._start()
 
@@ -76,12 +78,24 @@ class ListQuery:
             self.sort.append((field, descending))
 
     def _read_fields(self, keys, value, name):
-        if keys != [self.resource.type]:
+        if len(keys) != 1 or keys[0] not in RESOURCES:
             raise BadRequest(f"unknown parameter {name}", name)
-        self.fields = {self.renamed.get(part, part) for part in value.split(",")} if value else set()
-        unknown = {name for name in self.fields if not self.resource.member(name)}
+        own = keys[0] == self.resource.type
+        fields = {self.renamed.get(part, part) if own else part for part in value.split(",")} if value else set()
+        unknown = {part for part in fields if not RESOURCES[keys[0]].member(part)}
         if unknown:
             raise BadRequest(f"unknown members {', '.join(sorted(unknown))}", name)
+        if own:
+            self.fields = fields
+        else:
+            self.fields_of_included[keys[0]] = fields
+
+    def _check_fields_of_included(self):
+        """Members are chosen for each type of the answer (JSON:API 1.0, sparse fieldsets), and for no other."""
+        included = {self.resource.relationships[name].kind for name in self.include}
+        for kind in self.fields_of_included:
+            if kind not in included:
+                raise BadRequest(f"unknown parameter fields[{kind}]", f"fields[{kind}]")
 
     def _read_include(self, keys, value, name):
         for part in value.split(","):

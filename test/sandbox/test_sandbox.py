@@ -88,15 +88,20 @@ def test_token_needed(client, sandbox):
 
 
 def test_accept(client):
-    for good in ("application/vnd.api+json", "*/*", "text/html, application/vnd.api+json"):
+    for good in (None, "application/vnd.api+json", "*/*", "text/html, application/vnd.api+json",
+                 "application/vnd.api+json;q=1", "application/vnd.api+json; charset=utf-8, application/vnd.api+json; Q=0.5"):
         assert client.get("regions", Accept=good).status == 200
-    for bad in (None, "application/json", "application/vnd.api+json; charset=utf-8", "application/vnd.api+json;q=1"):
+    for bad in ("application/json", "application/vnd.api+json; charset=utf-8", "application/vnd.api+json;q=0", "",
+                "application/vnd.api+json; charset=utf-8;q=0.9"):
         assert client.get("regions", Accept=bad).status == 406
 
 
 @pytest.mark.parametrize("path, parameters", [
     ("cases", {"limit": 5}), ("cases", {"filter[name]": "x"}), ("cases", {"filter": "x"}), ("cases", {"sort": "scope"}),
-    ("cases", {"fields[cases]": "nothing"}), ("cases", {"fields[users]": "email"}), ("cases", {"include": "cases"}),
+    ("cases", {"fields[cases]": "nothing"}), ("cases", {"fields[users]": "email"}),
+    ("cases", {"fields[users]": "email", "include": "third_party"}), ("cases", {"fields[things]": "email"}),
+    ("cases", {"fields[third_parties]": "nothing", "include": "third_party"}),
+    ("cases", {"include": "cases"}),
     ("cases", {"page[size]": "0"}), ("cases", {"page[size]": "x"}), ("cases", {"page[offset]": 5}),
     ("cases", {"page[number]": "0"}), ("cases", {"filter[open]": "perhaps"}), ("cases/1", {"sort": "id"}),
     ("cases/1", {"filter[id]": "1"}), ("audit_events", {"filter[date][middle]": "2026-01-01"}),
@@ -214,6 +219,15 @@ def test_include(client):
     found = [(one["type"], one["id"]) for one in reply["included"]]
     assert set(found) == wanted and len(found) == len(wanted)
     assert client.get("users/1", {"include": "regions"}).json["included"] is not None
+    few = client.get("cases", {"fields[third_parties]": "name", "include": "third_party", "fields[cases]": "third_party"})
+    assert {tuple(one["attributes"]) for one in few.json["included"]} == {("name",)}
+    assert client.follow(few.json["links"]["next"]).status == 200
+
+
+def test_an_internal_id_is_left_to_the_example(sandbox):
+    """Question 15 of api.md brings V-10077; its neighbours are taken."""
+    taken = {item["attributes"]["internal_id"] for item in sandbox.dump("third_parties")}
+    assert "V-10077" not in taken and len(taken & {"V-10075", "V-10076", "V-10078", "V-10079"}) >= 2
 
 
 @pytest.mark.parametrize("style", STYLES)

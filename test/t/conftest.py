@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 
+import documents  # noqa: E402
 import tpmtest  # noqa: E402
 
 NUMBERS = itertools.count(1)
@@ -61,3 +62,19 @@ def tpm(db, sandbox):
     tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
     tpmtest.rows(db, "SET search_path = tpm, public")
     return db
+
+
+@pytest.fixture
+def api(db, sandbox):
+    """A server without tables, and an empty schema s for them; the cache off, nothing said yet."""
+    tpmtest.setup_server(db, sandbox)
+    tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
+    tpmtest.rows(db, "CREATE SCHEMA s")
+    tpmtest.notices(db)
+    return db
+
+
+@pytest.fixture
+def load(cluster, db):
+    """Imports documents from files, as an API at https://api.example.com/v1."""
+    return documents.Importer(cluster, db)

@@ -1,3 +1,4 @@
+-- What a user sees of each kind of writing statement: tag or SQLSTATE :: statement. test_statement_kinds.py runs each.
 INSERT 0 3 :: INSERT INTO third_parties (internal_id, name, country) SELECT 'k1-'||i, 'n'||i, 'DE' FROM generate_series(1,3) i
 INSERT 0 3 :: INSERT INTO third_parties (internal_id, name, country) VALUES ('k2-1','a','DE'),('k2-2','b','FR'),('k2-3','c','US') RETURNING *, tableoid::regclass
 22023 :: INSERT INTO third_parties (name, country) VALUES ('plain', DEFAULT)

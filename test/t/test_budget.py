@@ -193,6 +193,24 @@ def test_too_many_pages_with_a_total(tpm, sandbox):
     assert error.pgcode == "53400"
     assert "300" in str(error) and "200" in str(error)
     assert sandbox.request_count() == 1
+    assert failure(tpm, "SELECT name FROM third_parties").pgcode == "53400"
+    assert sandbox.request_count() == 1, "refused although the size was known"
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE status = 'Inactive'")) < 200
+
+
+def test_too_many_pages_of_a_list_read_before(tpm, sandbox):
+    """Without a total a complete reading tells the size: refused before the first request."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (SET total_pointer '/none')")
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties LIMIT 150")) == 150
+    assert len(tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE country = 'DE'")) < 200
+    tpmtest.rows(tpm, "SET tpm_fdw.max_requests = 3")
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties")) == 300
+    tpmtest.rows(tpm, "SET tpm_fdw.max_requests = 2")
+    sandbox.reset()
+    error = failure(tpm, "SELECT name FROM third_parties")
+    assert error.pgcode == "53400" and "needs 3 requests" in str(error)
+    assert sandbox.request_count() == 0
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties LIMIT 120")) == 120
 
 
 def test_too_many_pages_without_a_total(tpm, sandbox):
@@ -205,6 +223,24 @@ def test_too_many_pages_without_a_total(tpm, sandbox):
     assert error.pgcode == "53400"
     assert "max_requests" in str(error)
     assert sandbox.request_count() <= 200
+
+
+@pytest.mark.parametrize("total", [True, False])
+def test_count_of_1000_pages(db, cluster, total):
+    """count(*) over 1,000 pages, all settings as they come: one request where the API counts, else refused in time."""
+    sandbox = tpmtest.Sandbox("--records", "1000", "--rate-per-second", "0", "--rate-per-hour", "0",
+                              *([] if total else ["--no-total"])).start()
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact", options={"page_size": 1})
+    if total:
+        assert tpmtest.rows(db, "SELECT count(*) FROM tpm.third_parties") == [(1000,)]
+        assert sandbox.request_count() == 1
+    else:
+        error = failure(db, "SELECT count(*) FROM tpm.third_parties")
+        assert error.pgcode == "53400"
+        assert "200" in error.diag.message_primary + error.diag.message_detail
+        assert "max_requests" in str(error)
+        assert sandbox.request_count() <= 200
+    sandbox.stop()
 
 
 def test_early_stop_is_not_refused(tpm, sandbox):
@@ -269,6 +305,26 @@ def test_rate_limit_share(own):
     assert sandbox.request_count() == 10
 
 
+def test_records_are_reused():
+    """With every record in use once, a table with limits of its own gets two of them, not one for both."""
+    cluster = tpmtest.Cluster(**{"tpm_fdw.max_budgets": 2}).start()
+    sandbox = tpmtest.Sandbox("--records", "300", "--rate-per-second", "0", "--rate-per-hour", "0").start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm", options={"rate_limit_group": "a"})
+    tpmtest.rows(db, OFF + "; " + ONE)
+    tpmtest.rows(db, "ALTER SERVER tpm OPTIONS (SET rate_limit_group 'b')")
+    tpmtest.rows(db, ONE)
+    tpmtest.rows(db, "ALTER SERVER tpm OPTIONS (SET rate_limit_group 'c')")
+    assert failure(db, ONE).pgcode == "53400"
+    tpmtest.rows(db, "SELECT tpm_fdw_reset_rate_limits()")
+    tpmtest.rows(db, "ALTER FOREIGN TABLE tpm.users OPTIONS (ADD rate_limit_per_minute '30')")
+    tpmtest.rows(db, "SELECT id FROM tpm.users WHERE id = '1'")
+    assert tpmtest.rows(db, "SELECT scope, used_last_hour FROM tpm_fdw_rate_limits ORDER BY scope") \
+        == [("endpoint", 1), ("group", 1)]
+    sandbox.stop()
+    cluster.destroy()
+
+
 def test_limit_lowered_while_sessions_wait(own):
     """A lower limit counts from now on, also for those who wait already."""
     cluster, sandbox = own
@@ -308,6 +364,32 @@ def test_enabled_off(own):
     assert len(tpmtest.rows(db, ONE)) == 1
     assert failure(db, "UPDATE tpm.third_parties SET name = 'x' WHERE id = '1'").pgcode == "55000"
     assert [entry for entry in sandbox.api_requests() if entry["method"] != "GET"] == []
+
+
+def test_enabled_off_reaches_those_at_work(own):
+    """A statement that is being answered, and those that wait in the line, end too; no token is asked for either."""
+    cluster, sandbox = own
+    cluster.sql("ALTER SERVER tpm OPTIONS (SET rate_limit_per_second '3')")
+    cluster.sql("ALTER FOREIGN TABLE tpm.third_parties OPTIONS (ADD page_size '1')")
+    long = "SELECT count(name) FROM tpm.third_parties"
+    sessions = crowd.Crowd(cluster, "postgres", [crowd.asking(long)] * 4,
+                           OFF + "; SET tpm_fdw.max_wait = -1; SET tpm_fdw.max_requests = 0").begin()
+    tpmtest.wait_until(lambda: sandbox.request_count() > 8)
+    db = cluster.connect()
+    cluster.configure(tpm_fdw__enabled="off")
+    cluster.reload()
+    sessions.join(30)
+    assert [error.pgcode for error in sessions.errors] == ["55000"] * 4
+    assert sandbox.request_count() < 100
+    sandbox.revoke()
+    tpmtest.rows(db, "SELECT tpm_fdw_reset_tokens()")
+    count = len(sandbox.requests())
+    assert failure(db, OFF + ";" + ONE).pgcode == "55000"
+    assert len(sandbox.requests()) == count
+    cluster.configure(tpm_fdw__enabled="on")
+    cluster.reload()
+    tpmtest.wait_until(lambda: tpmtest.rows(db, "SHOW tpm_fdw.enabled") == [("on",)])
+    assert len(tpmtest.rows(db, ONE)) == 1
 
 
 def switched_off(ends):

@@ -96,3 +96,75 @@ def test_constants_of_an_or_are_looked_at(tpm, value, verdict):
     assert all(any(line.startswith(verdict) for line in plan) for plan in plans), plans
     remote = [line for plan in plans for line in plan if line.startswith("Remote:")]
     assert remote[0] == remote[1]
+
+
+def asked(session, sandbox, query):
+    """(rows, query strings of the requests)"""
+    sandbox.reset()
+    found = tpmtest.rows(session, query)
+    return found, [entry["path"] + "?" + entry["query"] for entry in sandbox.api_requests()]
+
+
+@pytest.mark.parametrize("condition, sent", [
+    ("status IN ('Active', 'Inactive') AND status = 'Inactive'", "filter%5Bstatus%5D=Inactive&"),
+    ("status = ANY(ARRAY(SELECT unnest('{Active,Inactive}'::text[]))) AND status IN ('Inactive', 'None')",
+     "filter%5Bstatus%5D=Inactive&"),
+    ("id IN ('1', '2', '3') AND id = '2'", "/v1/third_parties/2?"),
+    ("id IN ('1', '2', '3') AND id IN ('3', '2', '4')", "filter%5Bid%5D=2,3&")])
+def test_two_equalities_on_one_column(tpm, sandbox, condition, sent):
+    """One request for what both allow, and a total may answer for it."""
+    tpmtest.rows(tpm, "CREATE TABLE public.l AS SELECT id, status FROM third_parties")
+    right = numbers(tpm, f"SELECT id FROM public.l WHERE {condition}")
+    found, requests = asked(tpm, sandbox, f"SELECT id FROM third_parties WHERE {condition}")
+    assert sorted(int(row[0]) for row in found) == right and right
+    assert len(requests) == 1 and sent in requests[0] + "&"
+    count, requests = asked(tpm, sandbox, f"SELECT count(*) FROM third_parties WHERE {condition}")
+    assert count == [(len(right),)] and len(requests) == 1
+
+
+@pytest.mark.parametrize("condition", ["status IN ('Active', 'Inactive') AND status = 'active'",
+                                       "id IN ('1', '2') AND id IN ('3', '4')"])
+def test_two_equalities_that_exclude_each_other(tpm, sandbox, condition):
+    assert asked(tpm, sandbox, f"SELECT id FROM third_parties WHERE {condition}") == ([], [])
+    assert lines(tpm, f"SELECT id FROM third_parties WHERE {condition}")
+
+
+def test_id_that_is_a_list_to_the_api(tpm, sandbox):
+    """Asked for by a filter, as where the table has parameters of its own, it is a value like others."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD query 'filter[status]=Active,Inactive')")
+    tpm.notices.clear()
+    for value in ("1,2", " 1", "1 ", "null", ""):
+        found, requests = asked(tpm, sandbox, f"SELECT count(*) FROM third_parties WHERE id = '{value}'")
+        assert found == [(0,)] and not any("filter%5Bid%5D" in request for request in requests)
+    assert tpm.notices == []
+    found, requests = asked(tpm, sandbox, "SELECT id FROM third_parties WHERE id = '7'")
+    assert found == [("7",)] and len(requests) == 1 and "filter%5Bid%5D=7" in requests[0]
+
+
+def test_ids_one_at_a_time(tpm, sandbox):
+    """A filter that takes no lists gets none."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties ALTER id OPTIONS (ADD filter_operators '=')")
+    found, requests = asked(tpm, sandbox, "SELECT id FROM third_parties WHERE id IN ('1', '2')")
+    assert sorted(found) == [("1",), ("2",)] and [request.split("?")[0] for request in requests] == [
+        "/v1/third_parties/1", "/v1/third_parties/2"]
+    found, requests = asked(tpm, sandbox, "SELECT id FROM third_parties"
+                                          " WHERE id = ANY(ARRAY(SELECT generate_series(1, 40)::text))")
+    assert len(found) == 40 and not any("filter%5Bid%5D" in request for request in requests)
+
+
+def test_more_ids_than_the_list_has_pages(tpm, sandbox):
+    """Once its size is known, reading it costs less."""
+    assert tpmtest.rows(tpm, "SELECT count(*) FROM third_parties") == [(300,)]
+    found, requests = asked(tpm, sandbox, "SELECT id FROM third_parties"
+                                          " WHERE id = ANY(ARRAY(SELECT generate_series(1, 5000)::text))")
+    assert len(found) == 300 and len(requests) == 3
+
+
+@pytest.mark.parametrize("type_name, value", [("numeric", "7.0"), ("float8", "7.0"), ("char(4)", "'7'"), ("citext", "'7'")])
+def test_id_of_a_type_with_many_spellings(tpm, sandbox, type_name, value):
+    """Its text is not the API's: compared here."""
+    tpmtest.rows(tpm, "CREATE EXTENSION IF NOT EXISTS citext SCHEMA public")
+    tpmtest.rows(tpm, f"CREATE FOREIGN TABLE public.odd (id {type_name}) SERVER tpm OPTIONS (resource '/third_parties')")
+    assert len(tpmtest.rows(tpm, f"SELECT id FROM public.odd WHERE id = {value}")) == 1
+    assert len(tpmtest.rows(tpm, f"SELECT id FROM public.odd WHERE id IN ({value}, NULL)")) == 1
+    assert len(tpmtest.rows(tpm, f"SELECT o.id FROM (VALUES ({value}::{type_name})) v(x) JOIN public.odd o ON o.id = x")) == 1

@@ -3,13 +3,7 @@
 import psycopg2
 import pytest
 import tpmtest
-from tpmtest import rows
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
+from tpmtest import notices, rows
 
 
 def create(connection, schema="tpm", into="seen"):

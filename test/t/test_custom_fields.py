@@ -5,23 +5,7 @@ import json
 import psycopg2
 import pytest
 import tpmtest
-from tpmtest import rows
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
-
-
-@pytest.fixture
-def api(db, sandbox):
-    """A server, and an empty schema s."""
-    tpmtest.setup_server(db, sandbox)
-    rows(db, "SET tpm_fdw.cache_ttl = 0")
-    rows(db, "CREATE SCHEMA s")
-    notices(db)
-    return db
-
+from tpmtest import notices, rows
 
 @pytest.fixture(params=["sample", "tpm"])
 def fields(api, sandbox, request):

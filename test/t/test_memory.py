@@ -74,3 +74,29 @@ def test_statements(tpm):
         levels.append(contexts())
     print(f"bytes after each 1,000 statements: {levels}")
     assert levels[-1] - levels[1] < 64 * 1024
+
+
+def held(connection):
+    """Bytes of the contexts that a scan's requests leave behind."""
+    return tpmtest.rows(connection, "SELECT coalesce(sum(total_bytes), 0)::bigint FROM pg_backend_memory_contexts"
+                                    " WHERE name LIKE 'tpm_fdw%'")[0][0]
+
+
+def test_requests(tpm):
+    """Of a scan that sends many requests none leaves its pages behind."""
+    tpmtest.rows(tpm, "CREATE FOREIGN TABLE party_notes (id text, third_party_id text, body text) SERVER tpm"
+                      " OPTIONS (resource '/third_parties/{third_party_id}/notes', type 'notes')")
+    tpmtest.rows(tpm, "SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.max_requests = 0")
+    tpm.autocommit = False
+    with tpm.cursor() as cursor:
+        cursor.execute("DECLARE all_of_them CURSOR FOR SELECT * FROM party_notes WHERE third_party_id ="
+                       " ANY (ARRAY(SELECT g::text FROM generate_series(1, 250) g))")
+        cursor.execute("FETCH 3 FROM all_of_them")
+        before = held(tpm)
+        cursor.execute("FETCH ALL FROM all_of_them")
+        assert len(cursor.fetchall()) > 50
+        grown = held(tpm) - before
+        print(f"{grown} bytes more after some 250 requests")
+        assert grown < 64 * 1024
+    tpm.rollback()
+    tpm.autocommit = True

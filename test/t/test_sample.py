@@ -10,27 +10,11 @@ from pathlib import Path
 import psycopg2
 import pytest
 import tpmtest
-from tpmtest import rows
+from tpmtest import notices, rows
 
 COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull, array_to_string(attfdwoptions, ' | ')
       FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 ORDER BY attnum"""
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
-
-
-@pytest.fixture
-def api(db, sandbox):
-    """A server without tables; an empty schema s for them."""
-    tpmtest.setup_server(db, sandbox)
-    rows(db, "SET tpm_fdw.cache_ttl = 0")
-    rows(db, "CREATE SCHEMA s")
-    notices(db)
-    return db
 
 
 def sample(connection, resources, limit="", **options):
@@ -543,6 +527,36 @@ def test_shapes(scripted):
     assert options_of(db, "s.things") == {"type": "gadgets"}
     assert rows(db, "SELECT id, b, owner_id, owner_type, tags, late FROM s.things ORDER BY id")[:2] == [
         ("1", 1, "1", "people", [], None), ("2", None, "1", "teams", None, ["1"])]
+
+
+def test_resources_of_several_types(scripted):
+    db, server = scripted
+    server.say("/feed", {"data": [*items(1, "posts"), *items(1, "photos")]})
+    server.say("/things", {"data": items(2)})
+    text = sample(db, "/feed,/things")
+    assert 'resource "/feed" is skipped: its resources are of several types' in text and '"posts", "photos"' in text
+    assert tables(db) == ["things"]
+
+
+@pytest.mark.parametrize("following", [None, "?cursor=abc", "?page=2"])
+def test_an_api_that_takes_no_page_size(scripted, following):
+    """A strict one refuses the parameter, whatever its name."""
+    db, server = scripted
+
+    def answer(path):
+        if "size" in path or "limit" in path:
+            return 400, '{"errors": [{"status": "400", "title": "unknown parameter"}]}'
+        later = "?" in path
+        return 200, {"data": [dict(item, id=f"{later}{item['id']}") for item in items(2)],
+                     "links": {"next": None if later else following}}
+
+    server.say("/things", answer)
+    sample(db, "/things")
+    found = options_of(db, "s.things")
+    assert found == {"page_parameters": ",page[number]"}
+    assert len(rows(db, "SELECT id FROM s.things")) == (4 if following else 2)
+    assert rows(db, "SELECT ok, detail FROM tpm_fdw_check('tpm', 's') WHERE step LIKE '%page size'") == [
+        (True, "2; no size is asked for")]
 
 
 def test_one_resource(scripted):

@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg2
 import tpmtest
 
-KINDS = Path(__file__).with_name("statement_kinds.sql").read_text(encoding="utf-8").splitlines()
+KINDS = [line for line in Path(__file__).with_name("statement_kinds.sql").read_text(encoding="utf-8").splitlines()
+         if not line.startswith("--")]
 
 SET_UP = """
 SET search_path = tpm, public;

@@ -81,6 +81,21 @@ def test_no_links(things, api, links):
     assert rows(things, "SELECT count(*) FROM things") == [(1,)]
 
 
+def test_a_total_that_no_link_leads_to(things, api):
+    """An API without links looks complete after one page; its total says that it is not."""
+    rows(things, "ALTER FOREIGN TABLE things OPTIONS (ADD total_pointer '/meta/total')")
+    api.answers["/v1/things"] = document([resource(1, name="a"), resource(2, name="b")], meta={"total": 5})
+    del things.notices[:]
+    assert len(rows(things, "SELECT id FROM things")) == 2
+    assert len(api.paths()) == 1
+    notices = "".join(things.notices)
+    assert "announced 5 rows, 2 were received" in notices and "pagination" in notices
+    rows(things, "SELECT id FROM things LIMIT 2")
+    del things.notices[:]
+    api.answers["/v1/things"] = document([resource(1, name="a")], meta={"total": 1})
+    assert len(rows(things, "SELECT id FROM things")) == 1 and things.notices == []
+
+
 @pytest.mark.parametrize("links", [{"next": 2}, {"next": True}, {"next": ["/v1/things?n=2"]}, {"next": {"href": 2}},
                                    [{"rel": "next", "href": "/v1/things?n=2"}]], ids=str)
 def test_links_that_are_not_understood(things, api, links):

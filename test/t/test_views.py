@@ -203,11 +203,16 @@ def pgbouncer(cluster, port):
     return subprocess.Popen(["pgbouncer", "-q", where / "ini"], cwd="/", **tpmtest.as_cluster_user())
 
 
-def test_pgbouncer(sandbox):
-    """20 clients over 4 servers in transaction mode: right rows, and no setting leaks from one to another."""
+def test_pgbouncer():
+    """20 clients over 4 servers in transaction mode: right rows, and neither setting, role nor token leaks to another."""
     cluster = tpmtest.Cluster().start()
     db = cluster.connect()
+    sandbox = tpmtest.Sandbox("--records", "300", "--rate-per-second", "0", "--rate-per-hour", "0",
+                              "--client", "second:second-secret").start()
     tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
+    tpmtest.rows(db, "CREATE ROLE second; GRANT USAGE ON FOREIGN SERVER tpm TO second; GRANT USAGE ON SCHEMA tpm TO second;"
+                     " GRANT SELECT ON ALL TABLES IN SCHEMA tpm TO second; CREATE USER MAPPING FOR second SERVER tpm"
+                     " OPTIONS (client_id 'second', client_secret 'second-secret')")
     port = tpmtest.free_port()
     process = pgbouncer(cluster, port)
     tokens = sandbox.state()["tokens_issued"]
@@ -220,11 +225,13 @@ def test_pgbouncer(sandbox):
         for turn in range(10):
             with connection.cursor() as cursor:
                 if number % 2:
-                    cursor.execute("SET LOCAL tpm_fdw.max_requests = 1")
+                    cursor.execute("SET LOCAL tpm_fdw.max_requests = 1; SET LOCAL ROLE second")
                 cursor.execute("SHOW tpm_fdw.max_requests")
                 if cursor.fetchone() != ("1" if number % 2 else "200",):
                     failed.append(("setting", number, turn))
-                cursor.execute("SELECT name FROM tpm.third_parties WHERE id = %s", (str(1 + (number + turn) % 300),))
+                # even clients ask for odd ids, the others for even ones
+                wanted = str(1 + number % 2 + 2 * ((number // 2 + turn) % 100))
+                cursor.execute("SELECT name FROM tpm.third_parties WHERE id = %s", (wanted,))
                 if len(cursor.fetchall()) != 1:
                     failed.append(("rows", number, turn))
             connection.commit()
@@ -236,11 +243,14 @@ def test_pgbouncer(sandbox):
     for thread in threads:
         thread.join(60)
     assert failed == []
-    assert sandbox.state()["tokens_issued"] == tokens + 1
+    assert sandbox.state()["tokens_issued"] == tokens + 2
+    asked = {(entry["client"], int(entry["path"].rpartition("/")[2]) % 2) for entry in sandbox.api_requests()}
+    assert asked == {("sandbox", 1), ("second", 0)}
     assert cluster.sql("SELECT count(*) <= 5 FROM pg_stat_activity WHERE backend_type = 'client backend'"
                        " AND client_addr IS NULL AND pid <> pg_backend_pid()") == [(True,)]
     process.terminate()
     process.wait()
+    sandbox.stop()
     cluster.destroy()
 
 

@@ -12,7 +12,7 @@ import psycopg2
 import pytest
 
 import tpmtest
-from tpmtest import rows
+from tpmtest import notices, rows
 
 WRITES = ("POST", "PUT", "PATCH")
 
@@ -42,12 +42,6 @@ def status(connection, statement, parameters=None):
 
 def by_id(sandbox, kind):
     return {item["id"]: item for item in sandbox.dump(kind)}
-
-
-def notices(connection):
-    text = "".join(connection.notices)
-    del connection.notices[:]
-    return text
 
 
 def in_thread(function):
@@ -187,6 +181,13 @@ def test_max_writes(tpm, sandbox):
     assert "100 writes" in notices(tpm)
 
 
+def test_largest_max_writes(tpm, sandbox):
+    """A cap that no array of slots could hold is a cap all the same."""
+    rows(tpm, "SET tpm_fdw.max_writes = 2147483647")
+    assert status(tpm, "INSERT INTO third_parties (name, country) SELECT 'x', 'US' FROM generate_series(1, 3)") == "INSERT 0 3"
+    assert len(sent(sandbox)) == 3
+
+
 def copy(connection, statement, text):
     with connection.cursor() as cursor:
         cursor.copy_expert(statement, io.StringIO(text))
@@ -278,7 +279,10 @@ def test_update_is_refused_at_planning(tpm, sandbox):
 
 
 def test_update_all_is_refused(tpm, sandbox):
+    sandbox.reset()
     refused(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'", "54000")
+    # 300 rows: the page that brings the 101st is the last one that is asked for
+    assert len(sent(sandbox, "GET")) == 2
     assert sent(sandbox) == []
     rows(tpm, "SET tpm_fdw.dry_run = on")
     assert status(tpm, "UPDATE third_parties SET approval_status = 'Approved', city = 'x'") == "UPDATE 300"

@@ -1,3 +1,4 @@
+// The cube over tpm.third_parties that test/t/test_cube.py asks about.
 cube('third_parties', {
 	sql: `SELECT * FROM tpm.third_parties`,
 	measures: {
