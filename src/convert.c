@@ -99,8 +99,7 @@ tpm_converter_init(TpmConverter *converter, const TpmColumn *column)
 
 	converter->column = column;
 	converter->how = conversion_of(column->type);
-	converter->is_array = converter->how == TPM_CONV_INPUT &&
-		OidIsValid(get_element_type(getBaseType(column->type)));
+	converter->is_array = OidIsValid(get_base_element_type(column->type));
 	getTypeInputInfo(column->type, &function, &converter->ioparam);
 	fmgr_info(function, &converter->input);
 }
@@ -486,10 +485,13 @@ tpm_convert_container(TpmConverter *converter, const char *json, int len, Datum 
 			*value = PointerGetDatum(cstring_to_text_with_len(json, len));
 			break;
 		default:
-			if (converter->is_array)
-				text = OidOutputFunctionCall(F_ARRAY_OUT,
-											 json_to_text_array(DirectFunctionCall1(jsonb_in,
-																					CStringGetDatum(text))));
+			/* a JSON array is one of the column's, in PostgreSQL's spelling */
+			if (converter->is_array && json[0] == '[')
+			{
+				Datum		array = json_to_text_array(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+
+				text = OidOutputFunctionCall(F_ARRAY_OUT, array);
+			}
 			*value = input(converter, text);
 			break;
 	}

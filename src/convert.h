@@ -35,8 +35,7 @@ typedef struct TpmConverter
 {
 	const TpmColumn *column;
 	TpmConversion how;
-	bool		is_array;		/* of another type than text[], or a domain
-								 * over one */
+	bool		is_array;		/* of any type, perhaps by a domain */
 	Oid			ioparam;
 	FmgrInfo	input;
 } TpmConverter;

@@ -129,6 +129,9 @@ def test_renamed_attribute(tpm, sandbox):
             ("approval_status", "SELECT id FROM third_parties WHERE approval_status = 'Pending'"),
             ("risk_rating", "SELECT risk_rating, count(*) FROM third_parties GROUP BY risk_rating"),
             ("risk_rating", "SELECT id FROM third_parties ORDER BY risk_rating"),
+            ("risk_rating", "SELECT count(*) FILTER (WHERE risk_rating = 'High') FROM third_parties"),
+            ("risk_rating", "SELECT id, count(*) OVER (PARTITION BY risk_rating) FROM third_parties"),
+            ("risk_rating", "SELECT id, rank() OVER (ORDER BY risk_rating) FROM third_parties"),
             ("risk_rating", "SELECT a.id FROM third_parties a JOIN users u ON u.email = a.risk_rating")):
         sandbox.fault("rename_attribute", attribute=attribute, to="something_else")
         forget_what_was_seen(tpm)
@@ -144,6 +147,23 @@ def forget_what_was_seen(db):
                            " WHERE ftrelid = 'third_parties'::regclass AND o LIKE 'fetch_concurrency=%'")
     action, value = ("SET", had[0][0] + 1) if had else ("ADD", 5)
     tpmtest.rows(db, f"ALTER FOREIGN TABLE third_parties OPTIONS ({action} fetch_concurrency '{value}')")
+
+
+def test_renamed_attribute_in_a_kept_list(tpm, sandbox):
+    """A list that was kept for whoever only looked at the column does not answer who filters by it."""
+    tpmtest.rows(tpm, "RESET tpm_fdw.cache_ttl")
+    sandbox.fault("rename_attribute", attribute="risk_rating", to="rating")
+    forget_what_was_seen(tpm)
+    tpm.notices.clear()
+    assert len(tpmtest.rows(tpm, "SELECT id, risk_rating FROM third_parties")) == 300
+    assert len([notice for notice in tpm.notices if "WARNING" in notice and "risk_rating" in notice]) == 1
+    count = sandbox.request_count()
+    for statement in ("SELECT id FROM third_parties WHERE risk_rating = 'High'",
+                      "SELECT count(*) FROM third_parties WHERE risk_rating = 'High'",
+                      "SELECT risk_rating, count(*) FROM third_parties GROUP BY 1"):
+        assert failure(tpm, statement).pgcode == "HV005", statement
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties")) == 300
+    assert sandbox.request_count() == count
 
 
 def test_missing_attribute_modes(tpm, sandbox):

@@ -7,7 +7,7 @@ import hostile
 import psycopg2
 import pytest
 import tpmtest
-from hostile import answer, document, head, resource, token
+from hostile import answer, document, head, resource
 from tpmtest import rows
 
 MARK = b"\xef\xbb\xbf"
@@ -207,3 +207,48 @@ def test_insert_with_an_id_answered_without_a_body(things, api):
     assert api.paths() == ["/v1/things", "/v1/things/mine"]
     assert rows(things, "SELECT id FROM tpm_fdw_writes WHERE server = 'tpm' AND database = current_database()") == [
         ("mine",)]
+
+
+def test_outcome_of_a_lost_write_is_told_in_words(things, api):
+    """On a connection that had served before; a change has its id, so no natural key would help."""
+    def serve(request):
+        if request.method in ("PUT", "POST"):
+            return answer("oops", status=500, kind="text/plain")
+        one = resource(1, name="a")
+        return document(one) if request.target.startswith("/v1/things/1") else document([one])
+
+    api.answers["/v1/things"] = serve
+    error = failure(things, "INSERT INTO things (name) VALUES ('x')")
+    assert error.pgcode == "08007" and "natural_key" in error.diag.message_hint
+    assert "status 500" in error.diag.message_detail
+    error = failure(things, "UPDATE things SET name = 'b' WHERE id = '1'")
+    assert error.pgcode == "08007" and "natural_key" not in error.diag.message_hint
+
+
+def test_pause_without_a_limit_an_hour(things, api):
+    """What stands in the way is named, and no limit that there is not."""
+    rows(things, "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour 'none')")
+    rows(things, "SET tpm_fdw.max_wait = '1s'")
+    api.answers["/v1/things"] = answer(b"", status=429, Retry_After="60")
+    error = failure(things)
+    rows(things, "SELECT tpm_fdw_reset_rate_limits()")
+    assert error.pgcode == "53400"
+    assert "used this hour: 1, 1 by this session; after status 429 all requests pause" in error.diag.message_detail
+
+
+def test_arrays_of_any_type(things, api):
+    """What INSERT sends as a JSON array is read back as the array that it was."""
+    rows(things, "CREATE DOMAIN numbers AS int[]")
+    rows(things, "CREATE FOREIGN TABLE arrays (id text, n int[], d date[], o numbers, t text[], v varchar(9)[], b boolean[])"
+                 " SERVER tpm OPTIONS (resource '/things', type 'things')")
+    values = {"n": [1, None, 2], "d": ["2024-05-06"], "o": [], "t": ["a,b", "{}"], "v": ['q"\\', "NULL", ""], "b": [True, False]}
+    api.answers["/v1/things"] = document([resource(1, **values), resource(2, n="{3,4}", o="")])
+    assert rows(things, "SELECT n, to_json(d)::text, o::int[], t, v, b FROM arrays") == [
+        ([1, None, 2], '["2024-05-06"]', [], ["a,b", "{}"], ['q"\\', "NULL", ""], [True, False]),
+        ([3, 4], None, None, None, None, None)]
+    api.answers["/v1/things"] = answer(json.dumps({"data": resource(3, n=[5])}), status=201)
+    assert rows(things, "INSERT INTO arrays (n) VALUES ('{5}') RETURNING n") == [([5],)]
+    assert json.loads(api.requests[-1].body)["data"]["attributes"] == {"n": [5]}
+    api.answers["/v1/things"] = document([resource(4, n=["x"])])
+    error = failure(things, "SELECT n FROM arrays")
+    assert error.pgcode == "22P02" and 'column "n" of resource "4"' in error.diag.context
