@@ -412,6 +412,8 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 				escape_json(&quoted, token);
 				token = quoted.data;
 			}
+			if (converter->is_array)
+				token = OidOutputFunctionCall(F_ARRAY_OUT, one_element_array(token));
 			*value = input(converter, token);
 			return true;
 		default:
