@@ -136,6 +136,7 @@ typedef struct TpmLearnt
 {
 	int64		total;			/* -1 unknown */
 	TimestampTz total_at;
+	int			a_page;			/* rows that came on the first page then */
 	uint64		seen_columns[TPM_SEEN_WORDS];	/* bit attnum: member was on
 												 * some resource */
 	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
@@ -144,7 +145,7 @@ typedef struct TpmLearnt
 } TpmLearnt;
 
 extern bool tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt);
-extern void tpm_learnt_total(Oid relid, uint64 options_hash, int64 total);
+extern void tpm_learnt_total(Oid relid, uint64 options_hash, int64 total, int a_page);
 extern void tpm_learnt_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
 extern void tpm_learnt_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
 extern void tpm_learnt_slowest(Oid relid, uint64 options_hash, int64 us);

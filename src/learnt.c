@@ -162,7 +162,7 @@ tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt)
 }
 
 void
-tpm_learnt_total(Oid relid, uint64 options_hash, int64 total)
+tpm_learnt_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	LearntEntry *entry;
@@ -173,6 +173,7 @@ tpm_learnt_total(Oid relid, uint64 options_hash, int64 total)
 	entry = find_or_make(relid, options_hash);
 	entry->learnt.total = total;
 	entry->learnt.total_at = now;
+	entry->learnt.a_page = a_page;
 	LWLockRelease(&shared->lock);
 }
 

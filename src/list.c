@@ -339,9 +339,11 @@ learn_size(const TpmList *list)
 	if (!is_whole_table(list))
 		return;
 	if (list->total >= 0)
-		tpm_learnt_total(list->table->relid, list->table->options_hash, list->total);
+		tpm_learnt_total(list->table->relid, list->table->options_hash, list->total,
+						 list->first_page_rows);
 	else if (list->url == NULL)
-		tpm_learnt_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous);
+		tpm_learnt_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous,
+						 list->first_page_rows);
 }
 
 /* before the first request: somebody has read this list, or its total, not long ago */
@@ -354,7 +356,8 @@ admit_all(TpmList *list)
 		!tpm_learnt_get(list->table->relid, list->table->options_hash, &learnt) || learnt.total < 0 ||
 		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return;
-	tpm_client_admit(list->session, pages_of(learnt.total, list->request->page_size));
+	/* a server may give more than it was asked for */
+	tpm_client_admit(list->session, pages_of(learnt.total, Max(learnt.a_page, list->request->page_size)));
 }
 
 static void
