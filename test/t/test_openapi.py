@@ -382,7 +382,7 @@ def test_many_resources_of_many_steps_end(load):
         assert len(load.warnings()) <= 51
     except psycopg2.errors.ProgramLimitExceeded:
         pass
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 30 * tpmtest.SLACK
 
 
 def test_ten_megabytes_of_enumerations(load, cluster):
@@ -395,7 +395,7 @@ def test_ten_megabytes_of_enumerations(load, cluster):
     assert path.stat().st_size > 10 << 20
     began = time.monotonic()
     schema = load(path)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 20 * tpmtest.SLACK
     assert len(load.tables(schema)) == 50
     assert load.columns(schema, "e0") == {"id": ("text", {}), "e": ("text", {"filter": "e", "filter_operators": "="}),
                                           "f": ("text", {})}
