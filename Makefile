@@ -32,7 +32,17 @@ $(SCRIPTED):
 	@PG_CONFIG='$(PG_CONFIG)' SEED='$(SEED)' SANITIZE='$(SANITIZE)' VERSIONS='$(VERSIONS)' bash $(firstword $(wildcard test/$@/run) test/$@)
 else ifneq ($(shell command -v $(PG_CONFIG) 2>/dev/null),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
+# the scripts ask a sandbox: test/regress starts one and comes back with its port
+ifeq ($(TPM_SANDBOX_PORT),)
+NO_INSTALLCHECK = 1
+endif
 include $(PGXS)
+ifdef NO_INSTALLCHECK
+.PHONY: installcheck
+installcheck:
+	@test/install-deps demo
+	@PG_CONFIG='$(PG_CONFIG)' test/regress --installcheck
+endif
 
 # headers of PostgreSQL are not ours to warn about
 override CPPFLAGS := $(patsubst -I$(shell $(PG_CONFIG) --includedir-server),-isystem $(shell $(PG_CONFIG) --includedir-server),$(CPPFLAGS))

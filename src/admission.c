@@ -49,6 +49,22 @@ tpm_call_check_max_requests(TpmCall *call)
 			 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
 }
 
+/* where there is no limit an hour, something else stands in the way */
+static char *
+hour_words(const TpmBudgetState *state)
+{
+	StringInfoData words;
+
+	initStringInfo(&words);
+	appendStringInfo(&words, "used this hour: %d", state->used_hour);
+	if (state->limit_hour > 0)
+		appendStringInfo(&words, " of %d", state->limit_hour);
+	appendStringInfo(&words, ", %d by this session", state->own_hour);
+	if (state->paused_until_us > tpm_monotonic_us())
+		appendStringInfoString(&words, "; after status 429 all requests pause");
+	return words.data;
+}
+
 static void
 raise_no_slot(TpmCall *call, const TpmBudgetState *state)
 {
@@ -57,9 +73,9 @@ raise_no_slot(TpmCall *call, const TpmBudgetState *state)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("the request budget of server \"%s\" is exhausted", session->server->name),
-			 errdetail("%s would have to wait until %s, longer than tpm_fdw.max_wait (%d ms); used this hour: %d of %d, %d by this session; waiting: %d.",
+			 errdetail("%s would have to wait until %s, longer than tpm_fdw.max_wait (%d ms); %s; waiting: %d.",
 					   call->name, timestamptz_to_str(state->next_slot), tpm_max_wait,
-					   state->used_hour, state->limit_hour, state->own_hour, state->waiting),
+					   hour_words(state), state->waiting),
 			 errhint("Raise tpm_fdw.max_wait to wait for it; SET tpm_fdw.cache_stale to accept an older answer.")));
 }
 
@@ -108,8 +124,8 @@ admit_waits(TpmSession *session, int64 n, const char *hint)
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("the request budget of server \"%s\" does not suffice", session->server->name),
-			 errdetail("Needed: " INT64_FORMAT " requests; used this hour: %d of %d, %d by this session; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
-					   n, state.used_hour, state.limit_hour, state.own_hour, tpm_leave_free * 100,
+			 errdetail("Needed: " INT64_FORMAT " requests; %s; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
+					   n, hour_words(&state), tpm_leave_free * 100,
 					   timestamptz_to_str(state.next_slot)),
 			 errhint("%s", hint)));
 }

@@ -163,7 +163,7 @@ find_id_condition(const TpmTable *table, List *sendable)
 		if (item->column->kind != TPM_COL_ID || !is_equality(item) || !tpm_request_has_id_path(table))
 			continue;
 		if (list_length(item->values) == 1 ||
-			(!takes_lists(item->column) &&
+			(!tpm_column_takes_lists(item->column) &&
 			 list_length(item->values) <= tpm_ask_pages(table, TPM_MAX_ID_REQUESTS)))
 			return item;
 	}

@@ -24,13 +24,6 @@ is_equality(const Sendable *item)
 	return item->condition->op == TPM_COND_EQ || item->condition->op == TPM_COND_IN;
 }
 
-/* does the API take several values of the column's filter at a time? */
-static inline bool
-takes_lists(const TpmColumn *column)
-{
-	return column->filter && (column->filter_operators & TPM_FILTER_IN);
-}
-
 /* ask.c: pages of the list without conditions, as far as is known */
 extern int	tpm_ask_pages(const TpmTable *table, int unknown);
 

@@ -50,7 +50,7 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 				return column->filter_like;
 			break;
 		case TPM_COND_IN:
-			if (!takes_lists(column) && list_length(item->values) > 1)
+			if (!tpm_column_takes_lists(column) && list_length(item->values) > 1)
 				return NULL;
 			break;
 		default:

@@ -34,11 +34,9 @@ typedef struct Body
 static JsonbContainer *
 object_member(JsonbContainer *object, const char *name)
 {
-	JsonbValue	buffer;
-	JsonbValue *value = tpm_json_get(object, name, &buffer);
+	JsonbContainer *member = tpm_json_container(object, name);
 
-	return value && value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data)
-		? value->val.binary.data : NULL;
+	return member && JsonContainerIsObject(member) ? member : NULL;
 }
 
 TpmResource *

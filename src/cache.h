@@ -13,9 +13,9 @@
 
 #include "access/htup.h"
 #include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
-#include "document.h"
-#include "list.h"
+#include "page.h"
 #include "shared.h"
 
 extern const TpmSharedArea tpm_cache_area;
@@ -31,6 +31,9 @@ typedef struct TpmCacheKey
 	const char *conditions;		/* as tpm_request_conditions() spells them */
 	uint64		resource;		/* hash of origin and resource path */
 } TpmCacheKey;
+
+/* cache_ttl 'auto': the age follows what the answer cost */
+#define TPM_TTL_AUTO	(-1)
 
 /* how old an answer may be */
 typedef struct TpmCacheAge

@@ -19,10 +19,8 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_foreign_table.h"
-#include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -103,7 +101,11 @@ tpm_check_try(TpmWork work, void *arg, ErrorData **error)
 static int
 compare_names(const ListCell *a, const ListCell *b)
 {
-	return strcmp(get_rel_name(lfirst_oid(a)), get_rel_name(lfirst_oid(b)));
+	char	   *one = get_rel_name(lfirst_oid(a));
+	char	   *other = get_rel_name(lfirst_oid(b));
+
+	/* somebody may have dropped it since it was found */
+	return strcmp(one ? one : "", other ? other : "");
 }
 
 List *
@@ -272,23 +274,6 @@ check_schema(TpmReport *report, const TpmServer *server, const char *schema)
 
 /* ----- the functions ----- */
 
-/* raises for who may not use it, or if it is none of ours */
-static ForeignServer *
-usable_server(const char *name)
-{
-	ForeignServer *server = GetForeignServerByName(name, false);
-	Oid			handler = GetForeignDataWrapper(server->fdwid)->fdwhandler;
-	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
-
-	if (!tpm_has_server_usage(server->serverid, GetUserId()))
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
-	if (handler_name == NULL || strcmp(handler_name, "tpm_fdw_handler") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
-	return server;
-}
-
 static TpmReport
 begin(FunctionCallInfo fcinfo)
 {
@@ -303,19 +288,21 @@ begin(FunctionCallInfo fcinfo)
 Datum
 tpm_fdw_check_server(PG_FUNCTION_ARGS)
 {
-	ForeignServer *server = usable_server(NameStr(*PG_GETARG_NAME(0)));
-	TpmReport	report = begin(fcinfo);
+	const char *server = NameStr(*PG_GETARG_NAME(0));
+	TpmReport	report;
 
-	tpm_check_server(&report, server->servername);
+	tpm_usable_server(server);
+	report = begin(fcinfo);
+	tpm_check_server(&report, server);
 	return (Datum) 0;
 }
 
 Datum
 tpm_fdw_check_schema(PG_FUNCTION_ARGS)
 {
-	ForeignServer *server = usable_server(NameStr(*PG_GETARG_NAME(0)));
+	Oid			serverid = tpm_usable_server(NameStr(*PG_GETARG_NAME(0)));
 	TpmReport	report = begin(fcinfo);
 
-	check_schema(&report, tpm_get_server(server->serverid), NameStr(*PG_GETARG_NAME(1)));
+	check_schema(&report, tpm_get_server(serverid), NameStr(*PG_GETARG_NAME(1)));
 	return (Datum) 0;
 }

@@ -141,10 +141,30 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	relation->sent_rows = Max(relation->sent_rows, baserel->rows);
 }
 
+/*
+ * The values of columns in the path make lists of their own, and an id without
+ * a filter that takes several is a request of its own.
+ */
 double
-tpm_estimate_requests(const TpmTable *table, double sent_rows)
+tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows)
 {
-	return Max(1.0, ceil(sent_rows / table->opt.page_size));
+	double		lists = 1;
+	double		ids = 0;
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		const TpmCondition *condition = lfirst(lc);
+		const TpmColumn *column = &table->columns[condition->attnum - 1];
+
+		if (condition->op != TPM_COND_IN || condition->verdict == TPM_VERDICT_LOCAL)
+			continue;
+		if (column->placeholder)
+			lists *= Max(1, array_length(condition->value));
+		else if (column->kind == TPM_COL_ID && !tpm_column_takes_lists(column))
+			ids = array_length(condition->value);
+	}
+	return Max(ids, lists * Max(1.0, ceil(sent_rows / lists / table->opt.page_size)));
 }
 
 void

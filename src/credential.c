@@ -65,26 +65,28 @@ is_secret_file(const char *option)
 }
 
 /* A FIFO would block for ever, and a link could lead anywhere */
-static void
-check_file(const char *option, const char *path, int fd, int64 max_size)
+static const char *
+problem_of_file(const char *option, int fd, int64 max_size)
 {
 	struct stat st;
 	bool		secret = is_secret_file(option);
 
 	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-		file_refused(option, path, "It is not a regular file.");
+		return "It is not a regular file.";
 	if (st.st_uid != geteuid() && st.st_uid != 0)
-		file_refused(option, path, "It must belong to the operating system user that runs PostgreSQL, or to root.");
+		return "It must belong to the operating system user that runs PostgreSQL, or to root.";
 	if (secret && (st.st_mode & (S_IRWXG | S_IRWXO)))
-		file_refused(option, path, "Group or others have access to it; it should have the mode 0600.");
+		return "Group or others have access to it; it should have the mode 0600.";
 	if (st.st_size > (secret ? MAX_SECRET_SIZE : max_size))
-		file_refused(option, path, "It is too large.");
+		return "It is too large.";
+	return NULL;
 }
 
 static int
 open_file(const char *option, const char *path, int64 max_size)
 {
 	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
+	const char *problem;
 
 	if (fd < 0)
 	{
@@ -94,7 +96,13 @@ open_file(const char *option, const char *path, int64 max_size)
 			file_refused(option, path, "It is a symbolic link.");
 		file_refused(option, path, psprintf("It cannot be opened: %s.", strerror(reason)));
 	}
-	check_file(option, path, fd, max_size);
+	problem = problem_of_file(option, fd, max_size);
+	if (problem)
+	{
+		/* a page that is asked for ahead may fail and never be missed */
+		CloseTransientFile(fd);
+		file_refused(option, path, problem);
+	}
 	return fd;
 }
 
@@ -160,7 +168,10 @@ tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len)
 				 errdetail("Only superusers and members of pg_read_server_files may read files of the server.")));
 	fd = open_file(option, path, max_size);
 	if (fstat(fd, &st) != 0)
+	{
+		CloseTransientFile(fd);
 		file_refused(option, path, "It cannot be read.");
+	}
 	content = palloc_extended(st.st_size + 1, MCXT_ALLOC_HUGE);
 	got = read_all(fd, content, st.st_size);
 	CloseTransientFile(fd);

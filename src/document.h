@@ -15,36 +15,13 @@
 #include "utils/timestamp.h"
 
 #include "option.h"
+#include "page.h"
 
 /* compiled once a scan: which member leads to which column */
 typedef struct TpmDecoder TpmDecoder;
 
 /* of a resource object; 0 if it has no id */
 extern uint64 tpm_id_hash(const char *type, const char *id);
-
-typedef struct TpmRow
-{
-	HeapTuple	tuple;
-	uint64		idhash;			/* tpm_id_hash() */
-} TpmRow;
-
-/*
- * One document.  Lives in the memory context it was read in, with everything
- * it points to.
- */
-typedef struct TpmPage
-{
-	MemoryContext context;
-	bool		is_list;		/* "data" was an array */
-	int			nrows;
-	TpmRow	   *rows;
-	bool		next_known;		/* links.next was there, perhaps null */
-	char	   *next;			/* links.next as given, NULL if none or null */
-	char	   *last;			/* links.last as given, NULL */
-	int64		total;			/* -1: none */
-	Bitmapset  *seen;			/* attnums whose member stood in some resource */
-	Size		bytes;			/* of all tuples, for accounting */
-} TpmPage;
 
 /*
  * needed: attnums to decode (all others read NULL); NULL means every column.

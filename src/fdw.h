@@ -128,7 +128,7 @@ extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNu
 
 /* cost.c */
 extern void tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation);
-extern double tpm_estimate_requests(const TpmTable *table, double sent_rows);
+extern double tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows);
 extern void tpm_estimate_cost(double requests, double rows, Cost *startup,
 							  Cost *total);
 

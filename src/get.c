@@ -54,7 +54,7 @@ url_of(const TpmServer *server, char *path)
 Datum
 tpm_fdw_get(PG_FUNCTION_ARGS)
 {
-	TpmServer  *server = tpm_get_server_by_name(NameStr(*PG_GETARG_NAME(0)));
+	TpmServer  *server = tpm_get_server(tpm_usable_server(NameStr(*PG_GETARG_NAME(0))));
 	char	   *url = url_of(server, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	char	   *name = tpm_call_name("GET", url);
 	TpmSession *session = tpm_session_create(server, NULL, GetUserId(),

@@ -310,6 +310,20 @@ warn_of_types(const Wanted *wanted)
 					   tpm_name_shown(wanted->sample->other_type))));
 }
 
+/* a list that says how much there is must say how to get it, or somebody else must */
+static void
+warn_of_pages(const Wanted *wanted)
+{
+	const TpmSamplePaging *paging = &wanted->sample->paging;
+
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("resource \"%s\" gives %d of " INT64_FORMAT " rows, and no link to the next page",
+					wanted->resource, paging->received, paging->beyond),
+			 errhint("Set the option pagination of foreign table \"%s\" to \"number\" or \"offset\", and page_parameters to the names of the API's parameters.",
+					 wanted->table)));
+}
+
 List *
 tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 {
@@ -343,6 +357,8 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 					(errcode(ERRCODE_WARNING),
 					 errmsg("resource \"%s\" is imported without members", wanted->resource),
 					 errdetail("It has no rows to see them on.")));
+		if (wanted->sample->paging.beyond > 0)
+			warn_of_pages(wanted);
 		tables = lappend(tables, import_table(wanted, sampler, options));
 	}
 	return tables;

@@ -84,19 +84,10 @@ text_member(JsonbContainer *object, const char *name)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-static JsonbContainer *
-container_member(JsonbContainer *object, const char *name)
-{
-	JsonbValue	buffer;
-	JsonbValue *value = tpm_json_get(object, name, &buffer);
-
-	return value && value->type == jbvBinary ? value->val.binary.data : NULL;
-}
-
 static void
 learn_relationship(const TpmTable *table, const char *name, JsonbContainer *relationship)
 {
-	JsonbContainer *data = container_member(relationship, "data");
+	JsonbContainer *data = tpm_json_container(relationship, "data");
 	char	   *type;
 
 	if (data && JsonContainerIsArray(data))
@@ -125,11 +116,11 @@ static void
 learn_custom_fields(const TpmTable *table, JsonbContainer *resource)
 {
 	char	   *copy = pstrdup(table->opt.custom_fields_attribute);
-	JsonbContainer *at = container_member(resource, "attributes");
+	JsonbContainer *at = tpm_json_container(resource, "attributes");
 	char	   *save;
 
 	for (char *part = strtok_r(copy, "/", &save); part && at; part = strtok_r(NULL, "/", &save))
-		at = container_member(at, part);
+		at = tpm_json_container(at, part);
 	if (at == NULL || !JsonContainerIsArray(at))
 		return;
 	for (uint32 i = 0; i < JsonContainerSize(at); i++)
@@ -156,7 +147,7 @@ tpm_linkage_learn(const TpmTable *table, JsonbContainer *resource)
 			continue;
 		name = strVal(linitial(column->path));
 		learn_relationship(table, name,
-						   container_member(container_member(resource, "relationships"), name));
+						   tpm_json_container(tpm_json_container(resource, "relationships"), name));
 	}
 	learn_custom_fields(table, resource);
 }
@@ -225,7 +216,7 @@ static void
 learn_from_page(const TpmTable *table, const TpmAnswer *answer)
 {
 	Jsonb	   *document = tpm_json_object(answer->body, answer->len);
-	JsonbContainer *data = document ? container_member(&document->root, "data") : NULL;
+	JsonbContainer *data = document ? tpm_json_container(&document->root, "data") : NULL;
 
 	if (data == NULL || !JsonContainerIsArray(data))
 		return;

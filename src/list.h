@@ -14,20 +14,6 @@
 
 typedef struct TpmList TpmList;
 
-/* where a list goes on; plain data, so that another backend can take it up */
-typedef struct TpmListCursor
-{
-	char	   *url;			/* of the next page; NULL: the list is
-								 * complete, or not begun if position.page is
-								 * 0 */
-	TpmPosition position;
-	int			first_page_rows;
-	int			page_size;
-	int64		total;			/* -1: none told */
-	bool		again;
-	bool		restarted;
-} TpmListCursor;
-
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
  * the current memory context.  reads_all: the caller will take every page, so

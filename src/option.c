@@ -24,10 +24,10 @@
 #include "nodes/value.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "compat.h"
 #include "option_internal.h"
 #include "url.h"
 
@@ -123,20 +123,18 @@ tpm_is_our_server(Oid serverid)
 	return handler_name != NULL && strcmp(handler_name, "tpm_fdw_handler") == 0;
 }
 
-TpmServer *
-tpm_get_server_by_name(const char *name)
+Oid
+tpm_usable_server(const char *name)
 {
-	ForeignServer *stored = GetForeignServerByName(name, false);
+	Oid			serverid = get_foreign_server_oid(name, false);
 
-	if (!DatumGetBool(DirectFunctionCall2(has_server_privilege_id,
-										  ObjectIdGetDatum(stored->serverid),
-										  CStringGetTextDatum("USAGE"))))
+	if (!tpm_has_server_usage(serverid, GetUserId()))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
-	if (!tpm_is_our_server(stored->serverid))
+	if (!tpm_is_our_server(serverid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
-	return tpm_get_server(stored->serverid);
+	return serverid;
 }
 
 /* The last segment without a placeholder, or NULL */
@@ -221,31 +219,43 @@ check_required_filters(const TpmTable *table)
 	}
 }
 
+/* what an error about its options must not leave open: some callers go on after one */
+static TupleDesc
+read_relation(TpmTable *table, char **relname)
+{
+	Relation	rel = table_open(table->relid, AccessShareLock);
+	TupleDesc	tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+
+	*relname = pstrdup(RelationGetRelationName(rel));
+	table->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), *relname);
+	table->owner = rel->rd_rel->relowner;
+	table_close(rel, AccessShareLock);
+	return tupdesc;
+}
+
 TpmTable *
 tpm_get_table(Oid relid)
 {
 	ForeignTable *stored = GetForeignTable(relid);
-	Relation	rel = table_open(relid, AccessShareLock);
 	TpmTable   *table = palloc0(sizeof(TpmTable));
+	char	   *relname;
+	TupleDesc	tupdesc;
 
 	table->relid = relid;
-	table->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-											 RelationGetRelationName(rel));
-	table->owner = rel->rd_rel->relowner;
+	tupdesc = read_relation(table, &relname);
 	table->server = tpm_get_server(stored->serverid);
 	table->opt = table->server->opt;
 
 	tpm_option_presets(TPM_ON_TABLE, table);
 	tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
 	tpm_options_finish(&table->opt);
-	set_resource(table, RelationGetRelationName(rel));
+	set_resource(table, relname);
 	table->address = address_of(table);
 
 	table->options_hash = tpm_hash_options(table->server->options_hash, stored->options);
-	table->options_hash = tpm_hash_text(table->options_hash, RelationGetRelationName(rel));
-	tpm_read_columns(table, RelationGetDescr(rel));
+	table->options_hash = tpm_hash_text(table->options_hash, relname);
+	tpm_read_columns(table, tupdesc);
 	check_required_filters(table);
-	table_close(rel, AccessShareLock);
 	return table;
 }
 

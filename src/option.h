@@ -91,9 +91,6 @@ typedef enum TpmCacheScope
 	TPM_SCOPE_TABLE
 } TpmCacheScope;
 
-/* cache_ttl 'auto': the age follows what the answer cost */
-#define TPM_TTL_AUTO	(-1)
-
 /* bits of TpmTable.ops */
 #define TPM_OP_READ		0x01
 #define TPM_OP_CREATE	0x02
@@ -307,7 +304,9 @@ extern const char *tpm_option_problem(const char *name, const char *value);
 
 /* option.c */
 extern TpmServer *tpm_get_server(Oid serverid);
-extern TpmServer *tpm_get_server_by_name(const char *name);
+
+/* raises unless the current user has USAGE on it, and it is a server of this wrapper */
+extern Oid	tpm_usable_server(const char *name);
 
 /* is it a server of this wrapper? */
 extern bool tpm_is_our_server(Oid serverid);

@@ -14,6 +14,7 @@
 #include "nodes/value.h"
 #include "utils/guc.h"
 
+#include "cache.h"
 #include "option_internal.h"
 #include "url.h"
 

@@ -53,7 +53,7 @@ static void
 add_plain_path(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
 	double		requests = is_by_id(relation->table, relation->conditions) ? 1
-	: tpm_estimate_requests(relation->table, relation->sent_rows);
+	: tpm_estimate_requests(relation->table, relation->conditions, relation->sent_rows);
 	Cost		startup,
 				total;
 
@@ -89,7 +89,7 @@ add_ordered_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	{
 		TpmOffer   *offer = lfirst(lc);
 		double		rows = rows_before_stop(root, baserel, relation, offer->stops);
-		double		requests = tpm_estimate_requests(relation->table, rows);
+		double		requests = tpm_estimate_requests(relation->table, relation->conditions, rows);
 		Cost		startup,
 					total;
 
@@ -224,7 +224,7 @@ add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 											 tpm_read_conditions(relation->table, baserel,
 																 info->ppi_clauses, &exact));
 		double		sent_rows = rows_per_key(relation, info, conditions);
-		double		requests = tpm_estimate_requests(relation->table, sent_rows);
+		double		requests = tpm_estimate_requests(relation->table, conditions, sent_rows);
 		Cost		startup,
 					total;
 

@@ -194,6 +194,29 @@ int_list_of(Bitmapset *set)
 	return result;
 }
 
+/* what windows are made by, and what FILTER tests */
+static List *
+exprs_of_windows_and_filters(PlannerInfo *root)
+{
+	List	   *exprs = NIL;
+	ListCell   *lc;
+
+	foreach(lc, root->parse->windowClause)
+	{
+		WindowClause *window = lfirst(lc);
+
+		exprs = list_concat(exprs, get_sortgrouplist_exprs(window->partitionClause, root->processed_tlist));
+		exprs = list_concat(exprs, get_sortgrouplist_exprs(window->orderClause, root->processed_tlist));
+	}
+	foreach(lc, pull_var_clause((Node *) root->processed_tlist,
+								PVC_INCLUDE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS))
+	{
+		if (IsA(lfirst(lc), Aggref))
+			exprs = lappend(exprs, lfirst_node(Aggref, lc)->aggfilter);
+	}
+	return exprs;
+}
+
 /* columns that conditions, joins, grouping and order of this query level use */
 static List *
 checked_columns(PlannerInfo *root, RelOptInfo *rel)
@@ -211,6 +234,7 @@ checked_columns(PlannerInfo *root, RelOptInfo *rel)
 	exprs = list_concat(exprs, get_sortgrouplist_exprs(root->parse->groupClause, root->processed_tlist));
 	exprs = list_concat(exprs, get_sortgrouplist_exprs(root->parse->sortClause, root->processed_tlist));
 	exprs = list_concat(exprs, get_sortgrouplist_exprs(root->parse->distinctClause, root->processed_tlist));
+	exprs = list_concat(exprs, exprs_of_windows_and_filters(root));
 	foreach(lc, root->eq_classes)
 	{
 		EquivalenceClass *ec = lfirst(lc);

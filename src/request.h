@@ -12,6 +12,7 @@
 #include "nodes/pg_list.h"
 
 #include "option.h"
+#include "page.h"
 
 /* one parameter that selects rows */
 typedef struct TpmTerm
@@ -31,13 +32,6 @@ typedef struct TpmRequest
 	char	   *fields;			/* value of the fields parameter, or NULL */
 	int			page_size;		/* asked for; 0 by id */
 } TpmRequest;
-
-/* where in a list the next page begins */
-typedef struct TpmPosition
-{
-	int			page;			/* pages received */
-	int64		rows;			/* resources received, duplicates too */
-} TpmPosition;
 
 /*
  * The path of the table's resource.  values[attnum - 1] is the text for each

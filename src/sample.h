@@ -42,6 +42,9 @@ typedef struct TpmSamplePaging
 	char	   *position_parameter; /* or NULL */
 	int			page_size;		/* that the API gives; 0: as asked for */
 	char	   *total_pointer;	/* or NULL */
+	int			received;		/* rows of the first page */
+	int64		beyond;			/* rows in all, if it has no way to the
+								 * others; else 0 */
 } TpmSamplePaging;
 
 typedef struct TpmSample
@@ -99,7 +102,11 @@ extern int64 tpm_sample_number(const char *text);
 
 /* ----- sample_total.c ----- */
 
-/* a pointer to the total, NULL if none is certain; most: rows that there can be, -1 not known */
-extern char *tpm_sample_total(Jsonb *document, int received, bool has_next, int64 most);
+/*
+ * A pointer to the total, NULL if none is certain.  most: rows that there can
+ * be, -1 not known; counted: pages are computed, so they need no links.
+ */
+extern char *tpm_sample_total(Jsonb *document, int received, bool has_next, bool counted, int64 most,
+							  int64 *beyond);
 
 #endif							/* TPM_SAMPLE_H */

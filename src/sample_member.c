@@ -259,15 +259,6 @@ look_at_relationships(TpmSample *sample, JsonbContainer *relationships, MemoryCo
 	}
 }
 
-static JsonbContainer *
-part_of(JsonbContainer *object, const char *name)
-{
-	JsonbValue	buffer;
-	JsonbValue *value = tpm_json_get(object, name, &buffer);
-
-	return value && value->type == jbvBinary ? value->val.binary.data : NULL;
-}
-
 static void
 look_at_type(TpmSample *sample, JsonbContainer *resource, MemoryContext context)
 {
@@ -291,8 +282,8 @@ look_at_resource(TpmSample *sample, JsonbContainer *resource, MemoryContext cont
 	CHECK_FOR_INTERRUPTS();
 	sample->rows++;
 	look_at_type(sample, resource, context);
-	look_at_attributes(sample, part_of(resource, "attributes"), context);
-	look_at_relationships(sample, part_of(resource, "relationships"), context);
+	look_at_attributes(sample, tpm_json_container(resource, "attributes"), context);
+	look_at_relationships(sample, tpm_json_container(resource, "relationships"), context);
 }
 
 void
@@ -307,7 +298,7 @@ tpm_sample_refuse(const char *name, const char *detail)
 int
 tpm_sample_data(TpmSample *sample, Jsonb *document, MemoryContext context, const char *name)
 {
-	JsonbContainer *data = part_of(&document->root, "data");
+	JsonbContainer *data = tpm_json_container(&document->root, "data");
 	int			n;
 
 	if (data == NULL)

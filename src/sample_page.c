@@ -174,12 +174,14 @@ tpm_sample_next(Jsonb *document)
 /*
  * The one parameter that the link moves; NULL if there are several, since
  * then nobody knows what the page after next would need.  *size is the one
- * that tells how long pages are.
+ * that tells how long pages are: rather one of the API's than what was asked
+ * for and comes back as it went.
  */
 static Pair *
 position_of(List *next, List *request, Pair **size)
 {
 	Pair	   *position = NULL;
+	bool		echoed = true;
 	ListCell   *lc;
 
 	*size = NULL;
@@ -194,10 +196,15 @@ position_of(List *next, List *request, Pair **size)
 	{
 		Pair	   *pair = lfirst(lc);
 		Pair	   *asked = find_pair(request, pair->name);
+		bool		same = asked != NULL && strcmp(asked->value, pair->value) == 0;
 
-		if (names_size(pair->name) && tpm_sample_number(pair->value) > 0 && *size == NULL)
+		if (names_size(pair->name) && tpm_sample_number(pair->value) > 0 &&
+			(*size == NULL || (echoed && !same)))
+		{
 			*size = pair;
-		else if (asked == NULL || strcmp(asked->value, pair->value) != 0)
+			echoed = same;
+		}
+		else if (!same)
 		{
 			if (position)
 				return NULL;
@@ -279,5 +286,8 @@ tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url, i
 		find_style(sampler, url, next, received, paging);
 		most = rows_to_last(document, url, received, paging);
 	}
-	paging->total_pointer = tpm_sample_total(document, received, next != NULL, most);
+	paging->received = received;
+	paging->total_pointer = tpm_sample_total(document, received, next != NULL,
+											 sampler->server->opt.pagination != TPM_PAGE_LINKS, most,
+											 &paging->beyond);
 }

@@ -21,6 +21,9 @@
 #include "sample.h"
 #include "value.h"
 
+/* the rank of names that mean nothing else */
+#define SURE	3
+
 /* totals stand in meta, or in an object in an object of it */
 #define LEVELS 3
 
@@ -28,6 +31,8 @@ typedef struct TotalSearch
 {
 	int64		received;
 	bool		has_next;
+	bool		counted;		/* pages need no links */
+	int64		beyond;			/* a total of more rows than can be got at */
 	int64		most;			/* rows that there can be; -1 not known */
 	char	   *found;
 	int			rank;			/* of what was found */
@@ -96,7 +101,7 @@ rank_of(const char *name, const char *path, const TotalSearch *search)
 	char	   *plain = plain_name(name);
 
 	if (is_one_of(plain, total))
-		return 3;
+		return SURE;
 	/* "page": {"total": 7} may be the number of pages */
 	if (strcmp(plain, "total") == 0)
 		return !search->has_next || search->most >= 0 || strstr(plain_name(path), "page") == NULL ? 2 : 0;
@@ -108,7 +113,7 @@ static bool
 agrees(const TotalSearch *search, int64 number)
 {
 	if (!search->has_next)
-		return number == search->received;
+		return number == search->received || (search->counted && number > search->received);
 	return number > search->received && (search->most < 0 ||
 										 (number <= search->most && number > search->most - search->received));
 }
@@ -119,6 +124,8 @@ consider(TotalSearch *search, const char *path, const char *name, Numeric value)
 	int64		number = tpm_sample_number(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
 	int			rank = rank_of(name, path, search);
 
+	if (rank == SURE && !search->has_next && !search->counted && number > search->received)
+		search->beyond = number;
 	if (rank <= search->rank || number < 0 || !agrees(search, number))
 		return;
 	search->rank = rank;
@@ -161,13 +168,14 @@ search_total(TotalSearch *search, const char *path, JsonbContainer *object, int 
 }
 
 char *
-tpm_sample_total(Jsonb *document, int received, bool has_next, int64 most)
+tpm_sample_total(Jsonb *document, int received, bool has_next, bool counted, int64 most, int64 *beyond)
 {
-	TotalSearch search = {.received = received,.has_next = has_next,.most = most};
+	TotalSearch search = {.received = received,.has_next = has_next,.counted = counted,.most = most};
 	JsonbValue	buffer;
 	JsonbValue *meta = tpm_json_get(&document->root, "meta", &buffer);
 
 	if (meta && meta->type == jbvBinary)
 		search_total(&search, "/meta", meta->val.binary.data, LEVELS);
+	*beyond = search.beyond;
 	return search.found;
 }

@@ -67,6 +67,13 @@ extern List *tpm_condition_values(const TpmTable *table, const TpmColumn *column
 								  TpmConditionOp op, Datum value, bool isnull, Oid value_type,
 								  bool *none);
 
+/* does the API take several values of the column's filter at a time? */
+static inline bool
+tpm_column_takes_lists(const TpmColumn *column)
+{
+	return column->filter && (column->filter_operators & TPM_FILTER_IN);
+}
+
 /* may a list be ordered by this column on the API's side, as PostgreSQL would */
 extern bool tpm_order_is_shippable(const TpmColumn *column, Oid opfamily, Oid collation);
 

@@ -51,7 +51,6 @@ int			tpm_hour = 3600;
 
 static char *rate_limit_share_text;
 static char *leave_free_text;
-static bool preloaded = false;
 
 static const struct config_enum_entry enabled_values[] = {
 	{"on", TPM_ENABLED_ON, false},
@@ -191,7 +190,8 @@ define_user_settings(void)
 void
 _PG_init(void)
 {
-	preloaded = process_shared_preload_libraries_in_progress;
+	bool		preloaded = process_shared_preload_libraries_in_progress;
+
 	if (preloaded)
 		define_postmaster_settings();
 	define_administrator_settings();

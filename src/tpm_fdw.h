@@ -1,15 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * tpm_fdw.h
- *		Settings, and what the SQL side's files share.
+ *		The settings: plain variables that every layer may read.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_FDW_H
 #define TPM_FDW_H
-
-#include "nodes/pathnodes.h"
-#include "utils/timestamp.h"
 
 /* prefix of every DEBUG line and of the reserved settings */
 #define TPM_NAME "tpm_fdw"

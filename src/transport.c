@@ -482,6 +482,8 @@ finish(TpmRunning *run, CURLcode code)
 		keep_error(pub, "the answer begins like none of HTTP/1.0, 1.1 or 2");
 	else if (pub->outcome == TPM_OUTCOME_NO_MEMORY)
 		keep_error(pub, "out of memory");
+	else if (pub->outcome == TPM_OUTCOME_CONNECTION_DIED)
+		keep_error(pub, "the connection was closed before an answer came");
 	else if (code != CURLE_OK)
 		keep_error(pub, run->curl_error[0] ? run->curl_error : curl_easy_strerror(code));
 	pub->done = true;

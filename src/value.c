@@ -246,6 +246,15 @@ tpm_json_get(JsonbContainer *object, const char *name, JsonbValue *buffer)
 	return getKeyJsonValueFromContainer(object, name, strlen(name), buffer);
 }
 
+JsonbContainer *
+tpm_json_container(JsonbContainer *object, const char *name)
+{
+	JsonbValue	buffer;
+	JsonbValue *value = tpm_json_get(object, name, &buffer);
+
+	return value && value->type == jbvBinary ? value->val.binary.data : NULL;
+}
+
 /* ----- objects ----- */
 
 List *

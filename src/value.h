@@ -37,6 +37,9 @@ extern char *tpm_json_text(const JsonbValue *value);
 /* a member of an object, NULL if there is none; kept in *buffer */
 extern JsonbValue *tpm_json_get(JsonbContainer *object, const char *name, JsonbValue *buffer);
 
+/* the same, if it is an object or an array, else NULL */
+extern JsonbContainer *tpm_json_container(JsonbContainer *object, const char *name);
+
 /* a member of an object that is being put together */
 typedef struct TpmMember
 {

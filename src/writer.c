@@ -404,8 +404,8 @@ tpm_raise_unknown(const TpmWrite *write, const char *problem)
 	ereport(ERROR,
 			(errcode(ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN),
 			 errmsg("the outcome of %s is unknown", write->name),
-			 errdetail("No answer came (%s), and the API may have acted. Row: %s.", problem, row),
-			 write->key ? errhint("Look at the API whether it is there before sending it again.")
+			 errdetail("No answer came that tells it (%s), and the API may have acted. Row: %s.", problem, row),
+			 write->key || write->id ? errhint("Look at the API whether it is there before sending it again.")
 			 : errhint("Look at the API whether it is there before sending it again. A column with the option natural_key lets this be found out by itself.")));
 	pg_unreachable();
 }

@@ -167,6 +167,22 @@ def _time(rng, name, column):
     ])
 
 
+def _other_type(rng, name, column):
+    """A bound that is no timestamptz, and one that none can be."""
+    value = rng.choice(["date '2026-01-15'", "date '2025-03-30'", "timestamp '2025-10-26 02:30:00.25'", "current_date - 200",
+                        "date '300000-01-01'", "date '4000-01-01 BC'", "date 'infinity'", "timestamp '-infinity'"])
+    operator = rng.choice(["<", "<=", ">", ">="])
+    value = rng.choice([value, f"(SELECT {value})"])
+    return rng.choice([f"{name} {operator} {value}", f"{value} {operator} {name}"])
+
+
+def _equalities(rng, name, column):
+    """Two on one column, which exclude each other or not."""
+    value = literals.value(rng, column)
+    return rng.choice([f"{name} IN ({value}, {in_list(rng, column)})", f"({name} = {value} OR {name} = {literals.value(rng, column)})",
+                       f"{name} = {value}"]) + f" AND {name} IN ({in_list(rng, column)}, {rng.choice([value, 'NULL'])})"
+
+
 def _boolean(rng, name, column):
     return rng.choice([
         name, f"NOT {name}", f"{name} IS TRUE", f"{name} IS NOT TRUE", f"{name} IS FALSE",
@@ -210,10 +226,10 @@ def _jsonb(rng, name, column):
 
 
 OF_FAMILY = {
-    "text": ANY_FAMILY + [_like, _like, _text_cast, _text_cast, _text_function],
+    "text": ANY_FAMILY + [_equalities, _like, _like, _text_cast, _text_cast, _text_function],
     "number": ANY_FAMILY + [_number, _number],
     "date": ANY_FAMILY,
-    "timestamptz": ANY_FAMILY + [_time] * 5,
+    "timestamptz": ANY_FAMILY + [_other_type] * 2 + [_time] * 5,
     "boolean": [_boolean] * 5 + [_in, _any],
     "array": [_array],
     "jsonb": [_jsonb],

@@ -78,8 +78,22 @@ class Server:
         cluster.sql(f"CREATE DATABASE {database}")
         self.db = cluster.connect(database)
         tpmtest.rows(self.db, "CREATE EXTENSION tpm_fdw")
-        tpmtest.rows(self.db, ddl.format(url=line.split()[-1], fast=FAST).replace("%%", "%"))
+        self.url = line.split()[-1]
+        tpmtest.rows(self.db, ddl.format(url=self.url, fast=FAST).replace("%%", "%"))
         tpmtest.rows(self.db, "SET tpm_fdw.cache_ttl = 0")
+
+    def import_schema(self, name, options, statement):
+        """The tables that IMPORT FOREIGN SCHEMA makes, in a schema and of a server of that name."""
+        self.ask(f"CREATE SERVER {name} FOREIGN DATA WRAPPER tpm_fdw OPTIONS (base_url '{self.url}', {FAST}, {options})")
+        self.ask(f"CREATE USER MAPPING FOR CURRENT_USER SERVER {name}; CREATE SCHEMA {name}")
+        self.ask(f"IMPORT FOREIGN SCHEMA {statement.format(server=name)}")
+
+    def types(self, table):
+        return dict(self.ask("SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
+                             f" WHERE attrelid = '{table}'::regclass AND attnum > 0"))
+
+    def options(self, table):
+        return set(self.ask(f"SELECT ftoptions FROM pg_foreign_table WHERE ftrelid = '{table}'::regclass")[0][0] or [])
 
     def ask(self, statement):
         return tpmtest.rows(self.db, statement)
@@ -193,6 +207,31 @@ def test_fortune_insert_and_update(shelf):
     assert shelf.ask(f"SELECT author_id FROM shelf.books WHERE id = '{made}'") == [(None,)]
 
 
+def test_fortune_imports(shelf):
+    """IMPORT FOREIGN SCHEMA sample finds types, relationships, pages and the total; filters and order are added."""
+    shelf.import_schema("found", "update_method 'PATCH', update_body 'changed', request_id_header ''",
+                        "sample FROM SERVER {server} INTO found OPTIONS (resources '/authors,/books')")
+    assert shelf.types("found.books") == {
+        "id": "text", "title": "text", "page_count": "bigint", "in_print": "boolean", "tags": "text[]", "author_id": "text"}
+    assert shelf.types("found.authors") == {
+        "id": "text", "full_name": "text", "born_on": "timestamp with time zone", "books": "text[]"}
+    assert shelf.options("found.books") == {"pagination=offset", "page_size=50", "total_pointer=/meta/count"}
+    columns = "id, title, page_count, in_print, tags, author_id"
+    rows, paths = shelf.paths(f"SELECT {columns} FROM found.books WHERE id !~ '[^0-9]'")
+    assert sorted(rows) == sorted(BOOKS) and len(paths) == 2 and "page%5Boffset%5D=50" in paths[1]
+    shelf.ask("ALTER FOREIGN TABLE found.books ALTER page_count OPTIONS (ADD filter 'page-count', ADD sortable 'true'),"
+              " ALTER page_count SET NOT NULL")
+    rows, paths = shelf.paths("SELECT id FROM found.books WHERE page_count IN (107, 114)")
+    assert sorted(rows) == sorted((b[0],) for b in BOOKS if b[2] in (107, 114))
+    assert "filter%5Bpage-count%5D=107,114" in paths[0]
+    rows, paths = shelf.paths("SELECT page_count FROM found.books ORDER BY page_count LIMIT 5")
+    assert [row[0] for row in rows] == sorted(b[2] for b in BOOKS)[:5] and "sort=page-count" in paths[0]
+    [(made,)] = shelf.ask("INSERT INTO found.books (title, page_count, in_print, author_id) VALUES ('X', 1000, true, '2')"
+                          " RETURNING id")
+    shelf.ask(f"UPDATE found.books SET page_count = 1001 WHERE id = '{made}'")
+    assert shelf.ask(f"SELECT title, page_count, author_id FROM found.books WHERE id = '{made}'") == [("X", 1001, "2")]
+
+
 # ----- json-api-nestjs -----
 
 @pytest.fixture(scope="module")
@@ -281,6 +320,45 @@ def test_nestjs_insert_and_update(trade):
     assert rows == [(6,)] and any(path.startswith(f"PATCH /api/price-lists/{made}") for path in paths)
     assert trade.ask(f"SELECT label, item_count, is_open, supplier_id FROM trade.price_lists WHERE id = {made}") == [
         ("New", 6, True, "1")]
+
+
+def test_nestjs_imports_its_own_document(trade):
+    """Columns, types, pages and methods come from what it says of itself; filters are added."""
+    trade.import_schema("told", "media_type 'application/json', fields_format '', update_body 'changed'",
+                        "openapi FROM SERVER {server} INTO told OPTIONS (document '/openapi.json')")
+    assert trade.types("told.price_lists") == {
+        "id": "text", "label": "text", "itemcount": "bigint", "isopen": "boolean",
+        "validfrom": "timestamp with time zone", "supplier_id": "text"}
+    assert trade.options("told.price_lists") == {
+        "resource=/price-lists", "page_size=500", "pagination=number", "update_method=PATCH"}
+    trade.ask("ALTER FOREIGN TABLE told.price_lists OPTIONS (SET page_size '25', ADD include 'supplier',"
+              " ADD filter_format 'filter[%s][in]'), ALTER label OPTIONS (ADD filter 'label'),"
+              " ALTER itemcount OPTIONS (ADD sortable 'true', ADD sort_nulls 'last')")
+    rows, paths = trade.paths("SELECT id::int, label, itemcount, isopen, supplier_id FROM told.price_lists"
+                              " WHERE id::int <= 130")
+    assert sorted(rows) == sorted(row[:-1] for row in LISTS) and len(paths) == 6
+    rows, paths = trade.paths("SELECT id FROM told.price_lists WHERE label IN ('List 5', 'List 6')")
+    assert sorted(rows) == [("5",), ("6",)] and "filter%5Blabel%5D%5Bin%5D" in paths[0]
+    rows, paths = trade.paths("SELECT itemcount FROM told.price_lists WHERE id::int <= 130"
+                              " ORDER BY itemcount LIMIT 10")
+    assert [row[0] for row in rows] == sorted(p[2] for p in LISTS if p[2] is not None)[:10] and "sort=itemCount" in paths[0]
+    [(made,)] = trade.ask("INSERT INTO told.price_lists (label, itemcount, supplier_id) VALUES ('Told', 5, '3') RETURNING id")
+    trade.ask(f"UPDATE told.price_lists SET itemcount = 6 WHERE id = '{made}'")
+    assert trade.ask(f"SELECT label, itemcount, supplier_id FROM told.price_lists WHERE id = '{made}'") == [("Told", 6, "3")]
+
+
+def test_nestjs_imports_from_pages(trade):
+    """It has no links: said where the pages are not counted, and read to the end where they are."""
+    common = "media_type 'application/json', fields_format '', page_size '25'"
+    del trade.db.notices[:]
+    trade.import_schema("short", common, "sample FROM SERVER {server} INTO short OPTIONS (resources '/price-lists')")
+    assert any("no link to the next page" in text and "25 of 1" in text for text in trade.db.notices)
+    del trade.db.notices[:]
+    trade.import_schema("counted", common + ", pagination 'number'",
+                        "sample FROM SERVER {server} INTO counted OPTIONS (resources '/price-lists,/suppliers')")
+    assert not any("WARNING" in text for text in trade.db.notices)
+    assert trade.options("counted.price_lists") == {"resource=/price-lists", "total_pointer=/meta/totalItems"}
+    assert trade.ask("SELECT count(*), count(label) FROM counted.price_lists WHERE id::int <= 130") == [(130, 130)]
 
 
 def test_nestjs_conflict_and_refusal(trade):

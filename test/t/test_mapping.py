@@ -129,6 +129,9 @@ def test_renamed_attribute(tpm, sandbox):
             ("approval_status", "SELECT id FROM third_parties WHERE approval_status = 'Pending'"),
             ("risk_rating", "SELECT risk_rating, count(*) FROM third_parties GROUP BY risk_rating"),
             ("risk_rating", "SELECT id FROM third_parties ORDER BY risk_rating"),
+            ("risk_rating", "SELECT count(*) FILTER (WHERE risk_rating = 'High') FROM third_parties"),
+            ("risk_rating", "SELECT id, count(*) OVER (PARTITION BY risk_rating) FROM third_parties"),
+            ("risk_rating", "SELECT id, rank() OVER (ORDER BY risk_rating) FROM third_parties"),
             ("risk_rating", "SELECT a.id FROM third_parties a JOIN users u ON u.email = a.risk_rating")):
         sandbox.fault("rename_attribute", attribute=attribute, to="something_else")
         forget_what_was_seen(tpm)

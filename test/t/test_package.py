@@ -146,3 +146,10 @@ def test_dist_is_what_pgxn_takes(meta, tmp_path):
         tarred = {member.name for member in archive.getmembers() if not member.isdir()}
     assert zipped == tarred == {f"{name}/{path}" for path in committed}
     assert f"{name}/META.json" in zipped
+
+
+def test_installcheck_needs_nothing_but_a_server(cluster):
+    """It starts the sandbox that its scripts ask."""
+    environment = {name: value for name, value in os.environ.items() if name != "TPM_SANDBOX_PORT"}
+    environment.update(PGHOST=str(cluster.base), PGPORT=str(cluster.port), PGUSER="postgres")
+    assert "3 passed, 0 failed" in run("make", "-s", "installcheck", cwd=ROOT, env=environment)

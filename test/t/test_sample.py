@@ -471,6 +471,9 @@ DIALECTS = [
     ("?page[size]=100&page[after]=abc", None, {"total_count": 500}, 100, {"total_pointer": "/meta/total_count"}),
     ("?page[size]=100&page[number]=2&snapshot=77", None, {}, 100, {}),
     ("?page[size]=100&page[number]=1", None, {}, 100, {}),
+    # what was asked for comes back beside the API's own (fortune)
+    ("?page[size]=100&page[offset]=50&page[limit]=50", None, {}, 50, {"page_size": "50", "pagination": "offset"}),
+    ("?page[limit]=50&page[size]=100&page[offset]=50", None, {}, 50, {"page_size": "50", "pagination": "offset"}),
     # two rows a page: by its name only
     ("?page[size]=2&page[offset]=2", None, {}, 2, {"page_size": "2", "pagination": "offset", "page_parameters": "page[size],page[offset]"}),
     ("?page[size]=2&page[number]=2", None, {}, 2, {"page_size": "2", "pagination": "number"}),
@@ -557,6 +560,17 @@ def test_an_api_that_takes_no_page_size(scripted, following):
     assert len(rows(db, "SELECT id FROM s.things")) == (4 if following else 2)
     assert rows(db, "SELECT ok, detail FROM tpm_fdw_check('tpm', 's') WHERE step LIKE '%page size'") == [
         (True, "2; no size is asked for")]
+
+
+def test_pages_without_links(scripted):
+    """More rows than came, and no way to them: said, unless the server's options count pages."""
+    db, server = scripted
+    server.say("/things", {"data": items(100), "meta": {"total_count": 250}})
+    assert "gives 100 of 250 rows, and no link to the next page" in sample(db, "/things")
+    assert options_of(db, "s.things") == {}
+    rows(db, "ALTER SERVER tpm OPTIONS (ADD pagination 'number'); DROP FOREIGN TABLE s.things")
+    assert "WARNING" not in sample(db, "/things")
+    assert options_of(db, "s.things") == {"total_pointer": "/meta/total_count"}
 
 
 def test_one_resource(scripted):

@@ -207,3 +207,30 @@ def test_insert_with_an_id_answered_without_a_body(things, api):
     assert api.paths() == ["/v1/things", "/v1/things/mine"]
     assert rows(things, "SELECT id FROM tpm_fdw_writes WHERE server = 'tpm' AND database = current_database()") == [
         ("mine",)]
+
+
+def test_outcome_of_a_lost_write_is_told_in_words(things, api):
+    """On a connection that had served before; a change has its id, so no natural key would help."""
+    def serve(request):
+        if request.method in ("PUT", "POST"):
+            return answer("oops", status=500, kind="text/plain")
+        one = resource(1, name="a")
+        return document(one) if request.target.startswith("/v1/things/1") else document([one])
+
+    api.answers["/v1/things"] = serve
+    error = failure(things, "INSERT INTO things (name) VALUES ('x')")
+    assert error.pgcode == "08007" and "natural_key" in error.diag.message_hint
+    assert "status 500" in error.diag.message_detail
+    error = failure(things, "UPDATE things SET name = 'b' WHERE id = '1'")
+    assert error.pgcode == "08007" and "natural_key" not in error.diag.message_hint
+
+
+def test_pause_without_a_limit_an_hour(things, api):
+    """What stands in the way is named, and no limit that there is not."""
+    rows(things, "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour 'none')")
+    rows(things, "SET tpm_fdw.max_wait = '1s'")
+    api.answers["/v1/things"] = answer(b"", status=429, Retry_After="60")
+    error = failure(things)
+    rows(things, "SELECT tpm_fdw_reset_rate_limits()")
+    assert error.pgcode == "53400"
+    assert "used this hour: 1, 1 by this session; after status 429 all requests pause" in error.diag.message_detail

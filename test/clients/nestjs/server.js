@@ -16,6 +16,7 @@ const {NestFactory} = installed('@nestjs/core');
 const {TypeOrmModule} = installed('@nestjs/typeorm');
 const orm = installed('typeorm');
 const {JsonApiModule} = installed('json-api-nestjs');
+const {DocumentBuilder, SwaggerModule} = installed('@nestjs/swagger');
 
 const SUPPLIERS = 7;
 const LISTS = 130;
@@ -71,6 +72,9 @@ async function main([host, port, database, username]) {
 	const app = await NestFactory.create(App, {logger: ['error']});
 
 	app.setGlobalPrefix('api');
+	/* what it says of itself is whole only when it runs */
+	app.getHttpAdapter().get('/openapi.json', (request, response) =>
+		response.json(SwaggerModule.createDocument(app, new DocumentBuilder().build())));
 	await fill(app.get(orm.DataSource));
 	await app.listen(0, '127.0.0.1');
 	console.log(`listening on http://127.0.0.1:${app.getHttpServer().address().port}/api`);
