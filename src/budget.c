@@ -33,6 +33,9 @@
 /* a stamp that moves by less is not worth another write to the file */
 #define FILE_MOVE_US	INT64CONST(100000)
 
+/* for so long the one that probes is waited for */
+#define PROBE_US		(5 * TPM_SECOND_US)
+
 typedef enum TicketState
 {
 	TICKET_WAITING,
@@ -372,6 +375,53 @@ still_free(const TpmTicket *ticket, int64 now)
 	return true;
 }
 
+/* the record that a 429 to the ticket's request pauses; NULL if that is another's by now; lock held */
+static TpmBudgetRecord *
+refusing_record(const TpmTicket *ticket)
+{
+	const TpmFileSlot *slot = &ticket->slot[ticket->slot[TPM_ENDPOINT].recno >= 0
+											? TPM_ENDPOINT : TPM_GROUP];
+
+	if (slot->recno < 0 || tpm_budget->records[slot->recno].id != slot->id)
+		return NULL;
+	return &tpm_budget->records[slot->recno];
+}
+
+/* after a refusal nobody follows until it is known how the first fares */
+static void
+probe(TpmBudgetRecord *record, int64 now)
+{
+	if (record == NULL || record->refusals == 0)
+		return;
+	record->probing = true;
+	record->paused_until_us = now + PROBE_US;
+}
+
+void
+tpm_budget_answered(const TpmTicket *ticket)
+{
+	TpmBudgetRecord *record;
+
+	/*
+	 * without the lock: a refusal that is just being noted is later than this
+	 * answer
+	 */
+	if (ticket->state != TICKET_DEPARTED || (record = refusing_record(ticket)) == NULL ||
+		record->refusals == 0)
+		return;
+	LWLockAcquire(&tpm_budget->lock, LW_EXCLUSIVE);
+	record = refusing_record(ticket);
+	if (record != NULL && ticket->stamp > record->refused_us)
+	{
+		record->refusals = 0;
+		if (record->probing)
+			record->paused_until_us = 0;
+		record->probing = false;
+		tpm_line_wake(record - tpm_budget->records);
+	}
+	LWLockRelease(&tpm_budget->lock);
+}
+
 bool
 tpm_budget_departing(TpmTicket *ticket)
 {
@@ -393,6 +443,7 @@ tpm_budget_departing(TpmTicket *ticket)
 		}
 		ticket->stamp = now;
 		ticket->state = TICKET_DEPARTED;
+		probe(refusing_record(ticket), now);
 	}
 	else
 		slots_free(ticket);

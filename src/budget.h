@@ -105,8 +105,15 @@ extern bool tpm_budget_departing(TpmTicket *ticket);
 /* everybody of the endpoint (if it has limits of its own) or group stops until then */
 extern void tpm_budget_pause(const TpmBudgetKey *key, int64 until_us);
 
-/* a 429 without Retry-After that no other client explains: widen the guard */
-extern void tpm_budget_saw_429(const TpmBudgetKey *key);
+/*
+ * A 429 without a time: the guard is widened.  Returns how many there were in
+ * a row, whoever got them; the pause is the caller's.  After it one request
+ * leaves at a time, until one is answered otherwise.
+ */
+extern int	tpm_budget_saw_429(const TpmBudgetKey *key);
+
+/* a request that has departed was answered otherwise than with 429 */
+extern void tpm_budget_answered(const TpmTicket *ticket);
 
 /*
  * The monotonic time at which the n-th request from now could leave, given

@@ -60,6 +60,10 @@ typedef struct TpmBudgetRecord
 	TpmBudgetServer servers[TPM_BUDGET_SERVERS];
 	int64		paused_until_us;	/* 0: not */
 	TimestampTz last_429;		/* 0: none */
+	int			refusals;		/* 429 in a row without a time */
+	int64		refused_us;		/* the last of them */
+	bool		probing;		/* the pause is for one request, to see
+								 * whether it is refused, too */
 	int64		guard_us;		/* of the second, as of guard_at_us */
 	int64		guard_at_us;
 

@@ -117,6 +117,8 @@ record_take(uint64 id, int taken, int64 now)
 	record->id = id;
 	record->paused_until_us = 0;
 	record->last_429 = 0;
+	record->refusals = 0;
+	record->probing = false;
 	record->guard_us = 0;
 	record->file_next = record->file_credit = 0;
 	return best;

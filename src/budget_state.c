@@ -194,7 +194,7 @@ tpm_budget_longest_wait(const TpmBudgetKey *key, TpmLine line, double leave_free
 	return longest;
 }
 
-/* a server said 429 with a time; who waits learns of it at its next look */
+/* a server said 429; who heads a line learns of it at once, the others at their next look */
 void
 tpm_budget_pause(const TpmBudgetKey *key, int64 until_us)
 {
@@ -207,27 +207,38 @@ tpm_budget_pause(const TpmBudgetKey *key, int64 until_us)
 	recno = recnos[TPM_ENDPOINT] >= 0 ? recnos[TPM_ENDPOINT] : recnos[TPM_GROUP];
 	tpm_budget->records[recno].last_429 = GetCurrentTimestamp();
 	until_us = Min(until_us, now + TPM_HOUR_US);
-	if (until_us > Max(now, tpm_budget->records[recno].paused_until_us))
+	if (tpm_budget->records[recno].probing ||
+		until_us > Max(now, tpm_budget->records[recno].paused_until_us))
 	{
+		tpm_budget->records[recno].probing = false;
 		tpm_budget->records[recno].paused_until_us = until_us;
 		tpm_budget_file_state(&tpm_budget->records[recno], recno);
+		tpm_line_wake(recno);
 	}
 	LWLockRelease(&tpm_budget->lock);
 	tpm_budget_file_report();
 }
 
-void
+/* those that were under way together are refused once */
+int
 tpm_budget_saw_429(const TpmBudgetKey *key)
 {
 	int			recnos[TPM_RECORDS];
-	int			recno;
+	TpmBudgetRecord *record;
+	int64		now = tpm_monotonic_us();
+	int			refusals;
 
 	tpm_shared_require();
 	tpm_budget_lock_records(key, recnos);
-	recno = recnos[TPM_ENDPOINT] >= 0 ? recnos[TPM_ENDPOINT] : recnos[TPM_GROUP];
-	tpm_budget->records[recno].last_429 = GetCurrentTimestamp();
-	tpm_guard_widen(&tpm_budget->records[recno], tpm_monotonic_us());
+	record = &tpm_budget->records[recnos[TPM_ENDPOINT] >= 0 ? recnos[TPM_ENDPOINT] : recnos[TPM_GROUP]];
+	record->last_429 = GetCurrentTimestamp();
+	tpm_guard_widen(record, now);
+	if (record->probing || record->paused_until_us <= now)
+		record->refusals++;
+	record->refused_us = now;
+	refusals = record->refusals;
 	LWLockRelease(&tpm_budget->lock);
+	return Max(1, refusals);
 }
 
 static bool
@@ -256,6 +267,8 @@ tpm_budget_reset(Oid serverid)
 		tpm_log_clear(record);
 		record->paused_until_us = 0;
 		record->last_429 = 0;
+		record->refusals = 0;
+		record->probing = false;
 		record->guard_us = 0;
 		record->file_next = record->file_credit = 0;
 		tpm_budget_file_clear(i);

@@ -23,6 +23,8 @@ typedef struct CachedPage
 	dsa_pointer next;
 	int			nrows;
 	Size		bytes;
+	uint64		seen[TPM_SEEN_WORDS];	/* whose members stood in some
+										 * resource */
 } CachedPage;
 
 typedef struct SharedList

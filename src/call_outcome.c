@@ -141,12 +141,10 @@ static void
 hold_everybody(TpmCall *call)
 {
 	const char *retry_after = call->transfer->retry_after;
-	int64		pause;
+	int			nth = retry_after ? call->attempt : tpm_budget_saw_429(&call->session->budget);
 
-	if (retry_after == NULL)
-		tpm_budget_saw_429(&call->session->budget);
-	pause = tpm_retry_pause(call->attempt, retry_after);
-	tpm_budget_pause(&call->session->budget, tpm_monotonic_us() + pause);
+	tpm_budget_pause(&call->session->budget,
+					 tpm_monotonic_us() + tpm_retry_pause(nth, retry_after));
 }
 
 static void
@@ -173,6 +171,8 @@ answered(TpmCall *call)
 	}
 	if (status == 429)
 		hold_everybody(call);
+	else
+		tpm_budget_answered(call->ticket);
 
 	/* a write is repeated only where the answer says that nothing was done */
 	if (status == 429)

@@ -15,6 +15,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "check.h"
+#include "sample.h"
 #include "value.h"
 
 /* objects inside "meta" are looked into so deep */
@@ -82,26 +83,23 @@ tpm_check_decode(TpmTableCheck *check, const TpmAnswer *answer, Bitmapset *colum
 
 /* ----- totals ----- */
 
-/* what stands at a JSON Pointer, if it is a number; -1 */
+/* what stands at a JSON Pointer, if it is a number, perhaps as a text (as document.c reads it); -1 */
 static int64
 number_at(Jsonb *document, const char *pointer)
 {
 	JsonbContainer *at = &document->root;
-	char	   *copy = pstrdup(pointer);
-	char	   *save;
 	JsonbValue	buffer;
 	JsonbValue *value = NULL;
+	ListCell   *lc;
 
-	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save))
+	foreach(lc, tpm_pointer_path(pointer))
 	{
-		if (at == NULL || !JsonContainerIsObject(at))
-			return -1;
-		value = getKeyJsonValueFromContainer(at, name, strlen(name), &buffer);
+		value = tpm_json_get(at, strVal(lfirst(lc)), &buffer);
 		at = value && value->type == jbvBinary ? value->val.binary.data : NULL;
 	}
-	if (value == NULL || value->type != jbvNumeric)
-		return -1;
-	return strtoll(tpm_json_text(value), NULL, 10);
+	if (value && value->type == jbvString)
+		return tpm_sample_number(pnstrdup(value->val.string.val, value->val.string.len));
+	return value && value->type == jbvNumeric ? strtoll(tpm_json_text(value), NULL, 10) : -1;
 }
 
 int64

@@ -17,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/date.h"
 #include "utils/datetime.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/json.h"
@@ -98,6 +99,7 @@ tpm_converter_init(TpmConverter *converter, const TpmColumn *column)
 
 	converter->column = column;
 	converter->how = conversion_of(column->type);
+	converter->is_array = OidIsValid(get_base_element_type(column->type));
 	getTypeInputInfo(column->type, &function, &converter->ioparam);
 	fmgr_info(function, &converter->input);
 }
@@ -410,6 +412,8 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 				escape_json(&quoted, token);
 				token = quoted.data;
 			}
+			if (converter->is_array)
+				token = OidOutputFunctionCall(F_ARRAY_OUT, one_element_array(token));
 			*value = input(converter, token);
 			return true;
 		default:
@@ -481,6 +485,13 @@ tpm_convert_container(TpmConverter *converter, const char *json, int len, Datum 
 			*value = PointerGetDatum(cstring_to_text_with_len(json, len));
 			break;
 		default:
+			/* a JSON array is one of the column's, in PostgreSQL's spelling */
+			if (converter->is_array && json[0] == '[')
+			{
+				Datum		array = json_to_text_array(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+
+				text = OidOutputFunctionCall(F_ARRAY_OUT, array);
+			}
 			*value = input(converter, text);
 			break;
 	}

@@ -35,6 +35,7 @@ typedef struct TpmConverter
 {
 	const TpmColumn *column;
 	TpmConversion how;
+	bool		is_array;		/* of any type, perhaps by a domain */
 	Oid			ioparam;
 	FmgrInfo	input;
 } TpmConverter;

@@ -14,6 +14,7 @@
 #include "access/attnum.h"
 #include "datatype/timestamp.h"
 
+#include "page.h"
 #include "shared.h"
 
 extern const TpmSharedArea tpm_requests_area;
@@ -135,8 +136,10 @@ typedef struct TpmLearnt
 {
 	int64		total;			/* -1 unknown */
 	TimestampTz total_at;
-	uint64		seen_columns[4];	/* bit attnum: member was on some resource */
-	uint64		lying_columns[4];	/* bit attnum: filter demoted to recheck */
+	uint64		seen_columns[TPM_SEEN_WORDS];	/* bit attnum: member was on
+												 * some resource */
+	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
+												 * to recheck */
 	int64		slowest_us;		/* slowest answer seen from this table */
 } TpmLearnt;
 

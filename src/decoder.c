@@ -125,41 +125,6 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 		decoder->needs_settings = true;
 }
 
-/* RFC 6901, section 4: ~1 is a slash, ~0 a tilde */
-static char *
-unescape_pointer(const char *token)
-{
-	char	   *result = palloc(strlen(token) + 1);
-	char	   *to = result;
-
-	for (; *token; token++)
-	{
-		if (token[0] == '~' && (token[1] == '0' || token[1] == '1'))
-			*to++ = *++token == '0' ? '~' : '/';
-		else
-			*to++ = *token;
-	}
-	*to = '\0';
-	return result;
-}
-
-static DocNode *
-descend_pointer(DocNode *node, const char *pointer)
-{
-	char	   *copy = pstrdup(pointer + 1);
-
-	for (char *part = copy; part;)
-	{
-		char	   *slash = strchr(part, '/');
-
-		if (slash)
-			*slash = '\0';
-		node = child_of(node, unescape_pointer(part));
-		part = slash ? slash + 1 : NULL;
-	}
-	return node;
-}
-
 TpmDecoder *
 tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 {
@@ -183,7 +148,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	child_of(links, "last")->role = NODE_LAST;
 	child_of(child_of(links, "last"), "href")->role = NODE_LAST;
 	if (table->opt.total_pointer)
-		descend_pointer(root, table->opt.total_pointer)->is_total = true;
+		descend(root, tpm_pointer_path(table->opt.total_pointer))->is_total = true;
 
 	for (int i = 0; i < table->natts; i++)
 	{

@@ -30,13 +30,10 @@ tpm_mark_seen(Reader *reader, List *attnums)
 
 	foreach(lc, attnums)
 	{
-		MemoryContext old;
+		int			attnum = lfirst_int(lc);
 
-		if (bms_is_member(lfirst_int(lc), reader->page->seen))
-			continue;
-		old = MemoryContextSwitchTo(reader->page->context);
-		reader->page->seen = bms_add_member(reader->page->seen, lfirst_int(lc));
-		MemoryContextSwitchTo(old);
+		if (attnum < TPM_SEEN_WORDS * 64)
+			reader->page->seen[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
 	}
 }
 

@@ -302,6 +302,9 @@ typedef struct TpmTable
 /* option_table.c: NULL if the value is good for a foreign table's option of texts, else what is wrong with it */
 extern const char *tpm_option_problem(const char *name, const char *value);
 
+/* option_parse.c: the steps of a JSON Pointer that has been checked, of String */
+extern List *tpm_pointer_path(const char *pointer);
+
 /* option.c */
 extern TpmServer *tpm_get_server(Oid serverid);
 

@@ -339,18 +339,25 @@ pointer_token(const char *text)
 	return token.data;
 }
 
+List *
+tpm_pointer_path(const char *pointer)
+{
+	List	   *path = NIL;
+	ListCell   *lc;
+
+	foreach(lc, pointer[0] ? tpm_split(pointer + 1, '/') : NIL)
+		path = lappend(path, makeString(pointer_token(strVal(lfirst(lc)))));
+	return path;
+}
+
 void
 tpm_parse_pointer(const TpmOptionDef *def, const char *value, void *target)
 {
 	const char *problem = tpm_check_pointer(def, value);
-	List	   *path = NIL;
-	ListCell   *lc;
 
 	if (problem)
 		tpm_option_bad(def, value, problem);
-	foreach(lc, value[0] ? tpm_split(value + 1, '/') : NIL)
-		path = lappend(path, makeString(pointer_token(strVal(lfirst(lc)))));
-	set_source(def, target, TPM_COL_POINTER, path);
+	set_source(def, target, TPM_COL_POINTER, tpm_pointer_path(value));
 }
 
 void

@@ -12,7 +12,9 @@
 #define TPM_PAGE_H
 
 #include "access/htup.h"
-#include "nodes/bitmapset.h"
+
+/* columns as bits, by attnum: the first 255 of a table */
+#define TPM_SEEN_WORDS	4
 
 typedef struct TpmRow
 {
@@ -34,7 +36,8 @@ typedef struct TpmPage
 	char	   *next;			/* links.next as given, NULL if none or null */
 	char	   *last;			/* links.last as given, NULL */
 	int64		total;			/* -1: none */
-	Bitmapset  *seen;			/* attnums whose member stood in some resource */
+	uint64		seen[TPM_SEEN_WORDS];	/* columns whose member stood in some
+										 * resource */
 	Size		bytes;			/* of all tuples, for accounting */
 } TpmPage;
 

@@ -233,6 +233,9 @@ extern void tpm_fallback_name(ErrorData *error, TimestampTz fetched);
 /* a page that came from the API is shown to the scan: members, size, progress */
 extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
 
+/* also of a page that is kept: what it does not have was no error to whoever asked for it, perhaps */
+extern void tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen);
+
 /* makes the row the one that tests look at */
 extern void tpm_scan_hold(TpmScan *scan, HeapTuple tuple);
 

@@ -22,15 +22,16 @@
 
 /* ----- members ----- */
 
-/* columns by their bit, as far as these go */
+/* nothing is told of a column that has no bit */
 static bool
-is_in(const uint64 *columns, int attnum)
+is_seen(const uint64 *seen, int attnum)
 {
-	return attnum < 256 && (columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
+	return attnum >= TPM_SEEN_WORDS * 64 ||
+		(seen[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
 }
 
 static void
-missing_member(TpmScan *scan, const TpmPage *page, const TpmColumn *column)
+missing_member(TpmScan *scan, int nrows, const TpmColumn *column)
 {
 	int			mode = scan->table->opt.missing_attribute;
 	int			level = ERROR;
@@ -49,7 +50,7 @@ missing_member(TpmScan *scan, const TpmPage *page, const TpmColumn *column)
 			 errmsg("no resource of %s has the member that column \"%s\" is mapped to",
 					scan->table->name, column->name),
 			 errdetail("Member \"%s\" is on none of %d resources.", tpm_request_member(scan->table, column)
-					   ? tpm_request_sort_name(column) : column->name, page->nrows),
+					   ? tpm_request_sort_name(column) : column->name, nrows),
 			 errhint("Correct the column's option attribute, relationship or pointer, or set missing_attribute to \"null\".")));
 }
 
@@ -60,40 +61,51 @@ has_member(const TpmColumn *column)
 		column->kind == TPM_COL_POINTER;
 }
 
-/* a wrong name must not look like an empty column */
-static void
-check_members(TpmScan *scan, const TpmPage *page)
+/* a wrong name must not look like an empty column, wherever the page comes from */
+void
+tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen)
 {
-	TpmLearnt	learnt = {0};
-	uint64		seen[4] = {0};
-	bool		anything_new = false;
-	int			bit = -1;
+	TpmLearnt	learnt;
+	bool		is_known = false;
 	ListCell   *lc;
 
-	(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
-	while ((bit = bms_next_member(page->seen, bit)) >= 0 && bit < 256)
-	{
-		seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
-		anything_new = anything_new || !is_in(learnt.seen_columns, bit);
-	}
-	if (anything_new)
-		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
-	if (page->nrows < TPM_TELLING_PAGE)
+	if (nrows < TPM_TELLING_PAGE)
 		return;
 	foreach(lc, scan->columns)
 	{
 		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
 
-		if (has_member(column) && !bms_is_member(column->attnum, page->seen) &&
-			!is_in(learnt.seen_columns, column->attnum))
-			missing_member(scan, page, column);
+		if (!has_member(column) || is_seen(seen, column->attnum))
+			continue;
+		if (!is_known)
+		{
+			memset(&learnt, 0, sizeof(learnt));
+			(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
+			is_known = true;
+		}
+		if (!is_seen(learnt.seen_columns, column->attnum))
+			missing_member(scan, nrows, column);
 	}
+}
+
+static void
+learn_members(TpmScan *scan, const uint64 *seen)
+{
+	TpmLearnt	learnt = {0};
+	bool		anything_new = false;
+
+	(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
+	for (int i = 0; i < TPM_SEEN_WORDS; i++)
+		anything_new = anything_new || (seen[i] & ~learnt.seen_columns[i]) != 0;
+	if (anything_new)
+		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
 }
 
 void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
-	check_members(scan, page);
+	learn_members(scan, page->seen);
+	tpm_scan_check_members(scan, page->nrows, page->seen);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);

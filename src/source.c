@@ -441,6 +441,7 @@ next_page(TpmSource *source)
 		switch (tpm_cache_next(source->cached, &source->shared, &cursor))
 		{
 			case TPM_CACHE_PAGE:
+				tpm_scan_check_members(source->scan, source->shared.nrows, source->shared.seen);
 				return true;
 			case TPM_CACHE_END:
 				return false;

@@ -129,4 +129,6 @@ DIMENSIONS = [
               settings={**WRITING, **NO_CACHE}, make=writes.any_write, judge=writes.prepare),
     Dimension("writes_merged", alone("trusted", "--put", "merge", "--read-only", "ignore", update_body="changed"),
               share=0.2, settings=WRITING, make=writes.any_write, judge=writes.prepare),
+    Dimension("writes_lost", alone("trusted", "--etags", "--put", "replace"), share=0.2, settings=WRITING,
+              make=writes.any_write, judge=writes.prepare_losing),
 ]

@@ -7,6 +7,7 @@ is taken over from the sandbox before the last of these.
 """
 
 import io
+import random
 from collections import Counter
 
 import conditions
@@ -39,6 +40,11 @@ SETTABLE = {
 
 # What the server alone decides, beside read_only columns: linkage that mirrors other resources.
 UNSTABLE = {"id", "updated_at", "created_at", "approval_status_changed_at"}
+
+
+# Faults after which the outcome is found out, those without waiting for a second look.
+LOST = {"POST": ["drop_after_write", "garbage", "write_status:502", "no_data"],
+        "PUT": ["drop_after_write", "garbage", "write_status:502", "no_data", "reset", "drop", "status:500", "html_200"]}
 
 
 def assignments(rng, table):
@@ -153,8 +159,9 @@ def any_write(rng, model):
 class Judge:
     """Runs a statement on both sides and compares all that can be compared."""
 
-    def __init__(self, target, session):
+    def __init__(self, target, session, losses=None):
         self.target = target
+        self.losses = losses
         self.session = session
         self.url = target.sandbox.url
         self.read_only = {}
@@ -182,12 +189,26 @@ class Judge:
         cursor = self.session.connection.cursor()
         for name, value in query.settings.items():
             cursor.execute(f"SET {name} = %s", (value,))
+        self._lose(query)
         foreign = self._one(self.target.foreign, "foreign", query)
         local = self._one(self.target.local, "local", query)
         for name in query.settings:
             cursor.execute(f"RESET {name}")
         held = self._held(cursor, query)
         return self._said(query, foreign, local) or held or self._read(query)
+
+    def _lose(self, query):
+        """Some answers to what the statement sends are lost: it must come to the same."""
+        if self.losses is None:
+            return
+        self.target.sandbox.reset_faults()
+        # a lost "exists already" cannot be told from a lost "created": found by its key, it counts as written
+        if query.shape == "insert_or_nothing":
+            return
+        for _ in range(self.losses.randint(1, 2)):
+            method = "POST" if query.shape.startswith("insert") else "PUT"
+            fault = self.losses.choice(LOST[method])
+            self.target.sandbox.fault(fault, count=1, skip=self.losses.randint(0, 4), match=f"{method} /v1/")
 
     def _said(self, query, foreign, local):
         """The two sides' answers to the statement itself."""
@@ -240,7 +261,7 @@ class Judge:
         return None
 
 
-def prepare(target, session):
+def prepare(target, session, losses=None):
     """A copy that refuses what the API refuses."""
     raw_values(session.connection)
     with session.connection.cursor() as cursor:
@@ -251,4 +272,9 @@ def prepare(target, session):
                            " AND attnotnull AND attnum > 0")
             for name, in cursor.fetchall():
                 cursor.execute(f'ALTER TABLE {target.local}.{table} ALTER COLUMN "{name}" DROP NOT NULL')
-    return Judge(target, session)
+    return Judge(target, session, losses)
+
+
+def prepare_losing(target, session):
+    """The same, and answers are lost."""
+    return prepare(target, session, random.Random(target.foreign))

@@ -21,8 +21,8 @@ REGIONS = ("1", "2", "3")
 
 # where a fault strikes; every operation sends several such requests
 TARGETS = {"scan": "GET /v1/cases?", "keyed": "GET /v1/cases/", "count": "GET /v1/cases?", "insert": "POST /v1/",
-           "update": "PUT /v1/", "copy": "POST /v1/", "token": "POST /oauth/token"}
-WRITES = ("insert", "update", "copy")
+           "update": "PUT /v1/", "reread": "GET /v1/third_parties/", "copy": "POST /v1/", "token": "POST /oauth/token"}
+WRITES = ("insert", "update", "reread", "copy")
 
 
 class Cell:
@@ -108,6 +108,9 @@ class Worker:
             cursor.execute("UPDATE third_parties SET city = %s WHERE id IN ('1', '2', '3')", (self.key,))
             return [] if cursor.rowcount == 3 else [f"updated {cursor.rowcount}"]
 
+    # the same, struck where a row is read by id before it is sent
+    _reread = _update
+
     # ----- one cell -----
 
     def cell(self, operation, position, order, lasting):
@@ -140,7 +143,7 @@ class Worker:
 
     def deeds(self, operation, outcome):
         """A write is done once, and whatever was done is known to the journal."""
-        if operation == "update":
+        if operation in ("update", "reread"):
             done = [item["id"] for item in self.sandbox.dump("third_parties")
                     if item["attributes"]["city"] == self.key]
             journal = rows(self.monitor, "SELECT id, outcome FROM tpm_fdw_writes WHERE new->>'city' = %s", (self.key,))

@@ -597,6 +597,18 @@ def test_total_in_another_place(db, odd):
     assert check_schema(db)["things: total"][0] is True
 
 
+@pytest.mark.parametrize("pointer, meta", [("/meta/res~1a~0b/n", {"res/a~b": {"n": 30}}), ("/meta/n", {"n": "30"}),
+                                           ("/meta//n", {"": {"n": 30}})])
+def test_total_in_an_odd_place(db, odd, pointer, meta):
+    """What a scan understands, the check does too."""
+    odd.answer = lambda path, parameters: (200, listing(things()) | {"meta": meta})
+    api_server(db, odd.base_url)
+    tpmtest.rows(db, "CREATE SCHEMA tpm; CREATE FOREIGN TABLE tpm.things (id text) SERVER tpm"
+                     f" OPTIONS (total_pointer '{pointer}')")
+    assert check_schema(db)["things: total"] == (True, f"30 at {pointer}", None)
+    assert tpmtest.rows(db, "SELECT count(*) FROM tpm.things") == [(30,)]
+
+
 def test_members_without_a_column(db, odd):
     """Each is a column to add, whatever its name; relationships without linkage are said."""
     def answer(path, parameters):

@@ -292,3 +292,27 @@ def test_one_id_under_two_parents(db, odd):
         assert cursor.statusmessage == "UPDATE 2"
     assert sorted(path for method, path, *_ in server.seen if method == "PUT") == [
         "/api/parents/a/notes/5", "/api/parents/b/notes/5"]
+
+
+def test_array_columns(db, odd):
+    """Arrays of any type, and a domain over one, are read from JSON arrays and written as such."""
+    stored = {"type": "Books", "id": "3", "attributes": {"numbers": [1, 2.5, None], "days": ["2026-01-02"], "words": ["a", 'b,"'],
+                                                         "one": 7, "none": []}}
+
+    def answer(method, path, parameters, body):
+        if method in ("PUT", "POST"):
+            stored["attributes"] = {**stored["attributes"], **body["data"]["attributes"]}
+        return 200, {"data": [stored] if method == "GET" and path == "/api/Books" else stored}
+    server = odd(answer)
+    tpmtest.rows(db, "CREATE DOMAIN words AS varchar[] CHECK (cardinality(VALUE) < 4)")
+    tpmtest.rows(db, "CREATE FOREIGN TABLE arrays (id text, numbers numeric[], days date[], words words, one int[], none int[])"
+                     " SERVER odd OPTIONS (resource '/Books')")
+    read = "SELECT numbers::text, days::text, words::text, one::text, none::text FROM arrays"
+    assert tpmtest.rows(db, read) == [("{1,2.5,NULL}", "{2026-01-02}", '{a,"b,\\""}', "{7}", "{}")]
+    tpmtest.rows(db, "UPDATE arrays SET numbers = numbers || 3.10, days = '{}', words = words || ARRAY['c'::varchar]")
+    body = next(seen[3] for seen in server.seen if seen[0] == "PUT")["data"]["attributes"]
+    assert body == {"numbers": [1, 2.5, None, 3.1], "days": [], "words": ["a", 'b,"', "c"], "one": 7, "none": []}
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        tpmtest.rows(db, "INSERT INTO arrays (words) VALUES ('{1,2,3,4}')")
+    assert tpmtest.rows(db, "INSERT INTO arrays (one, words) VALUES ('{4,5}', NULL) RETURNING one, words") == [([4, 5], None)]
+    assert server.seen[-1][3]["data"]["attributes"] == {"one": [4, 5], "words": None}

@@ -21,8 +21,8 @@ import faults as sandbox_faults  # noqa: E402
 
 WORKERS = 10
 OPERATIONS = tuple(faulttable.TARGETS)
-READS = ("scan", "keyed", "count")
-WRITES = faulttable.WRITES
+READS = ("scan", "keyed", "count", "reread")
+WRITES = ("insert", "update", "copy")
 
 # faults that last until somebody's patience ends
 SLOW = ("stall", "hold", "slow_drip", "late_write")
@@ -73,7 +73,7 @@ EXPECTED = {
     "redirect": everywhere("HV00M", "HV00M", token=("28000", "28000")),
     "status:422": everywhere("22023", "22023", token=("28000", "28000")),
     "status:404": {**everywhere("HV00R", "HV00R", token=("28000", "28000")),
-                   **each(("keyed", "update"), "as told", "as told")},
+                   **each(("keyed", "update", "reread"), "as told", "as told")},
     # the page halves, and the list is read again, while it can
     "status:413": {**everywhere("HV00L", "HV00L", token=("28000", "28000")),
                    **each(("scan", "count"), "right", "HV00L")},
@@ -81,7 +81,7 @@ EXPECTED = {
     "foreign_next": {"scan": ("HV00M", "HV00M")},
     # one page that obeys another cap than the others cannot be put together with them
     "page_cap": {"scan": ("HV00M", "HV00M")},
-    "rename_attribute": each(("scan", "keyed"), "as told", "as told"),
+    "rename_attribute": {**each(("scan", "keyed"), "as told", "as told"), "reread": ("HV00L", "HV00L")},
     "hide_inactive": {"scan": ("right", "as told"), "count": ("as told", "as told")},
 }
 
@@ -89,6 +89,8 @@ EXPECTED = {
 EXCEPTIONS = {
     ("foreign_next", "scan", "last"): ("right", "right"),
     ("page_cap", "scan", "first"): ("right", "right"),
+    # what was read has changed: nothing has been sent yet
+    ("rename_attribute", "reread", "first"): ("40001", "40001"),
 }
 
 
@@ -187,7 +189,7 @@ def test_fault(cells, fault):
                     wrong.append(f"{place}: struck {cell.struck} times")
                 wrong += [f"{place}: {each_wrong}" for each_wrong in cell.wrong]
     assert wrong == []
-    # catalogs and plans are cached; what statements leave would be here 43 times over
+    # catalogs and plans are cached; what statements leave would be here 48 times over
     assert cells[fault, "memory"] < 64 * 1024
 
 

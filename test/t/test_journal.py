@@ -138,7 +138,7 @@ def test_torn_last_record(own, sandbox, tear):
     cluster, db = own
     rows(db, INSERT.format("whole"))
     size = day_file(cluster).stat().st_size
-    sandbox.fault("stall", match="POST", count=1)
+    sandbox.fault("stall", match="POST /v1", count=1)
     rows(db, "SET statement_timeout = '300ms'")
     with pytest.raises(psycopg2.errors.QueryCanceled):
         rows(db, INSERT.format("torn"))

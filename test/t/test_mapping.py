@@ -149,6 +149,23 @@ def forget_what_was_seen(db):
     tpmtest.rows(db, f"ALTER FOREIGN TABLE third_parties OPTIONS ({action} fetch_concurrency '{value}')")
 
 
+def test_renamed_attribute_in_a_kept_list(tpm, sandbox):
+    """A list that was kept for whoever only looked at the column does not answer who filters by it."""
+    tpmtest.rows(tpm, "RESET tpm_fdw.cache_ttl")
+    sandbox.fault("rename_attribute", attribute="risk_rating", to="rating")
+    forget_what_was_seen(tpm)
+    tpm.notices.clear()
+    assert len(tpmtest.rows(tpm, "SELECT id, risk_rating FROM third_parties")) == 300
+    assert len([notice for notice in tpm.notices if "WARNING" in notice and "risk_rating" in notice]) == 1
+    count = sandbox.request_count()
+    for statement in ("SELECT id FROM third_parties WHERE risk_rating = 'High'",
+                      "SELECT count(*) FROM third_parties WHERE risk_rating = 'High'",
+                      "SELECT risk_rating, count(*) FROM third_parties GROUP BY 1"):
+        assert failure(tpm, statement).pgcode == "HV005", statement
+    assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties")) == 300
+    assert sandbox.request_count() == count
+
+
 def test_missing_attribute_modes(tpm, sandbox):
     """null: NULLs; warn: a WARNING for output columns; error: an error."""
     sandbox.fault("rename_attribute", attribute="risk_rating", to="rating")

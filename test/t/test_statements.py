@@ -31,8 +31,10 @@ def open_files(session):
                                  " WHERE f IS NOT NULL")[0][0]
 
 
-def test_ten_executions(tpm, parties):
+@pytest.mark.parametrize("mode", ["auto", "force_custom_plan", "force_generic_plan"])
+def test_ten_executions(tpm, parties, mode):
     """12: right at the first, the sixth (generic plan) and the tenth."""
+    tpmtest.rows(tpm, f"SET plan_cache_mode = {mode}")
     tpmtest.rows(tpm, "PREPARE by_country(text) AS SELECT id FROM third_parties WHERE country = $1")
     for country in ("DE", "US", "FR", "GB", None, "DE", "CN", "zz", "JP", "US"):
         assert ids(tpm, "EXECUTE by_country(%s)", (country,)) == wanted(parties, lambda a: a["country"] == country
@@ -195,6 +197,13 @@ def test_partitions(tpm, parties):
         INSERT INTO public.every VALUES ('l', '1', 'local')""")
     assert tpmtest.rows(tpm, "SELECT count(id) FROM public.every") == [(len(parties) + 1,)]
     assert tpmtest.rows(tpm, "SELECT kind, name FROM public.every WHERE kind = 'l'") == [("l", "local")]
+    tpmtest.rows(tpm, "CREATE TABLE public.wanted AS SELECT unnest('{1,1,7,9}'::text[]) AS id")
+    right = ["1", "1", "1", "1", "7", "9"]
+    for off in ("hashjoin", "mergejoin", "nestloop", "partitionwise_join"):
+        tpmtest.rows(tpm, f"SET enable_{off} = off")
+        assert ids(tpm, "SELECT e.id FROM public.wanted w JOIN public.every e ON e.id = w.id") == right
+        assert ids(tpm, "SELECT e.id FROM public.wanted w LEFT JOIN public.every e ON e.id = w.id") == right
+        tpmtest.rows(tpm, f"RESET enable_{off}")
 
 
 def test_two_statements_of_which_one_is_cancelled(tpm, cluster, sandbox):

@@ -234,3 +234,21 @@ def test_pause_without_a_limit_an_hour(things, api):
     rows(things, "SELECT tpm_fdw_reset_rate_limits()")
     assert error.pgcode == "53400"
     assert "used this hour: 1, 1 by this session; after status 429 all requests pause" in error.diag.message_detail
+
+
+def test_arrays_of_any_type(things, api):
+    """What INSERT sends as a JSON array is read back as the array that it was."""
+    rows(things, "CREATE DOMAIN numbers AS int[]")
+    rows(things, "CREATE FOREIGN TABLE arrays (id text, n int[], d date[], o numbers, t text[], v varchar(9)[], b boolean[])"
+                 " SERVER tpm OPTIONS (resource '/things', type 'things')")
+    values = {"n": [1, None, 2], "d": ["2024-05-06"], "o": [], "t": ["a,b", "{}"], "v": ['q"\\', "NULL", ""], "b": [True, False]}
+    api.answers["/v1/things"] = document([resource(1, **values), resource(2, n="{3,4}", o="")])
+    assert rows(things, "SELECT n, to_json(d)::text, o::int[], t, v, b FROM arrays") == [
+        ([1, None, 2], '["2024-05-06"]', [], ["a,b", "{}"], ['q"\\', "NULL", ""], [True, False]),
+        ([3, 4], None, None, None, None, None)]
+    api.answers["/v1/things"] = answer(json.dumps({"data": resource(3, n=[5])}), status=201)
+    assert rows(things, "INSERT INTO arrays (n) VALUES ('{5}') RETURNING n") == [([5],)]
+    assert json.loads(api.requests[-1].body)["data"]["attributes"] == {"n": [5]}
+    api.answers["/v1/things"] = document([resource(4, n=["x"])])
+    error = failure(things, "SELECT n FROM arrays")
+    assert error.pgcode == "22P02" and 'column "n" of resource "4"' in error.diag.context

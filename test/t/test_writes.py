@@ -403,7 +403,7 @@ def test_warm_cache_does_not_feed_an_update(tpm, sandbox):
 
 @pytest.mark.parametrize("fault", ["drop_after_write", "reset", "garbage", "html_200", "status:500", "write_status:500"])
 def test_doubtful_post_is_looked_up(tpm, sandbox, fault):
-    sandbox.fault(fault, count=1, match="POST")
+    sandbox.fault(fault, count=1, match="POST /v1")
     (row,) = rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('D-1', 'x', 'US') RETURNING id")
     assert [i["id"] for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "D-1"] == [row[0]]
     assert len({entry["request_id"] for entry in sent(sandbox, "POST")}) == 1
@@ -414,22 +414,22 @@ def test_lost_among_rows_of_one_key(tpm, sandbox):
     rows(tpm, "SELECT 1 FROM regions LIMIT 1")
     insert = ("INSERT INTO third_parties (internal_id, name, country) VALUES ('{0}1', 'first', 'US'), ('{0}2', 'b', 'US'), "
               "('{0}1', 'second', 'US'), ('{0}3', 'c', 'US')")
-    sandbox.fault("reset", count=1, match="POST")
+    sandbox.fault("reset", count=1, match="POST /v1")
     assert status(tpm, insert.format("S") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
     made = {i["attributes"]["internal_id"]: i["attributes"]["name"] for i in sandbox.dump("third_parties")}
     assert made["S1"] == "second" and sandbox.state()["created"] == {"third_parties": 3}
     sandbox.reset()
-    sandbox.fault("reset", count=1, match="POST")
+    sandbox.fault("reset", count=1, match="POST /v1")
     diag = refused(tpm, insert.format("T"), "23505")
     assert "T1" in diag.context and sandbox.state()["created"] == {"third_parties": 3}
     # the first arrived, and its answer was lost: the second is the one that exists
     sandbox.reset()
-    sandbox.fault("drop_after_write", count=1, match="POST")
+    sandbox.fault("drop_after_write", count=1, match="POST /v1")
     assert status(tpm, insert.format("U") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
     # both are lost: sent again one after the other
     sandbox.reset()
-    sandbox.fault("reset", count=1, match="POST")
-    sandbox.fault("reset", count=1, match="POST", skip=1)
+    sandbox.fault("reset", count=1, match="POST /v1")
+    sandbox.fault("reset", count=1, match="POST /v1", skip=1)
     assert status(tpm, insert.format("X") + " ON CONFLICT DO NOTHING") == "INSERT 0 3"
     made = [i["attributes"]["internal_id"] for i in sandbox.dump("third_parties")]
     assert [made.count(f"X{number}") for number in (1, 2, 3)] == [1, 1, 1]
@@ -437,7 +437,7 @@ def test_lost_among_rows_of_one_key(tpm, sandbox):
     sandbox.reset()
     rows(tpm, "BEGIN")
     rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')")
-    sandbox.fault("reset", count=1, match="POST")
+    sandbox.fault("reset", count=1, match="POST /v1")
     assert "This transaction created it before" in refused(
         tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('Y', 'x', 'US')", "23505").message_detail
     rows(tpm, "ROLLBACK")
@@ -445,7 +445,7 @@ def test_lost_among_rows_of_one_key(tpm, sandbox):
 
 @pytest.mark.parametrize("key", ["NULL", None])
 def test_without_natural_key_it_is_unknown(tpm, sandbox, key):
-    sandbox.fault("drop_after_write", count=1, match="POST")
+    sandbox.fault("drop_after_write", count=1, match="POST /v1")
     if key:
         statement = "INSERT INTO third_parties (internal_id, name, country) VALUES (NULL, 'Doubt', 'US')"
     else:
@@ -457,25 +457,55 @@ def test_without_natural_key_it_is_unknown(tpm, sandbox, key):
 
 
 def test_late_write_is_not_doubled(tpm, sandbox):
-    sandbox.fault("late_write", count=1, match="POST", ms=6000, close=True, **{"from": "arrival"})
+    sandbox.fault("late_write", count=1, match="POST /v1", ms=6000, close=True, **{"from": "arrival"})
     rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('LATE', 'x', 'US')")
     tpmtest.wait_until(lambda: sandbox.state()["late"] == 0)
     assert len([i for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "LATE"]) == 1
 
 
 def test_certain_refusals_are_repeated(tpm, sandbox):
-    sandbox.fault("status:503", count=1, match="POST", retry_after=0)
-    sandbox.fault("retry_after", count=1, match="POST", skip=1)
+    sandbox.fault("status:503", count=1, match="POST /v1", retry_after=0)
+    sandbox.fault("retry_after", count=1, match="POST /v1", skip=1)
     rows(tpm, "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')")
     assert sandbox.state()["created"] == {"notes": 1}
     assert len({entry["request_id"] for entry in sent(sandbox, "POST")}) == 1
 
 
 def test_cancel_in_flight(tpm, sandbox):
-    sandbox.fault("stall", count=1, match="POST")
+    sandbox.fault("stall", count=1, match="POST /v1")
     rows(tpm, "SET statement_timeout = '500ms'")
     refused(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('CAN', 'x', 'US')", "57014")
     assert "Doubtful: POST /third_parties (internal_id = CAN)" in notices(tpm)
+
+
+def test_cancel_in_an_exception_block(cluster, tpm, sandbox):
+    """Caught: the WARNING comes with the block's end, once, and the transaction goes on."""
+    sandbox.fault("stall", count=1, match="POST /v1")
+    other = cluster.connect(tpm.info.dbname)
+    thread, _ = in_thread(lambda: rows(other, """DO $$ BEGIN
+        INSERT INTO tpm.notes (body, third_party_id) VALUES ('first', '1');
+        RAISE 'not stalled';
+        EXCEPTION WHEN query_canceled THEN
+            INSERT INTO tpm.notes (body, third_party_id) VALUES ('second', '1');
+        END $$"""))
+    tpmtest.wait_until(lambda: sent(sandbox, "POST"))
+    rows(tpm, "SELECT pg_cancel_backend(%s)", (other.info.backend_pid,))
+    thread.join()
+    text = notices(other)
+    assert "the outcome of 1 write that was sent is unknown" in text and '"body":"first"' in text
+    assert sandbox.state()["created"] == {"notes": 1}
+    assert rows(other, "SELECT new->>'body', outcome FROM tpm_fdw_writes WHERE database = current_database()"
+                       " ORDER BY number") == [("first", "unknown"), ("second", "sent")]
+
+
+def test_terminated_when_idle(cluster, tpm, sandbox):
+    """Nobody is listening: what a transaction has written is told to the log."""
+    other = cluster.connect(tpm.info.dbname)
+    rows(other, "BEGIN")
+    rows(other, "INSERT INTO tpm.third_parties (internal_id, name, country) VALUES ('IDLE', 'x', 'US')")
+    number = next(i["id"] for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "IDLE")
+    rows(tpm, "SELECT pg_terminate_backend(%s)", (other.info.backend_pid,))
+    tpmtest.wait_until(lambda: f"Written: POST /third_parties: {number}." in cluster.log())
 
 
 def test_cancel_before_it_left(tpm, sandbox):
@@ -493,8 +523,8 @@ def test_many_with_faults(tpm, sandbox, how):
     for i, fault in enumerate(["drop_after_write", "reset", "status:503", "drop_after_write", "write_status:502",
                                "late_write"]):
         more = {3: {"warm": True}, 5: {"ms": 1500, "close": True, "from": "arrival"}}.get(i, {})
-        sandbox.fault(fault, count=1, match="POST", skip=60 * i + 7, **more)
-    sandbox.fault("lagging_list", count=40, match="POST", skip=5, ms=2000)
+        sandbox.fault(fault, count=1, match="POST /v1", skip=60 * i + 7, **more)
+    sandbox.fault("lagging_list", count=40, match="POST /v1", skip=5, ms=2000)
     if how == "select":
         rows(tpm, "CREATE TEMP TABLE src AS SELECT 'MF-' || g AS internal_id, 'n' || g AS name "
                   "FROM generate_series(1, 1000) g")
@@ -523,7 +553,7 @@ def test_journal_of_what_was_rolled_back(tpm, sandbox):
     assert rows(tpm, JOURNAL, ("%third_parties",)) == [
         ("PUT", "/third_parties/1", "1", ["city"], {"city": city}, {"city": "Ulm"}, 200, "sent")]
     refused(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'wrong')", "22023")
-    sandbox.fault("stall", count=1, match="POST")
+    sandbox.fault("stall", count=1, match="POST /v1")
     rows(tpm, "SET statement_timeout = '300ms'")
     refused(tpm, "INSERT INTO third_parties (name, country) VALUES ('x', 'US')", "57014")
     rows(tpm, "SET statement_timeout = 0")
@@ -817,7 +847,7 @@ def test_two_updates_without_etags(cluster, tpm, sandbox, etags):
 
 
 def test_terminated_in_flight_is_in_the_log(cluster, tpm, sandbox):
-    sandbox.fault("stall", count=1, match="POST")
+    sandbox.fault("stall", count=1, match="POST /v1")
     other = cluster.connect(tpm.info.dbname)
     thread, _ = in_thread(lambda: rows(other, "INSERT INTO tpm.third_parties (internal_id, name, country) "
                                               "VALUES ('TERMINATED', 'x', 'US')"))
@@ -828,8 +858,8 @@ def test_terminated_in_flight_is_in_the_log(cluster, tpm, sandbox):
 
 
 def test_arrived_and_not_listed(tpm, sandbox):
-    sandbox.fault("drop_after_write", count=1, match="POST")
-    sandbox.fault("lagging_list", count=1, match="POST", ms=8000)
+    sandbox.fault("drop_after_write", count=1, match="POST /v1")
+    sandbox.fault("lagging_list", count=1, match="POST /v1", ms=8000)
     (row,) = rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('LAG', 'x', 'US') "
                        "ON CONFLICT DO NOTHING RETURNING id")
     assert [i["id"] for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "LAG"] == [row[0]]
@@ -951,12 +981,12 @@ def test_statuses(tpm, sandbox):
     insert = "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')"
     for fault, code in [("status:403", "42501"), ("redirect", "HV00M"), ("status:413", "HV00L"), ("status:404", "HV00R")]:
         sandbox.reset()
-        sandbox.fault(fault, count=1, match="POST")
+        sandbox.fault(fault, count=1, match="POST /v1")
         refused(tpm, insert, code)
         assert "rollback" not in notices(tpm) and len(sent(sandbox)) == 1
     for fault in ("empty_401", "status:429"):
         sandbox.reset()
-        sandbox.fault(fault, count=1, match="POST")
+        sandbox.fault(fault, count=1, match="POST /v1")
         assert status(tpm, insert) == "INSERT 0 1"
 
 
