@@ -115,7 +115,7 @@ def test_examples_of_options(db):
         "SERVER": "CREATE SERVER probe FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({}); DROP SERVER probe",
         "MAPPING": "CREATE USER MAPPING FOR CURRENT_USER SERVER plain OPTIONS ({}); DROP USER MAPPING FOR CURRENT_USER"
                    " SERVER plain",
-        "TABLE": "CREATE FOREIGN TABLE probe (id text, a text OPTIONS (filter 'a'), third_party_id text) SERVER plain"
+        "TABLE": "CREATE FOREIGN TABLE probe (id text, a text OPTIONS (filter 'a'), third_party_id text OPTIONS (filter 'third_party.id')) SERVER plain"
                  " OPTIONS ({}); DROP FOREIGN TABLE probe",
         "COLUMN": "CREATE FOREIGN TABLE probe (id text, a {} OPTIONS ({})) SERVER plain OPTIONS (include 'owner');"
                   " DROP FOREIGN TABLE probe",
