@@ -118,31 +118,14 @@ tpm_calls_pause(TpmSession *session, int reason, int64 wake_us)
 }
 
 void
-tpm_calls_wait(List *calls)
+tpm_call_wait(TpmCall *call)
 {
-	for (;;)
+	int64		wake_us = PG_INT64_MAX;
+
+	while (!tpm_call_advance(call, &wake_us))
 	{
-		int64		wake_us = PG_INT64_MAX;
-		bool		any = false;
-		int			reason = TPM_WAIT_ANSWER;
-		ListCell   *lc;
-		TpmSession *session = NULL;
-
-		foreach(lc, calls)
-		{
-			TpmCall    *call = lfirst(lc);
-			int64		wake;
-
-			if (tpm_call_advance(call, &wake))
-				any = true;
-			wake_us = Min(wake_us, wake);
-			reason = tpm_call_waiting_for(call);
-			session = call->session;
-		}
-		if (any || calls == NIL)
-			return;
 		wake_us = Min(wake_us, advance_those_beside());
-		tpm_calls_pause(session, reason, wake_us);
+		tpm_calls_pause(call->session, tpm_call_waiting_for(call), wake_us);
 	}
 }
 
@@ -151,6 +134,6 @@ tpm_client_get(TpmSession *session, const char *url, int flags)
 {
 	TpmCall    *call = tpm_call_start(session, "GET", url, NULL, NIL, flags);
 
-	tpm_calls_wait(list_make1(call));
+	tpm_call_wait(call);
 	return tpm_call_answer(call);
 }

@@ -209,7 +209,7 @@ get_token(void *arg)
 	TpmCall    *call = tpm_call_start(check->session, "GET", check->server->opt.base_url, NULL, NIL,
 									  TPM_CALL_CHECK | TPM_CALL_TOKEN);
 
-	tpm_calls_wait(list_make1(call));
+	tpm_call_wait(call);
 	check->token_us = tpm_monotonic_us() - began_us;
 }
 

@@ -5,7 +5,7 @@
  *
  * Owns the order of these steps.  A call is a state machine that never waits
  * itself, so that several can be under way; whoever needs an answer waits in
- * tpm_calls_wait().  The token's steps are call_token.c's; what an answer
+ * tpm_call_wait().  The token's steps are call_token.c's; what an answer
  * means, and whether to try again, is call_outcome.c's.  Holds no lock.
  *
  *-------------------------------------------------------------------------

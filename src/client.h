@@ -143,7 +143,7 @@ extern void tpm_call_end(TpmCall *call);
 extern int	tpm_call_waiting_for(const TpmCall *call);
 
 /*
- * Calls that go on while tpm_calls_wait() waits for others; what becomes of
+ * Calls that go on while tpm_call_wait() waits for another; what becomes of
  * them is told by tpm_call_try().  NIL: none any more.
  */
 extern void tpm_calls_set_beside(List *calls);
@@ -151,8 +151,8 @@ extern void tpm_calls_set_beside(List *calls);
 /* waits until a transfer of this backend ends, its latch is set or the time has come */
 extern void tpm_calls_pause(TpmSession *session, int reason, int64 wake_us);
 
-/* advances all calls of the list until the first of them is done */
-extern void tpm_calls_wait(List *calls);
+/* advances the call until it is done */
+extern void tpm_call_wait(TpmCall *call);
 
 /*
  * Called while this backend waits; true if it must be called again within

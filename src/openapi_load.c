@@ -90,7 +90,7 @@ read_url(const TpmServer *server, const char *document, const char *url, size_t 
 	TpmCall    *call = tpm_call_start(session, "GET", url, NULL, headers, TPM_CALL_READ);
 	TpmAnswer  *answer;
 
-	tpm_calls_wait(list_make1(call));
+	tpm_call_wait(call);
 	answer = tpm_call_answer(call);
 	if (answer->status == 404)
 		raise_not_found(server, document, url);
