@@ -412,7 +412,12 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 				escape_json(&quoted, token);
 				token = quoted.data;
 			}
-			if (converter->is_array)
+
+			/*
+			 * PostgreSQL's own spelling of an array is one; all else is its
+			 * only element
+			 */
+			if (converter->is_array && token[0] != '{')
 				token = OidOutputFunctionCall(F_ARRAY_OUT, one_element_array(token));
 			*value = input(converter, token);
 			return true;
