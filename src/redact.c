@@ -44,6 +44,9 @@ tpm_redact(char *text, size_t len, List *secrets)
 {
 	ListCell   *lc;
 
+	/* an answer without a body has none */
+	if (len == 0)
+		return;
 	foreach(lc, secrets)
 	{
 		const char *secret = lfirst(lc);
