@@ -56,7 +56,8 @@ def test_restart(own, how):
     db, pid = ask(cluster, 17)
     if how == "kill":
         cluster.kill9(pid)
-        tpmtest.wait_until(lambda: answers(cluster), message="the server's recovery")
+        # it goes on answering until the postmaster has noticed
+        tpmtest.wait_until(lambda: "reinitializing" in cluster.log() and answers(cluster), message="the server's recovery")
     else:
         cluster.restart(how)
     db.close()
