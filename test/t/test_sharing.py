@@ -180,7 +180,7 @@ def test_killed_in_flight(sandbox):
     cluster.kill9(session.members[0].pid)
     session.join(30)
     sandbox.release()
-    tpmtest.wait_until(lambda: up(cluster))
+    tpmtest.wait_until(lambda: "reinitializing" in cluster.log() and up(cluster))
     assert len(cluster.sql(ALL)) == 300
     cluster.destroy()
 
