@@ -196,6 +196,27 @@ tpm_pathkey_is_descending(const PathKey *pathkey)
 #endif
 }
 
+/*
+ * The members of an equivalence class among which a relation's are: those of
+ * partitions and of other children stand apart since 18.
+ */
+static inline List *
+tpm_class_members(EquivalenceClass *ec, Relids relids)
+{
+#if PG_VERSION_NUM >= 180000
+	EquivalenceMemberIterator it;
+	EquivalenceMember *member;
+	List	   *members = NIL;
+
+	setup_eclass_member_iterator(&it, ec, relids);
+	while ((member = eclass_member_iterator_next(&it)) != NULL)
+		members = lappend(members, member);
+	return members;
+#else
+	return ec->ec_members;
+#endif
+}
+
 static inline PathKey *
 tpm_ascending_pathkey(PlannerInfo *root, EquivalenceClass *ec, Oid opfamily)
 {

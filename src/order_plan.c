@@ -102,7 +102,7 @@ column_of_class(RelOptInfo *rel, const TpmRelation *relation, EquivalenceClass *
 
 	if (ec->ec_has_volatile)
 		return NULL;
-	foreach(lc, ec->ec_members)
+	foreach(lc, tpm_class_members(ec, rel->relids))
 	{
 		EquivalenceMember *em = lfirst(lc);
 		Node	   *expr = (Node *) em->em_expr;

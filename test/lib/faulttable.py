@@ -7,9 +7,9 @@ side by side.
 
 import datetime as dt
 import io
-import os
 import re
 
+import processes
 import psycopg2
 import tpmtest
 from tpmtest import rows
@@ -182,25 +182,26 @@ class Worker:
 
     def left(self):
         """What a statement could leave behind."""
-        files = [os.readlink(f"/proc/{self.session.get_backend_pid()}/fd/{fd}")
-                 for fd in os.listdir(f"/proc/{self.session.get_backend_pid()}/fd")]
-        sockets = sum(name.startswith("socket:") for name in files)
-        # relations are opened and closed as PostgreSQL likes
-        others = [name for name in files if not re.match(r"socket:|.*/data/(base/[0-9]+|global|pg_[a-z]+)/", name)]
+        files = processes.open_files(self.session.get_backend_pid())
+        others = [name for name in files if not name.startswith("socket:")]
+        sockets = len(files) - len(others)
         (waiting,), = rows(self.monitor, "SELECT coalesce(sum(waiting), 0) FROM tpm_fdw_rate_limits WHERE server = %s",
                            (self.name,))
         progress = rows(self.monitor, "SELECT * FROM tpm_fdw_progress WHERE database = %s", (self.name,))
         locks = rows(self.monitor, "SELECT * FROM pg_locks WHERE pid = %s", (self.session.get_backend_pid(),))
-        contexts = rows(self.session, "SELECT name, parent, count(*) FROM pg_backend_memory_contexts "
-                                      "WHERE name ILIKE '%tpm%' GROUP BY 1, 2 ORDER BY 1")
+        contexts = rows(self.session, "SELECT name, level, count(*) FROM pg_backend_memory_contexts "
+                                      "WHERE name ILIKE '%tpm%' GROUP BY 1, 2 ORDER BY 1, 2")
         # a pooled connection may have been closed, and others kept for later
         return {"waiting": waiting, "progress": progress, "locks": locks, "contexts": contexts,
-                "files": sorted(others), "many sockets": sockets > 12}
+                "files": others, "many sockets": sockets > 12}
 
     def memory(self):
         """Bytes in all memory contexts of the session, but for caches of the catalogs."""
-        return rows(self.session, "SELECT sum(total_bytes) FROM pg_backend_memory_contexts "
-                                  "WHERE parent IS DISTINCT FROM 'CacheMemoryContext' "
+        # a context names its parent before 18, the way to it since
+        inside = ("path @> (SELECT path FROM c WHERE name = 'CacheMemoryContext')"
+                  if self.session.server_version >= 180000 else "parent IS NOT DISTINCT FROM 'CacheMemoryContext'")
+        return rows(self.session, "WITH c AS MATERIALIZED (SELECT * FROM pg_backend_memory_contexts) "
+                                  f"SELECT sum(total_bytes) FROM c WHERE NOT {inside} "
                                   "AND name NOT IN ('CacheMemoryContext', 'CachedPlanSource', 'CachedPlan')")[0][0]
 
 

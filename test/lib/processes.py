@@ -1,6 +1,8 @@
 """What a process has used of its machine, read from outside."""
 
 import contextlib
+import os
+import re
 import threading
 
 
@@ -11,6 +13,12 @@ def anonymous_bytes(pid):
             if line.startswith("RssAnon:"):
                 return int(line.split()[1]) * 1024
     raise RuntimeError("no RssAnon")
+
+
+def open_files(pid):
+    """What a backend has open, but for relations: PostgreSQL opens and closes those as it likes."""
+    names = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+    return sorted(name for name in names if not re.match(r".*/data/(base/[0-9]+|global|pg_[a-z]+)/", name))
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ COPY 2 :: COPY third_parties (name, country) FROM PROGRAM $$printf 'cc\tDE\ncd\t
 DROP TRIGGER :: DROP TRIGGER s1 ON third_parties; DROP TRIGGER s2 ON third_parties
 COPY 1 :: COPY third_parties (name, country) FROM PROGRAM $$printf 'ce\tDE\ncf\tUS\n'$$ WHERE country = 'US'
 COMMIT :: BEGIN; CREATE FOREIGN TABLE rem3 (name text, country text) SERVER tpm OPTIONS (resource '/third_parties'); COPY rem3 FROM PROGRAM $$printf 'cg\tDE\nch\tUS\n'$$; COMMIT
-55000 :: COPY third_parties (name, country) FROM PROGRAM $$printf 'ci\tDE\n'$$ (FREEZE)
+55000, from 18 0A000 :: COPY third_parties (name, country) FROM PROGRAM $$printf 'ci\tDE\n'$$ (FREEZE)
 UPDATE 1 :: UPDATE pt SET country = 'US' FROM (VALUES ('DE'), ('US')) s(x) WHERE country = s.x AND internal_id = 'x-1' RETURNING *
 0A000 :: UPDATE pt SET country = 'DE' WHERE name = 'x4' RETURNING *
 0A000 :: UPDATE pt SET country = 'DE' FROM (VALUES ('DE'), ('US')) s(x) WHERE country = s.x AND name IN ('x4', 'ab')

@@ -5,8 +5,8 @@ import json
 import re
 import threading
 import time
-from pathlib import Path
 
+import processes
 import psycopg2
 import pytest
 import tpmtest
@@ -672,9 +672,6 @@ def test_failures_leave_nothing_open(api, sandbox):
     sample(api, "/users")
     ((pid,),) = rows(api, "SELECT pg_backend_pid()")
 
-    def open_files():
-        return len(list(Path(f"/proc/{pid}/fd").iterdir()))
-
     def memory():
         return int(rows(api, "SELECT sum(used_bytes) FROM pg_backend_memory_contexts")[0][0])
 
@@ -685,11 +682,11 @@ def test_failures_leave_nothing_open(api, sandbox):
     for _ in range(2):
         sample(api, once)
         rows(api, "DROP FOREIGN TABLE s.cases")
-    files, used = open_files(), memory()
+    files, used = processes.open_files(pid), memory()
     for _ in range(10):
         sample(api, once)
         rows(api, "DROP FOREIGN TABLE s.cases")
-    assert open_files() <= files + 1
+    assert len(processes.open_files(pid)) <= len(files) + 1, processes.open_files(pid)
     assert memory() < used * 1.2 + 200_000
     assert rows(api, "SELECT sum(waiting) FROM tpm_fdw_rate_limits") == [(0,)]
 
