@@ -39,6 +39,13 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* pg_get_loaded_modules() tells what a library calls itself since 18 */
+#ifdef PG_MODULE_MAGIC_EXT
+#define TPM_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = TPM_NAME, .version = TPM_VERSION)
+#else
+#define TPM_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
 /* JSON callbacks returned nothing before 16 and could only throw */
 #if PG_VERSION_NUM >= 160000
 typedef JsonParseErrorType TpmJsonResult;

@@ -24,7 +24,7 @@
 #include "shared.h"
 #include "tpm_fdw.h"
 
-PG_MODULE_MAGIC;
+TPM_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 

@@ -10,6 +10,8 @@
 
 /* prefix of every DEBUG line and of the reserved settings */
 #define TPM_NAME "tpm_fdw"
+/* as in tpm_fdw.control */
+#define TPM_VERSION "1.0"
 
 typedef enum TpmEnabled
 {

@@ -25,6 +25,7 @@
 
 #include "option.h"
 #include "shared.h"
+#include "tpm_fdw.h"
 #include "transport_internal.h"
 #include "url.h"
 
@@ -348,6 +349,8 @@ set_options(TpmRunning *run)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) spec->connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) spec->request_timeout);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
+	/* some services refuse requests without one; a header of the server's takes its place */
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, TPM_NAME "/" TPM_VERSION);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
 
 	/*

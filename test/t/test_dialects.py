@@ -227,6 +227,22 @@ def test_headers_and_media_type(db, odd):
     assert headers["X-Tenant"] == "one" and headers["X-Other"] == "two words" and headers["X-Api-Key"] == "secret"
     assert headers["Accept"] == "application/json"
     assert "Authorization" not in headers
+    version = tpmtest.rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'tpm_fdw'")[0][0]
+    assert headers["User-Agent"] == f"tpm_fdw/{version}"
+    tpmtest.rows(db, "ALTER SERVER odd OPTIONS (SET headers 'User-Agent: acme-reports')")
+    tpmtest.rows(db, "SELECT id FROM books")
+    assert server.seen[-1][4]["User-Agent"] == "acme-reports"
+
+
+def test_what_the_library_calls_itself(db):
+    """From 18 on, PostgreSQL lists the libraries that are loaded, with their names and versions."""
+    version = tpmtest.rows(db, "SELECT extversion FROM pg_extension WHERE extname = 'tpm_fdw'")[0][0]
+    asked = "SELECT module_name, version FROM pg_get_loaded_modules() WHERE file_name ~ 'tpm_fdw'"
+    if db.server_version < 180000:
+        with pytest.raises(psycopg2.errors.UndefinedFunction):
+            tpmtest.rows(db, asked)
+    else:
+        assert tpmtest.rows(db, asked) == [("tpm_fdw", version)]
 
 
 def test_patch_of_odd_names(db, odd):

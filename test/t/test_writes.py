@@ -268,6 +268,33 @@ def test_update_returning(tpm, sandbox):
         assert updated.split("+")[0].replace(" ", "T") in stored["updated_at"]
 
 
+def test_returning_old_and_new(tpm, sandbox):
+    """From 18 on, RETURNING reads the row as it was, too; what is not yet there is NULL."""
+    update = "UPDATE third_parties SET city = 'Oslo' WHERE id = '5' RETURNING old.city, new.city, old.id, new.updated_at > old.updated_at"
+    insert = "INSERT INTO third_parties (name, country) VALUES ('n', 'DE') RETURNING old.id, new.name, new.id IS NOT NULL"
+    if tpm.server_version < 180000:
+        refused(tpm, update, "42P01")
+        refused(tpm, insert, "42P01")
+        return
+    was = by_id(sandbox, "third_parties")["5"]["attributes"]["city"]
+    assert rows(tpm, update) == [(was, "Oslo", "5", True)]
+    assert rows(tpm, insert) == [(None, "n", True)]
+
+
+def test_virtual_column(tpm, sandbox):
+    """From 18 on, a foreign table may have columns that are made when they are read; they are nothing of the API's."""
+    add = "ALTER FOREIGN TABLE third_parties ADD loud text GENERATED ALWAYS AS (upper(name)) VIRTUAL"
+    if tpm.server_version < 180000:
+        refused(tpm, add, "42601")
+        return
+    rows(tpm, add)
+    assert rows(tpm, "SELECT loud = upper(name) FROM third_parties WHERE id = '5'") == [(True,)]
+    assert rows(tpm, "UPDATE third_parties SET name = 'Quiet' WHERE id = '5' RETURNING loud") == [("QUIET",)]
+    assert rows(tpm, "INSERT INTO third_parties (name, country) VALUES ('new', 'DE') RETURNING loud") == [("NEW",)]
+    assert rows(tpm, "SELECT count(*) FROM third_parties WHERE loud = 'QUIET'") == [(1,)]
+    assert all("loud" not in body["attributes"] for body in bodies(sandbox))
+
+
 def test_update_that_changes_nothing(tpm, sandbox):
     assert status(tpm, "UPDATE third_parties SET name = name, city = city WHERE id IN ('1', '2')") == "UPDATE 2"
     assert sent(sandbox) == [] and len(sandbox.api_requests()) == 1
