@@ -1,11 +1,10 @@
 """What tests ask of the sandbox itself: faults, resets, the log, edits behind the client's back."""
 
-import datetime as dt
 
 from aiohttp import web
 
 import faults as fault_kinds
-from data import stamp
+from data import stamp_now
 
 SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
             "page_max", "pagination", "no_total", "gzip", "put", "read_only", "client_ids", "conflict_status",
@@ -80,7 +79,7 @@ class Control:
         item = self.api.store.by_id(order["type"], order["id"])
         attributes = dict(order["attributes"])
         if "updated_at" in item["attributes"]:
-            attributes.setdefault("updated_at", stamp(dt.datetime.utcnow(), True))
+            attributes.setdefault("updated_at", stamp_now())
         with self.api.store.changing(item):
             item["attributes"].update(attributes)
         self.api.renderer.forget(item)
@@ -92,7 +91,7 @@ class Control:
         number = self.api.store.next_number(order["type"])
         linkage = {name: {"data": [] if isinstance(value["data"], list) else None}
                    for name, value in blank["relationships"].items()}
-        now = stamp(dt.datetime.utcnow(), True)
+        now = stamp_now()
         attributes = {name: now if name in ("created_at", "updated_at") else None for name in blank["attributes"]}
         self.api.store.add({"type": order["type"], "id": number, "relationships": linkage,
                             "attributes": {**attributes, **order["attributes"]}})

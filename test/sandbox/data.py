@@ -101,6 +101,10 @@ def stamp(moment, millis=False):
     return moment.isoformat(timespec="milliseconds" if millis else "seconds") + "Z"
 
 
+def stamp_now():
+    return stamp(dt.datetime.now(dt.timezone.utc).replace(tzinfo=None), True)
+
+
 def weighted(population, weights):
     """What pick() chooses from; adding the weights up at each choice would be slow."""
     return population, list(itertools.accumulate(weights))

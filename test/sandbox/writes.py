@@ -7,7 +7,6 @@ is body.py's.
 
 import asyncio
 import collections
-import datetime as dt
 import time
 from dataclasses import dataclass
 
@@ -17,7 +16,7 @@ import query
 from answers import MEDIA_TYPE, Answer, refusal, refusals
 from body import Body, Malformed, blank
 from catalogue import RESOURCES
-from data import CLOSED_STAGES, stamp
+from data import CLOSED_STAGES, stamp_now
 
 # what a new resource has where its creator says nothing
 DEFAULTS = {"third_parties": {"status": "Active", "approval_status": "Pending"},
@@ -170,7 +169,7 @@ class Writes:
 
     def _stamp(self, item, changed):
         """What the server itself says of a resource of which these members have changed."""
-        attributes, now = item["attributes"], stamp(dt.datetime.utcnow(), True)
+        attributes, now = item["attributes"], stamp_now()
         following = {"created_at": "created_at", **FOLLOWING}
         for name in changed & set(following):
             if following[name] in attributes and RESOURCES[item["type"]].attributes[following[name]].read_only:

@@ -18,7 +18,7 @@ def posts(sandbox):
 
 
 def day_file(cluster, days_ago=0):
-    day = dt.datetime.utcnow() - dt.timedelta(days=days_ago)
+    day = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=days_ago)
     return cluster.datadir / "tpm_fdw" / f"journal-{day:%Y%m%d}"
 
 
