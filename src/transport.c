@@ -349,7 +349,7 @@ set_options(TpmRunning *run)
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) spec->connect_timeout);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) spec->request_timeout);
 	curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");
-	/* some services refuse requests without one; a header of the server's takes its place */
+	/* some services refuse requests without; option headers overrides it */
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, TPM_NAME "/" TPM_VERSION);
 	curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, 131072L);
 
