@@ -217,11 +217,37 @@ exprs_of_windows_and_filters(PlannerInfo *root)
 	return exprs;
 }
 
+/*
+ * The relation's columns in these expressions, as pull_varattnos() gives them.
+ * Of a partition or another child they mostly name the parent's.
+ */
+static Bitmapset *
+columns_in(PlannerInfo *root, Index relid, List *exprs)
+{
+	AppendRelInfo *child = root->append_rel_array ? root->append_rel_array[relid] : NULL;
+	Bitmapset  *result = NULL;
+	Bitmapset  *above;
+	int			bit = -1;
+
+	pull_varattnos((Node *) exprs, relid, &result);
+	if (child == NULL)
+		return result;
+	above = columns_in(root, child->parent_relid, exprs);
+	while ((bit = bms_next_member(above, bit)) >= 0)
+	{
+		int			attno = bit + FirstLowInvalidHeapAttributeNumber;
+
+		if (attno > 0)
+			pull_varattnos(list_nth(child->translated_vars, attno - 1), relid, &result);
+	}
+	return result;
+}
+
 /* columns that conditions, joins, grouping and order of this query level use */
 static List *
 checked_columns(PlannerInfo *root, RelOptInfo *rel)
 {
-	Bitmapset  *vars = NULL;
+	Bitmapset  *vars;
 	Bitmapset  *result = NULL;
 	List	   *exprs = NIL;
 	ListCell   *lc;
@@ -240,11 +266,10 @@ checked_columns(PlannerInfo *root, RelOptInfo *rel)
 		EquivalenceClass *ec = lfirst(lc);
 		ListCell   *lc2;
 
-		if (bms_is_member(rel->relid, ec->ec_relids))
-			foreach(lc2, ec->ec_members)
-				exprs = lappend(exprs, ((EquivalenceMember *) lfirst(lc2))->em_expr);
+		foreach(lc2, ec->ec_members)
+			exprs = lappend(exprs, ((EquivalenceMember *) lfirst(lc2))->em_expr);
 	}
-	pull_varattnos((Node *) exprs, rel->relid, &vars);
+	vars = columns_in(root, rel->relid, exprs);
 	while ((bit = bms_next_member(vars, bit)) >= 0)
 		if (bit + FirstLowInvalidHeapAttributeNumber > 0)
 			result = bms_add_member(result, bit + FirstLowInvalidHeapAttributeNumber);

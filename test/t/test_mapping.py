@@ -166,6 +166,23 @@ def test_renamed_attribute_in_a_kept_list(tpm, sandbox):
     assert sandbox.request_count() == count
 
 
+@pytest.mark.parametrize("source", ["part", "whole", "(SELECT id, rating FROM part UNION ALL SELECT id, rating FROM part) u"])
+def test_missing_attribute_of_a_child(tpm, source):
+    """What a query does with a partitioned table or a UNION ALL, it does with each table in it."""
+    tpmtest.rows(tpm, """
+        CREATE TABLE whole (id text, rating text, note text) PARTITION BY LIST (id);
+        CREATE FOREIGN TABLE part (note text, rating text, id text)
+            SERVER tpm OPTIONS (resource '/third_parties', fields_format '');
+        ALTER TABLE whole ATTACH PARTITION part DEFAULT;
+        CREATE TABLE wanted (rating text); INSERT INTO wanted VALUES ('High')""")
+    for statement in ("SELECT count(*) FROM {} JOIN wanted USING (rating)", "SELECT count(*) FROM {} WHERE rating = 'High'",
+                      "SELECT rating, count(*) FROM {} GROUP BY 1", "SELECT DISTINCT rating FROM {}",
+                      "SELECT id FROM {} ORDER BY rating", "SELECT count(*) FILTER (WHERE rating = 'High') FROM {}",
+                      "SELECT rank() OVER (ORDER BY rating) FROM {}"):
+        assert failure(tpm, statement.format(source)).pgcode == "HV005", statement
+    assert len(tpmtest.rows(tpm, f"SELECT id, rating FROM {source} WHERE id IN ('1', '2')")) in (2, 4)
+
+
 def test_missing_attribute_modes(tpm, sandbox):
     """null: NULLs; warn: a WARNING for output columns; error: an error."""
     sandbox.fault("rename_attribute", attribute="risk_rating", to="rating")
