@@ -1,6 +1,5 @@
 """What tests ask of the sandbox itself: faults, resets, the log, edits behind the client's back."""
 
-
 from aiohttp import web
 
 import faults as fault_kinds

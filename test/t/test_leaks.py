@@ -1,7 +1,6 @@
 """10,000 statements in one session: nothing grows with their number."""
 
-import os
-
+import processes
 import psycopg2
 import tpmtest
 from tpmtest import rows
@@ -36,9 +35,7 @@ def state(connection):
     """Bytes in memory contexts, bytes of the process, open files."""
     pid = connection.info.backend_pid
     (contexts,), = rows(connection, "SELECT sum(total_bytes) FROM pg_backend_memory_contexts")
-    with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        anonymous = next(int(line.split()[1]) * 1024 for line in status if line.startswith("RssAnon"))
-    return int(contexts), anonymous, len(os.listdir(f"/proc/{pid}/fd"))
+    return int(contexts), processes.anonymous_bytes(pid), len(processes.open_files(pid))
 
 
 def test_level(tpm, sandbox):

@@ -270,8 +270,10 @@ def test_update_returning(tpm, sandbox):
 
 def test_returning_old_and_new(tpm, sandbox):
     """From 18 on, RETURNING reads the row as it was, too; what is not yet there is NULL."""
-    update = "UPDATE third_parties SET city = 'Oslo' WHERE id = '5' RETURNING old.city, new.city, old.id, new.updated_at > old.updated_at"
-    insert = "INSERT INTO third_parties (name, country) VALUES ('n', 'DE') RETURNING old.id, new.name, new.id IS NOT NULL"
+    update = ("UPDATE third_parties SET city = 'Oslo' WHERE id = '5' "
+              "RETURNING old.city, new.city, old.id, new.updated_at > old.updated_at")
+    insert = ("INSERT INTO third_parties (name, country) VALUES ('n', 'DE') "
+              "RETURNING old.id, new.name, new.id IS NOT NULL")
     if tpm.server_version < 180000:
         refused(tpm, update, "42P01")
         refused(tpm, insert, "42P01")
