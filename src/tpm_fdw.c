@@ -16,12 +16,12 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "cache.h"
-#include "client.h"
+#include "shared/cache/cache.h"
+#include "client/client.h"
 #include "compat.h"
-#include "fdw.h"
-#include "modify.h"
-#include "shared.h"
+#include "plan/plan.h"
+#include "modify/modify.h"
+#include "shared/shared.h"
 #include "tpm_fdw.h"
 
 TPM_MODULE_MAGIC;

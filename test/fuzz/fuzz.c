@@ -30,13 +30,13 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "body.h"
-#include "client.h"
-#include "document.h"
-#include "import.h"
-#include "option.h"
-#include "retry.h"
-#include "url.h"
+#include "request/body.h"
+#include "client/client.h"
+#include "document/document.h"
+#include "import/import.h"
+#include "option/option.h"
+#include "client/retry.h"
+#include "base/url.h"
 
 extern int	LLVMFuzzerRunDriver(int *argc, char ***argv,
 								int (*callback) (const uint8_t *data, size_t size));

@@ -14,7 +14,7 @@ ROOT = tpmtest.ROOT
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = [block.strip() for block in re.findall(r"^\s*```\n(.*?)^\s*```$", TEXT, re.M | re.S)]
 WORDS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S))
-SOURCES = "".join(path.read_text(encoding="utf-8") for pattern in ("src/*.[ch]", "sql/extension/*.sql", "test/sandbox/*.py",
+SOURCES = "".join(path.read_text(encoding="utf-8") for pattern in ("src/**/*.[ch]", "sql/extension/*.sql", "test/sandbox/*.py",
                                                                       "test/lib/*.py", "test/matrix/run")
                   for path in sorted(ROOT.glob(pattern)))
 

@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * document.h
+ *		JSON:API documents as rows, links, totals and errors.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_DOCUMENT_H
+#define TPM_DOCUMENT_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "nodes/bitmapset.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "option/option.h"
+#include "base/page.h"
+
+/* compiled once a scan: which member leads to which column */
+typedef struct TpmDecoder TpmDecoder;
+
+/* of a resource object; 0 if it has no id */
+extern uint64 tpm_id_hash(const char *type, const char *id);
+
+/*
+ * needed: attnums to decode (all others read NULL); NULL means every column.
+ * The decoder lives in the current memory context and points into table and
+ * tupdesc.
+ */
+extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed);
+
+/* a column named in the path: what this request's path holds for it */
+extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value);
+
+/*
+ * Reads a document of resources (JSON:API 1.0, section 7) in one pass.  The
+ * page and its rows are allocated in the current memory context.  body must
+ * be zero-terminated at body[len].
+ *
+ * Raises HV00M if this is no JSON:API document, and the type's own SQLSTATE,
+ * with resource, column and value in the CONTEXT, if a value does not fit.
+ */
+extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
+								  TimestampTz received, const char *where);
+
+/*
+ * The body as text of the database's encoding, checked; may be body itself.
+ * What PostgreSQL's text cannot hold is an error or is replaced, as
+ * invalid_characters (TpmInvalidCharacters) says.
+ */
+extern char *tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where);
+
+/*
+ * Any JSON as it is; body must be zero-terminated.  Raises HV00M if it is
+ * none, and what tpm_document_text() does.
+ */
+extern Jsonb *tpm_document_json(char *body, size_t len, int invalid_characters, const char *where);
+
+/*
+ * Valid UTF-8 in the database's encoding, with '?' for what that has not; may
+ * be the text itself.  Does not throw.
+ */
+extern char *tpm_text_to_server(char *text, size_t *len);
+
+/* does it hold an escape that is no character of PostgreSQL's text, in any string? */
+extern bool tpm_document_has_invalid_escape(const char *body, size_t len);
+
+/* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
+typedef struct TpmApiError
+{
+	char	   *status;
+	char	   *code;
+	char	   *title;
+	char	   *detail;
+	char	   *pointer;
+	char	   *parameter;
+} TpmApiError;
+
+/* the error objects of an answer; NIL if it holds none.  Does not throw. */
+extern List *tpm_document_errors(const char *body, size_t len);
+
+/* a small JSON object as jsonb, NULL if the text is no JSON object */
+extern Jsonb *tpm_json_object(const char *body, size_t len);
+
+/* does an object have this member, whatever its value is? */
+extern bool tpm_json_has(Jsonb *object, const char *name);
+
+/* a member of an object as text (strings, numbers, booleans), else NULL */
+extern char *tpm_json_member(Jsonb *object, const char *name);
+
+#endif							/* TPM_DOCUMENT_H */
