@@ -19,8 +19,8 @@
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
+#include "base/text.h"
 #include "compat.h"
-#include "document/document.h"
 
 /* an error body is read for its words; more than this is not words */
 #define TPM_MAX_ERROR_BODY	(256 * 1024)
@@ -96,7 +96,7 @@ escape_length(const char *s, const char *end, bool *invalid)
 }
 
 bool
-tpm_document_has_invalid_escape(const char *body, size_t len)
+tpm_text_has_invalid_escape(const char *body, size_t len)
 {
 	const char *end = body + len;
 	bool		invalid = false;
@@ -205,7 +205,7 @@ skip_byte_order_mark(char *text, size_t *len)
 }
 
 char *
-tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where)
+tpm_text_of_body(char *body, size_t *len, int invalid_characters, const char *where)
 {
 	char	   *converted;
 	int			good;
@@ -235,9 +235,9 @@ tpm_document_text(char *body, size_t *len, int invalid_characters, const char *w
 }
 
 Jsonb *
-tpm_document_json(char *body, size_t len, int invalid_characters, const char *where)
+tpm_json_of_body(char *body, size_t len, int invalid_characters, const char *where)
 {
-	char	   *text = tpm_document_text(body, &len, invalid_characters, where);
+	char	   *text = tpm_text_of_body(body, &len, invalid_characters, where);
 	JsonLexContext *lex = tpm_make_lexer(text, len, GetDatabaseEncoding(), true);
 	JsonParseErrorType error = pg_parse_json(lex, &nullSemAction);
 
@@ -332,8 +332,8 @@ tpm_json_has(Jsonb *object, const char *name)
 	return getKeyJsonValueFromContainer(&object->root, name, strlen(name), &buffer) != NULL;
 }
 
-static char *
-container_member(JsonbContainer *container, const char *name)
+char *
+tpm_json_member_text(JsonbContainer *container, const char *name)
 {
 	JsonbValue	buffer;
 
@@ -343,48 +343,5 @@ container_member(JsonbContainer *container, const char *name)
 char *
 tpm_json_member(Jsonb *object, const char *name)
 {
-	return container_member(&object->root, name);
-}
-
-static TpmApiError *
-read_error(JsonbContainer *object)
-{
-	TpmApiError *error = palloc0(sizeof(TpmApiError));
-	JsonbValue	buffer;
-	JsonbValue *source = getKeyJsonValueFromContainer(object, "source", 6, &buffer);
-
-	error->status = container_member(object, "status");
-	error->code = container_member(object, "code");
-	error->title = container_member(object, "title");
-	error->detail = container_member(object, "detail");
-	if (source && source->type == jbvBinary && JsonContainerIsObject(source->val.binary.data))
-	{
-		error->pointer = container_member(source->val.binary.data, "pointer");
-		error->parameter = container_member(source->val.binary.data, "parameter");
-	}
-	return error;
-}
-
-List *
-tpm_document_errors(const char *body, size_t len)
-{
-	Jsonb	   *jb = tpm_json_object(body, len);
-	JsonbValue	buffer;
-	JsonbValue *errors;
-	List	   *result = NIL;
-
-	if (jb == NULL)
-		return NIL;
-	errors = getKeyJsonValueFromContainer(&jb->root, "errors", 6, &buffer);
-	if (errors == NULL || errors->type != jbvBinary ||
-		!JsonContainerIsArray(errors->val.binary.data))
-		return NIL;
-	for (uint32 i = 0; i < JsonContainerSize(errors->val.binary.data); i++)
-	{
-		JsonbValue *error = getIthJsonbValueFromContainer(errors->val.binary.data, i);
-
-		if (error->type == jbvBinary && JsonContainerIsObject(error->val.binary.data))
-			result = lappend(result, read_error(error->val.binary.data));
-	}
-	return result;
+	return tpm_json_member_text(&object->root, name);
 }

@@ -12,8 +12,8 @@
 
 #include "miscadmin.h"
 
+#include "base/json.h"
 #include "check/check_member.h"
-#include "base/value.h"
 
 /* more names than this are not looked at: no API has them, a hostile one might */
 #define MOST_MEMBERS	400

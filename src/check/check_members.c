@@ -20,8 +20,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "check/check_member.h"
 #include "base/nearest.h"
+#include "check/check_member.h"
 
 /* fewer resources than this may happen to lack a member (as in scan_check.c) */
 #define TELLING_ROWS	20

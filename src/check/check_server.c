@@ -18,13 +18,12 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "import/catalogue.h"
+#include "base/url.h"
 #include "check/check.h"
 #include "client/retry.h"
-#include "shared/shared.h"
-#include "tpm_fdw.h"
 #include "client/transport.h"
-#include "base/url.h"
+#include "import/catalogue.h"
+#include "shared/shared.h"
 
 /* a clock further off than this is wrong; Date counts whole seconds */
 #define MOST_SECONDS_OFF	60

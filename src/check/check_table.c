@@ -14,9 +14,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "base/json.h"
 #include "check/check.h"
 #include "import/sample.h"
-#include "base/value.h"
 
 /* objects inside "meta" are looked into so deep */
 #define META_DEPTH	3

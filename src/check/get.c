@@ -17,9 +17,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/url.h"
 #include "client/client.h"
 #include "document/document.h"
-#include "base/url.h"
 
 PG_FUNCTION_INFO_V1(tpm_fdw_get);
 
@@ -65,6 +65,6 @@ tpm_fdw_get(PG_FUNCTION_ARGS)
 		tpm_raise_status(session, name, answer);
 	if (answer->len == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_JSONB_P(tpm_document_json(answer->body, answer->len, server->opt.invalid_characters,
+	PG_RETURN_JSONB_P(tpm_json_of_body(answer->body, answer->len, server->opt.invalid_characters,
 										name));
 }

@@ -14,7 +14,11 @@
 
 #include "client/client_internal.h"
 #include "shared/shared.h"
-#include "tpm_fdw.h"
+
+int			tpm_max_wait = 30000;
+int			tpm_max_requests = 200;
+double		tpm_leave_free = 0.1;
+int			tpm_small_statement = 10;
 
 /* ----- one call ----- */
 

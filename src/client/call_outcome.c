@@ -17,7 +17,6 @@
 #include "client/redact.h"
 #include "client/retry.h"
 #include "shared/shared.h"
-#include "tpm_fdw.h"
 
 static const char *
 path_and_query(const char *url)

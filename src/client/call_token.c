@@ -12,11 +12,10 @@
 
 #include "utils/memutils.h"
 
+#include "base/url.h"
 #include "client/client_internal.h"
 #include "client/redact.h"
 #include "client/retry.h"
-#include "tpm_fdw.h"
-#include "base/url.h"
 
 /* a token answer is small; more than this is not one */
 #define TPM_MAX_TOKEN_ANSWER	(64 * 1024)

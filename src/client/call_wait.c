@@ -14,8 +14,8 @@
 #include "utils/memutils.h"
 
 #include "client/client_internal.h"
+#include "shared/cache/cache.h"
 
-bool		(*tpm_waiting_hook) (void) = NULL;
 
 /* calls that go on while another one is waited for */
 static List *beside = NIL;
@@ -111,7 +111,7 @@ void
 tpm_calls_pause(TpmSession *session, int reason, int64 wake_us)
 {
 	tpm_progress_waiting(session->progress, waiting_words(reason));
-	if (tpm_waiting_hook && tpm_waiting_hook())
+	if (tpm_cache_heartbeat())
 		wake_us = Min(wake_us, tpm_monotonic_us() + INT64CONST(500000));
 	tpm_wait(reason, wake_us);
 	tpm_progress_waiting(session->progress, NULL);

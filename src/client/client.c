@@ -18,7 +18,8 @@
 #include "client/client_internal.h"
 #include "client/redact.h"
 #include "shared/shared.h"
-#include "tpm_fdw.h"
+
+bool		tpm_log_requests = false;
 
 char *
 tpm_call_name(const char *method, const char *url)

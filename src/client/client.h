@@ -11,10 +11,17 @@
 #include "nodes/execnodes.h"
 
 #include "compat.h"
+#include "option/option.h"
 #include "shared/budget/budget.h"
 #include "shared/counters.h"
-#include "option/option.h"
 #include "shared/token/token.h"
+
+/* settings; their meaning and range are in tpm_fdw.c */
+extern int tpm_max_wait;	/* ms; -1 no limit */
+extern int tpm_max_requests;
+extern double tpm_leave_free;	/* 0..1 */
+extern int tpm_small_statement;	/* requests */
+extern bool tpm_log_requests;
 
 /*
  * One run of the executor, over all the foreign tables in it: what it has
@@ -153,12 +160,6 @@ extern void tpm_calls_pause(TpmSession *session, int reason, int64 wake_us);
 
 /* advances the call until it is done */
 extern void tpm_call_wait(TpmCall *call);
-
-/*
- * Called while this backend waits; true if it must be called again within
- * half a second.  Set by the SQL side for what must show that it is alive.
- */
-extern bool (*tpm_waiting_hook) (void);
 
 /* one GET from start to end */
 extern TpmAnswer *tpm_client_get(TpmSession *session, const char *url, int flags);

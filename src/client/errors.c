@@ -16,11 +16,11 @@
 #include "mb/pg_wchar.h"
 #include "utils/formatting.h"
 
-#include "request/body.h"
-#include "client/client.h"
-#include "document/document.h"
-#include "client/retry.h"
 #include "base/url.h"
+#include "client/client.h"
+#include "client/retry.h"
+#include "document/document.h"
+#include "request/body.h"
 
 /* an HTML page or a stack trace helps nobody beyond this */
 #define TPM_MAX_WORDS 400

@@ -18,7 +18,6 @@
 #include "utils/timestamp.h"
 
 #include "client/client.h"
-#include "tpm_fdw.h"
 
 /* nobody needs to be told of less */
 #define TPM_LONG_US		(60 * INT64CONST(1000000))

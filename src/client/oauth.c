@@ -15,11 +15,11 @@
 
 #include "common/base64.h"
 
-#include "compat.h"
-#include "client/client.h"
-#include "document/document.h"
-#include "client/redact.h"
 #include "base/url.h"
+#include "client/client.h"
+#include "client/redact.h"
+#include "compat.h"
+#include "document/document.h"
 
 static void
 add_parameter(StringInfo body, const char *name, const char *value)

@@ -16,8 +16,8 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "client/client_internal.h"
 #include "base/idset.h"
+#include "client/client_internal.h"
 
 static TpmStatement *statements = NULL;
 

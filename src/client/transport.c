@@ -23,11 +23,11 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "base/url.h"
+#include "client/transport_internal.h"
 #include "option/option.h"
 #include "shared/shared.h"
 #include "tpm_fdw.h"
-#include "client/transport_internal.h"
-#include "base/url.h"
 
 /* more header bytes than any honest server sends */
 #define TPM_MAX_HEADER_BYTES	(256 * 1024)

@@ -12,9 +12,9 @@
 
 #include "miscadmin.h"
 
+#include "client/transport_internal.h"
 #include "compat.h"
 #include "shared/shared.h"
-#include "client/transport_internal.h"
 
 typedef struct TpmSocket
 {

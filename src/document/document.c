@@ -487,11 +487,11 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->page = new_page(reader);
 	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
 	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);
-	body = tpm_document_text(body, &len, decoder->table->opt.invalid_characters, where);
+	body = tpm_text_of_body(body, &len, decoder->table->opt.invalid_characters, where);
 	reader->body = body;
 	/* told to unescape, the parser refuses what no text can hold, read or not */
 	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(),
-								 tpm_document_has_invalid_escape(body, len));
+								 tpm_text_has_invalid_escape(body, len));
 
 	if (decoder->needs_settings)
 		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);
@@ -504,4 +504,49 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	MemoryContextDelete(reader->scratch);
 	MemoryContextDelete(reader->escapes);
 	return reader->page;
+}
+
+/* ----- error objects ----- */
+
+static TpmApiError *
+read_error(JsonbContainer *object)
+{
+	TpmApiError *error = palloc0(sizeof(TpmApiError));
+	JsonbValue	buffer;
+	JsonbValue *source = getKeyJsonValueFromContainer(object, "source", 6, &buffer);
+
+	error->status = tpm_json_member_text(object, "status");
+	error->code = tpm_json_member_text(object, "code");
+	error->title = tpm_json_member_text(object, "title");
+	error->detail = tpm_json_member_text(object, "detail");
+	if (source && source->type == jbvBinary && JsonContainerIsObject(source->val.binary.data))
+	{
+		error->pointer = tpm_json_member_text(source->val.binary.data, "pointer");
+		error->parameter = tpm_json_member_text(source->val.binary.data, "parameter");
+	}
+	return error;
+}
+
+List *
+tpm_document_errors(const char *body, size_t len)
+{
+	Jsonb	   *jb = tpm_json_object(body, len);
+	JsonbValue	buffer;
+	JsonbValue *errors;
+	List	   *result = NIL;
+
+	if (jb == NULL)
+		return NIL;
+	errors = getKeyJsonValueFromContainer(&jb->root, "errors", 6, &buffer);
+	if (errors == NULL || errors->type != jbvBinary ||
+		!JsonContainerIsArray(errors->val.binary.data))
+		return NIL;
+	for (uint32 i = 0; i < JsonContainerSize(errors->val.binary.data); i++)
+	{
+		JsonbValue *error = getIthJsonbValueFromContainer(errors->val.binary.data, i);
+
+		if (error->type == jbvBinary && JsonContainerIsObject(error->val.binary.data))
+			result = lappend(result, read_error(error->val.binary.data));
+	}
+	return result;
 }

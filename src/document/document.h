@@ -14,8 +14,9 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-#include "option/option.h"
 #include "base/page.h"
+#include "base/text.h"
+#include "option/option.h"
 
 /* compiled once a scan: which member leads to which column */
 typedef struct TpmDecoder TpmDecoder;
@@ -44,28 +45,6 @@ extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, 
 extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
 								  TimestampTz received, const char *where);
 
-/*
- * The body as text of the database's encoding, checked; may be body itself.
- * What PostgreSQL's text cannot hold is an error or is replaced, as
- * invalid_characters (TpmInvalidCharacters) says.
- */
-extern char *tpm_document_text(char *body, size_t *len, int invalid_characters, const char *where);
-
-/*
- * Any JSON as it is; body must be zero-terminated.  Raises HV00M if it is
- * none, and what tpm_document_text() does.
- */
-extern Jsonb *tpm_document_json(char *body, size_t len, int invalid_characters, const char *where);
-
-/*
- * Valid UTF-8 in the database's encoding, with '?' for what that has not; may
- * be the text itself.  Does not throw.
- */
-extern char *tpm_text_to_server(char *text, size_t *len);
-
-/* does it hold an escape that is no character of PostgreSQL's text, in any string? */
-extern bool tpm_document_has_invalid_escape(const char *body, size_t len);
-
 /* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
 typedef struct TpmApiError
 {
@@ -79,14 +58,5 @@ typedef struct TpmApiError
 
 /* the error objects of an answer; NIL if it holds none.  Does not throw. */
 extern List *tpm_document_errors(const char *body, size_t len);
-
-/* a small JSON object as jsonb, NULL if the text is no JSON object */
-extern Jsonb *tpm_json_object(const char *body, size_t len);
-
-/* does an object have this member, whatever its value is? */
-extern bool tpm_json_has(Jsonb *object, const char *name);
-
-/* a member of an object as text (strings, numbers, booleans), else NULL */
-extern char *tpm_json_member(Jsonb *object, const char *name);
 
 #endif							/* TPM_DOCUMENT_H */

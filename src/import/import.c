@@ -18,8 +18,8 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#include "import/import.h"
 #include "base/nearest.h"
+#include "import/import.h"
 
 #define MAX_SAMPLE_PAGES 100
 

@@ -13,10 +13,10 @@
  */
 #include "postgres.h"
 
-#include "import/type_inference.h"
 #include "import/import.h"
-#include "option/option.h"
 #include "import/sample.h"
+#include "import/type_inference.h"
+#include "option/option.h"
 
 void
 tpm_import_custom(TpmImportTable *table, TpmNames *names, const List *terms)

@@ -15,10 +15,10 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
-#include "import/type_inference.h"
 #include "import/import.h"
-#include "option/option_internal.h"
 #include "import/sample.h"
+#include "import/type_inference.h"
+#include "option/option_definition.h"
 
 /* a resource to look at, and the table that it becomes */
 typedef struct Wanted

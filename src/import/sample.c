@@ -14,11 +14,11 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "document/document.h"
 #include "base/idset.h"
-#include "scan/list.h"
-#include "request/request.h"
+#include "document/document.h"
 #include "import/sample.h"
+#include "request/request.h"
+#include "scan/list.h"
 
 TpmSampler *
 tpm_sampler_create(const TpmServer *server, int n, int pages)
@@ -97,8 +97,8 @@ read_document(TpmSampler *sampler, TpmAnswer *answer, const char *url, TpmSample
 
 	if (!is_success(answer))
 		tpm_raise_status(sampler->session, name, answer);
-	text = tpm_document_text(answer->body, &len, invalid, name);
-	document = tpm_document_json(answer->body, answer->len, invalid, name);
+	text = tpm_text_of_body(answer->body, &len, invalid, name);
+	document = tpm_json_of_body(answer->body, answer->len, invalid, name);
 	if (!JB_ROOT_IS_OBJECT(document))
 		tpm_sample_refuse(name, "It is no JSON object.");
 	tpm_sample_names(sample, known, context, text);

@@ -10,8 +10,8 @@
 
 #include "utils/jsonb.h"
 
-#include "client/client.h"
 #include "base/idset.h"
+#include "client/client.h"
 
 /* more members than this no table has columns for */
 #define TPM_MAX_SAMPLED_MEMBERS 2000

@@ -17,10 +17,10 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "base/json.h"
 #include "compat.h"
-#include "import/type_inference.h"
 #include "import/sample.h"
-#include "base/value.h"
+#include "import/type_inference.h"
 
 /* of a page, which no honest one has more of: the rest proves nothing new */
 #define MOST_RESOURCES 10000

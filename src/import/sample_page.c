@@ -14,9 +14,9 @@
 #include <ctype.h>
 
 #include "common/base64.h"
-#include "import/sample.h"
+#include "base/json.h"
 #include "base/url.h"
-#include "base/value.h"
+#include "import/sample.h"
 
 /* one parameter of a query, decoded */
 typedef struct Pair

@@ -18,8 +18,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "base/json.h"
 #include "import/sample.h"
-#include "base/value.h"
 
 /* the rank of names that mean nothing else */
 #define SURE	3

@@ -16,8 +16,8 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "base/json.h"
 #include "import/type_inference.h"
-#include "base/value.h"
 
 /* ----- strings ----- */
 

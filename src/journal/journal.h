@@ -17,6 +17,10 @@
 
 #include "shared/shared.h"
 
+/* settings; their meaning and range are in tpm_fdw.c */
+extern int tpm_journal_keep;	/* seconds */
+extern bool tpm_journal_values;
+
 extern const TpmSharedArea tpm_journal_area;
 
 /*

@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * journal_file.c
- *		The journal's tail: opening the day's file, numbering and appending.
+ *		The journal's files: one a day (UTC), appended by one write, old ones removed.
  *
- * Owns the shared state of the tail and its lock.  Flushing is journal_flush.c's,
- * what files there are journal_day.c's, what records say journal.c's matter.
+ * Owns the shared state of the tail and its lock.  Flushing is journal.c's, what
+ * records say journal_record.c's matter.
  *
  * Under the lock records are numbered and appended, the day's file is made,
  * and, once after a start, the newest file is searched for its end: what a
@@ -16,15 +16,20 @@
  *
  * Nothing here throws, for outcomes are appended while a transaction aborts.
  *
+ * The names of the files in tpm_fdw/ and how long they are kept are its own, too;
+ * that part takes no lock and never throws.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/transam.h"
+#include "pgtime.h"
 #include "storage/condition_variable.h"
 #include "storage/fd.h"
 #include "storage/procarray.h"
@@ -343,4 +348,82 @@ tpm_journal_is_alive(const TpmJournalHead *intent)
 	LWLockRelease(&tpm_journal->lock);
 	return located && intent->number >= first &&
 		BackendXidGetPid((TransactionId) intent->transaction_id) == intent->pid;
+}
+
+int			tpm_journal_keep = 90 * 86400;
+
+#define FILE_PREFIX "journal-"
+
+int
+tpm_journal_day(TimestampTz at)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(at);
+	struct pg_tm *tm = pg_gmtime(&seconds);
+
+	return ((tm->tm_year + 1900) * 100 + tm->tm_mon + 1) * 100 + tm->tm_mday;
+}
+
+void
+tpm_journal_file_path(char *path, int day)
+{
+	snprintf(path, TPM_JOURNAL_PATH, TPM_JOURNAL_DIRECTORY "/" FILE_PREFIX "%08d", day);
+}
+
+int
+tpm_journal_file_day(const char *name)
+{
+	const char *digits = name + strlen(FILE_PREFIX);
+
+	if (strncmp(name, FILE_PREFIX, strlen(FILE_PREFIX)) != 0 || strlen(digits) != 8 ||
+		strspn(digits, "0123456789") != 8)
+		return 0;
+	return atoi(digits);
+}
+
+bool
+tpm_journal_newest_before(int before, int *day, TpmJournalProblem *problem)
+{
+	DIR		   *directory = opendir(TPM_JOURNAL_DIRECTORY);
+	struct dirent *entry;
+
+	*day = 0;
+	if (directory == NULL)
+		return errno == ENOENT || tpm_journal_failed(problem, errno, "open", TPM_JOURNAL_DIRECTORY);
+	while ((errno = 0, entry = readdir(directory)) != NULL)
+	{
+		int			found = tpm_journal_file_day(entry->d_name);
+
+		if (found > *day && found < before)
+			*day = found;
+	}
+	if (errno != 0)
+		tpm_journal_failed(problem, errno, "read", TPM_JOURNAL_DIRECTORY);
+	closedir(directory);
+	return problem->error == 0;
+}
+
+static void
+remove_file(int day)
+{
+	char		path[TPM_JOURNAL_PATH];
+
+	tpm_journal_file_path(path, day);
+	if (unlink(path) < 0 && errno != ENOENT)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not remove file \"%s\": %m", path)));
+}
+
+void
+tpm_journal_remove_old(void)
+{
+	int			limit = tpm_journal_day(GetCurrentTimestamp() - tpm_journal_keep * USECS_PER_SEC);
+	TpmJournalProblem problem = {0};
+	int			day;
+
+	while (tpm_journal_newest_before(limit, &day, &problem) && day != 0)
+	{
+		remove_file(day);
+		limit = day;
+	}
 }

@@ -17,9 +17,9 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "journal/journal.h"
 #include "modify/abort_report.h"
 #include "shared/cache/cache.h"
-#include "journal/journal.h"
 
 /* more than this in one message serves nobody; the journal has them all */
 #define TPM_MAX_LISTED	1000

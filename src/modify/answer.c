@@ -18,9 +18,9 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "request/request.h"
-#include "base/value.h"
+#include "document/value.h"
 #include "modify/write.h"
+#include "request/request.h"
 
 /* ----- answers ----- */
 

@@ -17,11 +17,11 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "client/transport.h"
+#include "modify/modify.h"
+#include "modify/write.h"
 #include "request/linkage.h"
 #include "scan/scan.h"
-#include "tpm_fdw.h"
-#include "client/transport.h"
-#include "modify/write.h"
 
 /* from the first look to the second, at least */
 #define TPM_BETWEEN_LOOKS_US	INT64CONST(5000000)

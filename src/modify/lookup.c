@@ -17,11 +17,11 @@
 #include "access/htup_details.h"
 #include "utils/memutils.h"
 
-#include "scan/list.h"
-#include "request/request.h"
-#include "plan/shippable.h"
-#include "base/value.h"
+#include "document/value.h"
 #include "modify/write.h"
+#include "plan/shippable.h"
+#include "request/request.h"
+#include "scan/list.h"
 
 /* filters for the columns of the key that can be asked for */
 static List *

@@ -18,11 +18,10 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "document/value.h"
 #include "modify/modify.h"
-#include "request/request.h"
-#include "tpm_fdw.h"
-#include "base/value.h"
 #include "modify/write.h"
+#include "request/request.h"
 
 /* rows written together where no cap says how many the statement may have */
 #define TPM_GROUP_SIZE	1000

@@ -15,6 +15,10 @@
 #include "compat.h"
 #include "option/option.h"
 
+/* settings; their meaning and range are in tpm_fdw.c */
+extern int tpm_max_writes;
+extern bool tpm_dry_run;
+
 /* fdw_private of a ModifyTable's result relation */
 typedef enum TpmModifyPrivate
 {

@@ -20,9 +20,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-#include "request/body.h"
 #include "client/client.h"
 #include "modify/modify.h"
+#include "request/body.h"
 
 char *
 tpm_id_target_name(const TpmTable *table)

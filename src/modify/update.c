@@ -19,11 +19,11 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#include "shared/write_claims.h"
+#include "modify/modify.h"
+#include "modify/write.h"
 #include "request/linkage.h"
 #include "scan/scan.h"
-#include "tpm_fdw.h"
-#include "modify/write.h"
+#include "shared/write_claims.h"
 
 /* a row being updated */
 typedef struct Update

@@ -10,13 +10,13 @@
 
 #include "nodes/execnodes.h"
 
-#include "compat.h"
-#include "modify/abort_report.h"
-#include "request/body.h"
-#include "client/client.h"
-#include "document/document.h"
 #include "base/idset.h"
+#include "client/client.h"
+#include "compat.h"
+#include "document/document.h"
+#include "modify/abort_report.h"
 #include "option/option.h"
+#include "request/body.h"
 
 /* one statement's writes to one table */
 typedef struct TpmWriter
@@ -165,5 +165,12 @@ extern void tpm_writer_insert(TpmWriter *writer, TupleTableSlot **slots, int n, 
  */
 extern bool tpm_writer_update(TpmWriter *writer, TupleTableSlot *slot, TupleTableSlot *old_slot,
 							  char *id);
+
+/*
+ * linkage_page.c: makes known what rows with values in these columns (attnums)
+ * need.  May send one GET for a page of the list at path, once a session and
+ * table.
+ */
+extern void tpm_linkage_prepare(TpmSession *session, const char *path, Bitmapset *columns);
 
 #endif							/* TPM_WRITE_H */

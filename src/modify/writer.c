@@ -17,13 +17,16 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
-#include "shared/cache/cache.h"
 #include "journal/journal.h"
+#include "modify/modify.h"
+#include "modify/write.h"
 #include "request/request.h"
 #include "scan/scan.h"
+#include "shared/cache/cache.h"
 #include "shared/shared.h"
-#include "tpm_fdw.h"
-#include "modify/write.h"
+
+int			tpm_max_writes = 100;
+bool		tpm_dry_run = false;
 
 /* bytes of a body that a message repeats */
 #define TPM_MAX_SHOWN_BODY 1000

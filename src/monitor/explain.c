@@ -18,6 +18,7 @@
 #include "utils/ruleutils.h"
 
 #include "compat.h"
+#include "monitor/monitor.h"
 #include "scan/scan.h"
 
 /* the clauses of one verdict, as they are written */

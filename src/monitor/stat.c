@@ -25,9 +25,9 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "compat.h"
 #include "shared/budget/budget.h"
 #include "shared/cache/cache.h"
-#include "compat.h"
 #include "shared/counters.h"
 #include "shared/shared.h"
 #include "shared/token/token.h"

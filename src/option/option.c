@@ -27,9 +27,9 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/url.h"
 #include "compat.h"
 #include "option/option_internal.h"
-#include "base/url.h"
 
 /* The length goes first, so that ("ab", "c") and ("a", "bc") differ */
 uint64

@@ -13,6 +13,7 @@
 
 #include "access/tupdesc.h"
 #include "nodes/pg_list.h"
+#include "base/text.h"
 
 typedef enum TpmAuth
 {
@@ -53,12 +54,6 @@ typedef enum TpmMissing
 	TPM_MISSING_WARN,
 	TPM_MISSING_ERROR
 } TpmMissing;
-
-typedef enum TpmInvalidCharacters
-{
-	TPM_INVALID_ERROR,
-	TPM_INVALID_REPLACE
-} TpmInvalidCharacters;
 
 typedef enum TpmIpFamily
 {

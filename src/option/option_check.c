@@ -18,8 +18,8 @@
 #include "nodes/value.h"
 #include "pgtime.h"
 
-#include "option/option_internal.h"
 #include "base/url.h"
+#include "option/option_internal.h"
 
 /* headers that are this program's own business, whoever sets them */
 static const char *const own_headers[] = {

@@ -14,9 +14,9 @@
 #include "nodes/value.h"
 #include "utils/guc.h"
 
-#include "shared/cache/cache.h"
-#include "option/option_internal.h"
 #include "base/url.h"
+#include "option/option_internal.h"
+#include "shared/cache/cache.h"
 
 #define SERVER		TPM_ON_SERVER
 #define SHARED		(TPM_ON_SERVER | TPM_ON_TABLE)

@@ -26,8 +26,8 @@
 #include "utils/builtins.h"
 
 #include "base/nearest.h"
-#include "option/option_internal.h"
 #include "base/url.h"
+#include "option/option_internal.h"
 
 PG_FUNCTION_INFO_V1(tpm_fdw_validator);
 

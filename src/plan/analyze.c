@@ -21,8 +21,8 @@
 #include "utils/rel.h"
 #include "utils/sampling.h"
 
-#include "compat.h"
 #include "client/client.h"
+#include "compat.h"
 #include "plan/plan.h"
 #include "scan/list.h"
 #include "scan/scan.h"

@@ -18,8 +18,8 @@
 #include "utils/array.h"
 #include "utils/selfuncs.h"
 
-#include "shared/counters.h"
 #include "plan/plan.h"
+#include "shared/counters.h"
 
 /* a table about which nothing is known */
 #define TPM_UNKNOWN_ROWS 5000.0

@@ -22,7 +22,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
-#include "scan/order.h"
+#include "plan/plan.h"
 
 /* ----- NULLs ----- */
 

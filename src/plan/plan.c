@@ -29,7 +29,6 @@
 #include "compat.h"
 #include "plan/plan.h"
 #include "scan/order.h"
-#include "tpm_fdw.h"
 
 /* ----- the relation ----- */
 

@@ -1,57 +1,24 @@
 /*-------------------------------------------------------------------------
  *
  * plan.h
- *		The SQL side: planner and executor callbacks, and what a plan holds.
+ *		The planner's callbacks, and what planning knows of a relation.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_FDW_CALLBACKS_H
-#define TPM_FDW_CALLBACKS_H
+#ifndef TPM_PLAN_H
+#define TPM_PLAN_H
 
 #include "foreign/fdwapi.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
 
 #include "compat.h"
-#include "import/import.h"
-#include "option/option.h"
 #include "plan/shippable.h"
+#include "scan/order.h"
+#include "scan/plan_private.h"
 
 /* planner units that one request costs */
 #define TPM_REQUEST_COST 100.0
-
-/* where an answer rests on the API's order, a page is never smaller */
-#define TPM_MIN_ORDERED_PAGE 20
-
-/*
- * ForeignScan.fdw_private: node trees only, since plans are copied and kept.
- * fdw_exprs holds the values of the conditions, one for each, a NULL Const
- * where a condition has none.
- */
-typedef enum TpmPrivate
-{
-	TPM_PRIV_RELATION,			/* Integer: OID of the foreign table */
-	TPM_PRIV_CONDITIONS,		/* IntList: attnum, op, verdict of each */
-	TPM_PRIV_VERDICTS,			/* IntList: TpmVerdict of each plan qual */
-	TPM_PRIV_ORDER,				/* IntList: the order asked for, see order.h */
-	TPM_PRIV_STOP,				/* IntList: plan quals that end the list in
-								 * this order */
-	TPM_PRIV_COLUMNS,			/* IntList: attnums to fetch */
-	TPM_PRIV_CHECKED,			/* IntList: attnums whose member must exist */
-	TPM_PRIV_FLAGS,				/* Integer: TPM_PLAN_* */
-	TPM_PRIV_WANTED,			/* Float: rows that will be wanted, 0 all */
-	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
-	TPM_PRIV_COUNT				/* how many there are */
-} TpmPrivate;
-
-/* the plan reads the list to its end, whatever its rows are */
-#define TPM_PLAN_READS_ALL		0x01
-/* a first page smaller than page_size is enough */
-#define TPM_PLAN_SMALL_PAGE		0x02
-/* the answer is the number of rows */
-#define TPM_PLAN_COUNTS			0x04
-/* it feeds a write of the same statement: what it reads must be new */
-#define TPM_PLAN_NO_CACHE		0x08
 
 /* ForeignPath.fdw_private */
 typedef enum TpmPathPrivate
@@ -73,6 +40,22 @@ typedef struct TpmRelation
 	bool		all_exact;		/* every restriction is an exact condition */
 	Bitmapset  *columns;		/* attnums to fetch */
 } TpmRelation;
+
+/* one order of a relation that is worth a path */
+typedef struct TpmOffer
+{
+	List	   *keys;			/* IntList as above */
+	List	   *pathkeys;		/* what it promises the planner, perhaps NIL */
+	List	   *stops;			/* of RestrictInfo *: bounds that end the list */
+} TpmOffer;
+
+/* order_plan.c */
+
+/* every order that a query, a merge join or a bound could use; of TpmOffer * */
+extern List *tpm_order_offers(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation);
+
+/* does a list in this order end where the condition first fails? */
+extern bool tpm_order_ends_at(const List *keys, const TpmCondition *condition);
 
 /* path.c */
 extern void tpm_get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid);
@@ -117,12 +100,6 @@ extern void tpm_get_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelO
 extern ForeignScan *tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, ForeignPath *best_path,
 									   List *tlist);
 
-/* the clauses that rows must pass, whether the executor tests them or a count does */
-extern List *tpm_plan_quals(ForeignScan *plan);
-
-/* of a count: attnum of the table that each column of the scan's row is, 0 for counts */
-extern List *tpm_plan_map(ForeignScan *plan);
-
 /* analyze.c */
 extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages);
 
@@ -132,13 +109,4 @@ extern double tpm_estimate_requests(const TpmTable *table, const List *condition
 extern void tpm_estimate_cost(double requests, double rows, Cost *startup,
 							  Cost *total);
 
-/* scan.c */
-extern void tpm_begin_scan(ForeignScanState *node, int eflags);
-extern TupleTableSlot *tpm_iterate_scan(ForeignScanState *node);
-extern void tpm_rescan_scan(ForeignScanState *node);
-extern void tpm_end_scan(ForeignScanState *node);
-
-/* explain.c */
-extern void tpm_explain_scan(ForeignScanState *node, ExplainState *es);
-
-#endif							/* TPM_FDW_CALLBACKS_H */
+#endif							/* TPM_PLAN_H */

@@ -16,8 +16,9 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
-#include "request/body_internal.h"
+#include "base/json.h"
 #include "document/document.h"
+#include "request/body_internal.h"
 #include "request/linkage.h"
 
 /* a body that is being put together */
@@ -43,7 +44,7 @@ TpmResource *
 tpm_resource_read(char *body, size_t len, const char *where)
 {
 	/* nothing is replaced: what is echoed must be what was read */
-	char	   *json = tpm_document_text(body, &len, TPM_INVALID_ERROR, where);
+	char	   *json = tpm_text_of_body(body, &len, TPM_INVALID_ERROR, where);
 	Jsonb	   *document = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json)));
 	JsonbContainer *data = object_member(&document->root, "data");
 	TpmResource *resource;

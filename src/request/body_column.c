@@ -15,6 +15,7 @@
 #include "nodes/value.h"
 #include "utils/datum.h"
 
+#include "base/json.h"
 #include "request/body_internal.h"
 
 /* ----- what is sent ----- */

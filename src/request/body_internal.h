@@ -8,8 +8,8 @@
 #ifndef TPM_BODY_INTERNAL_H
 #define TPM_BODY_INTERNAL_H
 
+#include "document/value.h"
 #include "request/body.h"
-#include "base/value.h"
 
 /* the n-th name that leads to the column's value, "" if there are fewer */
 static inline const char *

@@ -6,8 +6,8 @@
  * A resource identifier has a type (JSON:API 1.0, section 5.2.4), and the
  * table's options name only the relationship.  Owns where the type comes
  * from: what any resource read in this session has shown; a table of the same
- * server named as the relationship's plural; one page of the list, asked for
- * once; and at last the plural itself.
+ * server named as the relationship's plural; and at last the plural itself.
+ * Sends nothing: a page of the list is asked for by modify/linkage_page.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,13 +16,10 @@
 #include "nodes/value.h"
 #include "utils/memutils.h"
 
+#include "base/json.h"
 #include "document/document.h"
 #include "request/linkage.h"
 #include "request/request.h"
-#include "base/value.h"
-
-/* rows of the page that is asked for to learn from */
-#define TPM_LEARN_ROWS	20
 
 typedef struct Learnt
 {
@@ -183,7 +180,7 @@ tpm_custom_field_id(const TpmTable *table, const char *term)
 	return learnt ? pstrdup(learnt->value) : NULL;
 }
 
-/* ----- asking ----- */
+/* ----- what is not known yet ----- */
 
 /* to-many relationships are named by their plural already */
 static bool
@@ -200,7 +197,7 @@ learn_from_table(const TpmTable *table, const char *relationship)
 }
 
 static bool
-is_known(const TpmTable *table, const TpmColumn *column)
+linkage_is_known(const TpmTable *table, const TpmColumn *column)
 {
 	const char *name;
 
@@ -212,52 +209,23 @@ is_known(const TpmTable *table, const TpmColumn *column)
 	return find_learnt(table, 'r', name) != NULL || learn_from_table(table, name);
 }
 
-static void
-learn_from_page(const TpmTable *table, const TpmAnswer *answer)
+
+bool
+tpm_linkage_is_known(const TpmTable *table, Bitmapset *columns)
 {
-	Jsonb	   *document = tpm_json_object(answer->body, answer->len);
-	JsonbContainer *data = document ? tpm_json_container(&document->root, "data") : NULL;
-
-	if (data == NULL || !JsonContainerIsArray(data))
-		return;
-	for (uint32 i = 0; i < JsonContainerSize(data); i++)
-	{
-		JsonbValue *resource = getIthJsonbValueFromContainer(data, i);
-
-		if (resource->type == jbvBinary && JsonContainerIsObject(resource->val.binary.data))
-			tpm_linkage_learn(table, resource->val.binary.data);
-	}
-}
-
-static void
-ask_for_page(TpmSession *session, const char *path)
-{
-	TpmRequest	request = {.path = pstrdup(path),.shown_path = pstrdup(path)};
-	TpmPosition start = {0};
-	TpmAnswer  *answer;
-
-	learn(session->table, 'p', path, "");
-	if (session->table->required_filters != NIL || !(session->table->ops & TPM_OP_READ))
-		return;
-	request.page_size = Min(TPM_LEARN_ROWS, session->table->opt.page_size);
-	answer = tpm_client_get(session, tpm_request_url(session->table, &request, &start),
-							TPM_CALL_PART | TPM_CALL_ANY);
-	if (answer->status >= 200 && answer->status <= 299)
-		learn_from_page(session->table, answer);
-}
-
-void
-tpm_linkage_prepare(TpmSession *session, const char *path, Bitmapset *columns)
-{
-	const TpmTable *table = session->table;
 	int			attnum = -1;
 
 	while ((attnum = bms_next_member(columns, attnum)) >= 0)
-	{
-		if (is_known(table, &table->columns[attnum - 1]))
-			continue;
-		if (find_learnt(table, 'p', path) == NULL)
-			ask_for_page(session, path);
-		return;
-	}
+		if (!linkage_is_known(table, &table->columns[attnum - 1]))
+			return false;
+	return true;
+}
+
+bool
+tpm_linkage_mark_asked(const TpmTable *table, const char *path)
+{
+	if (find_learnt(table, 'p', path) != NULL)
+		return false;
+	learn(table, 'p', path, "");
+	return true;
 }

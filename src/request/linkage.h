@@ -10,7 +10,6 @@
 
 #include "utils/jsonb.h"
 
-#include "client/client.h"
 #include "option/option.h"
 
 /* remembers, for this session, what a resource object shows */
@@ -26,9 +25,12 @@ extern char *tpm_linkage_type(const TpmTable *table, const char *relationship);
 extern char *tpm_custom_field_id(const TpmTable *table, const char *term);
 
 /*
- * Makes known what rows with values in these columns (attnums) need.  May
- * send one GET for a page of the list at path, once a session and table.
+ * Is known what rows with values in these columns (attnums) need?  A table of
+ * the same server may tell it.
  */
-extern void tpm_linkage_prepare(TpmSession *session, const char *path, Bitmapset *columns);
+extern bool tpm_linkage_is_known(const TpmTable *table, Bitmapset *columns);
+
+/* a page of the list at path is about to be asked for; false: it has been, in this session */
+extern bool tpm_linkage_mark_asked(const TpmTable *table, const char *path);
 
 #endif							/* TPM_LINKAGE_H */

@@ -17,9 +17,9 @@
 #include "nodes/value.h"
 #include "utils/builtins.h"
 
+#include "base/url.h"
 #include "compat.h"
 #include "request/request.h"
-#include "base/url.h"
 
 /* a value that can be one segment of a path (RFC 3986, section 3.3) */
 static bool

@@ -11,8 +11,8 @@
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 
-#include "option/option.h"
 #include "base/page.h"
+#include "option/option.h"
 
 /* one parameter that selects rows */
 typedef struct TpmTerm

@@ -16,11 +16,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/idset.h"
+#include "base/url.h"
+#include "scan/list.h"
 #include "scan/prefetch.h"
 #include "shared/counters.h"
-#include "base/idset.h"
-#include "scan/list.h"
-#include "base/url.h"
 
 /* how long a table's size counts as known */
 #define TPM_SIZE_IS_KNOWN_MS	(24 * 3600 * 1000)

@@ -22,8 +22,8 @@
 #include "utils/sortsupport.h"
 #include "utils/typcache.h"
 
-#include "scan/order.h"
 #include "request/request.h"
+#include "scan/order.h"
 
 typedef struct OrderKey
 {

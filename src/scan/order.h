@@ -15,24 +15,10 @@
 #include "utils/tuplesort.h"
 
 #include "document/document.h"
-#include "plan/plan.h"
+#include "scan/condition.h"
 
 /* attnum, descending, nulls first, NULLs may stand at either end */
 #define TPM_ORDER_WIDTH 4
-
-/* one order of a relation that is worth a path */
-typedef struct TpmOffer
-{
-	List	   *keys;			/* IntList as above */
-	List	   *pathkeys;		/* what it promises the planner, perhaps NIL */
-	List	   *stops;			/* of RestrictInfo *: bounds that end the list */
-} TpmOffer;
-
-/* every order that a query, a merge join or a bound could use; of TpmOffer * */
-extern List *tpm_order_offers(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation);
-
-/* does a list in this order end where the condition first fails? */
-extern bool tpm_order_ends_at(const List *keys, const TpmCondition *condition);
 
 /* "-updated_at,id": the value of the sort parameter, NULL without keys */
 extern char *tpm_order_parameter(const TpmTable *table, const List *keys);

@@ -17,9 +17,9 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/ruleutils.h"
 
+#include "base/url.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
-#include "base/url.h"
 
 /* ids without a filter: more of them than this are found by reading the list */
 #define TPM_MAX_ID_REQUESTS 20

@@ -10,8 +10,8 @@
  */
 #include "postgres.h"
 
-#include "scan/remote_query_internal.h"
 #include "base/url.h"
+#include "scan/remote_query_internal.h"
 
 /* percent-encoding may treble a text of UTF-8 */
 static size_t

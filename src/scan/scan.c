@@ -28,7 +28,8 @@
 #include "compat.h"
 #include "document/convert.h"
 #include "scan/scan.h"
-#include "tpm_fdw.h"
+
+int			tpm_cache_ttl = -1;
 
 /* results of different values that a scan keeps for a rescan */
 #define TPM_MAX_RESULTS 256

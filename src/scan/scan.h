@@ -12,14 +12,19 @@
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
-#include "shared/cache/cache.h"
+#include "base/idset.h"
 #include "client/client.h"
 #include "document/document.h"
-#include "plan/plan.h"
-#include "scan/list.h"
-#include "base/idset.h"
-#include "scan/order.h"
 #include "request/request.h"
+#include "scan/condition.h"
+#include "scan/list.h"
+#include "scan/order.h"
+#include "scan/plan_private.h"
+#include "shared/cache/cache.h"
+
+/* settings; their meaning and range are in tpm_fdw.c */
+extern int tpm_cache_ttl;	/* seconds; -1 follows the option */
+extern int tpm_cache_stale;	/* seconds */
 
 /* a pushed condition, as the plan holds it */
 typedef struct TpmPlanCondition
@@ -131,6 +136,12 @@ typedef struct TpmScan
 	int64		counted_hits;
 	bool		warned_missing;
 } TpmScan;
+
+/* scan.c */
+extern void tpm_begin_scan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *tpm_iterate_scan(ForeignScanState *node);
+extern void tpm_rescan_scan(ForeignScanState *node);
+extern void tpm_end_scan(ForeignScanState *node);
 
 /* is a list looked up in the cache, and left there? */
 static inline bool

@@ -15,7 +15,6 @@
 #include "executor/executor.h"
 
 #include "scan/scan.h"
-#include "tpm_fdw.h"
 
 /* a page this long shows every member that there is */
 #define TPM_TELLING_PAGE 20

@@ -20,7 +20,6 @@
 
 #include "document/convert.h"
 #include "scan/scan.h"
-#include "tpm_fdw.h"
 
 /* ----- from values to requests ----- */
 

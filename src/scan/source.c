@@ -16,11 +16,12 @@
 
 #include "miscadmin.h"
 
+#include "base/url.h"
+#include "client/transport.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
-#include "tpm_fdw.h"
-#include "client/transport.h"
-#include "base/url.h"
+
+int			tpm_cache_stale = 0;
 
 struct TpmSource
 {

@@ -17,6 +17,9 @@
 #include "base/page.h"
 #include "shared/shared.h"
 
+/* a setting; its meaning and range are in tpm_fdw.c */
+extern int tpm_request_log_size;
+
 extern const TpmSharedArea tpm_requests_area;
 extern const TpmSharedArea tpm_progress_area;
 extern const TpmSharedArea tpm_learnt_area;

@@ -18,7 +18,8 @@
 #include "utils/timestamp.h"
 
 #include "shared/counters.h"
-#include "tpm_fdw.h"
+
+int			tpm_request_log_size = 1000;
 
 #define TPM_STAT_ENTRIES 256
 

@@ -3,7 +3,7 @@
  * shared.c
  *		The segment in shared memory: its size, its parts, its key, the switch.
  *
- * Owns the segment as a whole and the table of its parts.  What a part holds,
+ * Owns the segment as a whole.  Its parts are named in tpm_fdw.c.  What one holds,
  * and the locks in it, belong to the module that declares it (budget.c,
  * token.c, counters.c ...).  This file takes no lock but AddinShmemInitLock,
  * at start; the key never changes afterwards and is read without one, and so
@@ -20,14 +20,9 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
-#include "shared/budget/budget.h"
-#include "shared/cache/cache.h"
-#include "shared/write_claims.h"
-#include "shared/counters.h"
-#include "journal/journal.h"
 #include "shared/shared.h"
-#include "shared/token/token.h"
-#include "tpm_fdw.h"
+
+int			tpm_enabled = TPM_ENABLED_ON;
 
 typedef struct TpmSharedHeader
 {
@@ -36,16 +31,9 @@ typedef struct TpmSharedHeader
 								 * last */
 } TpmSharedHeader;
 
-static const TpmSharedArea *const areas[] = {
-	&tpm_budget_area,
-	&tpm_token_area,
-	&tpm_requests_area,
-	&tpm_progress_area,
-	&tpm_learnt_area,
-	&tpm_cache_area,
-	&tpm_journal_area,
-	&tpm_changing_area,
-};
+
+/* ends with NULL */
+static const TpmSharedArea *const *areas = NULL;
 
 static TpmSharedHeader *header = NULL;
 static shmem_request_hook_type previous_request_hook = NULL;
@@ -56,7 +44,7 @@ shared_size(void)
 {
 	Size		size = CACHELINEALIGN(sizeof(TpmSharedHeader));
 
-	for (int i = 0; i < (int) lengthof(areas); i++)
+	for (int i = 0; areas[i] != NULL; i++)
 		size = add_size(size, CACHELINEALIGN(areas[i]->size()));
 	return size;
 }
@@ -73,7 +61,7 @@ shared_request(void)
 	 * the one lock of each request is not used: it is how a tranche gets a
 	 * name and an id that every process knows, in all versions
 	 */
-	for (int i = 0; i < (int) lengthof(areas); i++)
+	for (int i = 0; areas[i] != NULL; i++)
 		RequestNamedLWLockTranche(areas[i]->tranche, 1);
 }
 
@@ -96,7 +84,7 @@ shared_startup(void)
 		pg_atomic_init_u32(&header->enabled, tpm_enabled);
 
 	part = (char *) header + CACHELINEALIGN(sizeof(TpmSharedHeader));
-	for (int i = 0; i < (int) lengthof(areas); i++)
+	for (int i = 0; areas[i] != NULL; i++)
 	{
 		int			tranche = GetNamedLWLockTranche(areas[i]->tranche)->lock.tranche;
 
@@ -107,8 +95,9 @@ shared_startup(void)
 }
 
 void
-tpm_shared_install_hooks(void)
+tpm_shared_install_hooks(const TpmSharedArea *const *all)
 {
+	areas = all;
 	previous_request_hook = shmem_request_hook;
 	shmem_request_hook = shared_request;
 	previous_startup_hook = shmem_startup_hook;

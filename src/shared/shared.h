@@ -12,11 +12,21 @@
 
 #include "storage/lwlock.h"
 
+typedef enum TpmEnabled
+{
+	TPM_ENABLED_OFF,
+	TPM_ENABLED_READ,
+	TPM_ENABLED_ON
+} TpmEnabled;
+
+/* a setting; its meaning and range are in tpm_fdw.c */
+extern int tpm_enabled;	/* TpmEnabled; tpm_enabled_now() is what counts */
+
 /*
  * One module's part of the segment.  size and the tranche's name are asked for
  * when PostgreSQL sizes shared memory; init is called once at start (found is
  * false) and makes the part usable.  tranche is for LWLockInitialize() of
- * locks inside the part.  A new module is one line in shared.c.
+ * locks inside the part.  A new module is one line in tpm_fdw.c.
  */
 typedef struct TpmSharedArea
 {
@@ -25,8 +35,8 @@ typedef struct TpmSharedArea
 	void		(*init) (void *area, int tranche, bool found);
 } TpmSharedArea;
 
-/* called by _PG_init, only under process_shared_preload_libraries_in_progress */
-extern void tpm_shared_install_hooks(void);
+/* called by _PG_init with every part, then NULL, only under process_shared_preload_libraries_in_progress */
+extern void tpm_shared_install_hooks(const TpmSharedArea *const *all);
 
 /*
  * Raises 55000 with the line to add to postgresql.conf when the library was

@@ -18,10 +18,10 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 
+#include "base/url.h"
 #include "client/client.h"
 #include "document/document.h"
 #include "import/openapi/openapi_internal.h"
-#include "base/url.h"
 
 #define FILE_SCHEME "file://"
 
@@ -119,7 +119,7 @@ parse(const TpmServer *server, const char *document, char *text, size_t len)
 	}
 	if (is_json(text))
 	{
-		text = tpm_document_text(text, &len, server->opt.invalid_characters, document);
+		text = tpm_text_of_body(text, &len, server->opt.invalid_characters, document);
 		return tpm_tree_json(document, text, len);
 	}
 	return tpm_tree_yaml(document, text, len);

@@ -26,9 +26,12 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
-#include "shared/budget/budget_internal.h"
 #include "compat.h"
-#include "tpm_fdw.h"
+#include "shared/budget/budget_internal.h"
+
+int			tpm_max_budgets = 64;
+double		tpm_rate_limit_share = 1.0;
+int			tpm_hour = 3600;
 
 /* a stamp that moves by less is not worth another write to the file */
 #define FILE_MOVE_US	INT64CONST(100000)

@@ -22,8 +22,8 @@
 
 #include "storage/proc.h"
 
-#include "shared/budget/budget_internal.h"
 #include "compat.h"
+#include "shared/budget/budget_internal.h"
 
 /* how late a backend may be before it is passed over */
 #define GRACE_US	INT64CONST(500000)

@@ -16,7 +16,6 @@
 #include <math.h>
 
 #include "shared/budget/budget_internal.h"
-#include "tpm_fdw.h"
 
 /*
  * A server counts arrivals, we know departures: a window is kept longer by

@@ -18,7 +18,6 @@
 #include "utils/timestamp.h"
 
 #include "shared/budget/budget_internal.h"
-#include "tpm_fdw.h"
 
 /* no forecast looks further */
 #define MOST_FORECAST	1000000

@@ -18,6 +18,9 @@
 #include "base/page.h"
 #include "shared/shared.h"
 
+/* a setting; its meaning and range are in tpm_fdw.c */
+extern int tpm_cache_size_kb;	/* kB */
+
 extern const TpmSharedArea tpm_cache_area;
 
 /* which list: two keys are the same list only if all of it is equal */

@@ -17,7 +17,8 @@
 #include "utils/memutils.h"
 
 #include "shared/cache/cache_internal.h"
-#include "tpm_fdw.h"
+
+int			tpm_cache_size_kb = 256 * 1024;
 
 /* smaller areas hold nothing worth keeping, and DSA needs some of it itself */
 #define SMALLEST_AREA	((Size) 512 * 1024)

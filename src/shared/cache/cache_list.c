@@ -16,8 +16,8 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 
+#include "shared/budget/budget.h"
 #include "shared/cache/cache_internal.h"
-#include "tpm_fdw.h"
 
 static uint64
 hash_of_key(const TpmCacheKey *key)

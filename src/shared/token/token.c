@@ -25,7 +25,8 @@
 
 #include "compat.h"
 #include "shared/token/token_internal.h"
-#include "tpm_fdw.h"
+
+int			tpm_max_tokens = 256;
 
 /* a role that shares a credential takes a row of the view, but no token */
 #define HOLDERS_PER_TOKEN	4

@@ -1,32 +1,18 @@
 /*-------------------------------------------------------------------------
  *
- * value.h
- *		Datums as JSON, and JSON objects that are taken apart and put together.
+ * json.h
+ *		JSON objects that are looked into, taken apart and put together.
  *
  * Every result is palloc'd in the current memory context.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_VALUE_H
-#define TPM_VALUE_H
+#ifndef TPM_JSON_H
+#define TPM_JSON_H
 
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
-
-#include "option/option.h"
-
-/*
- * The column's value as JSON text, the same whatever the session's settings
- * are.  Raises 22023 for what JSON cannot say (NaN, infinite dates).
- */
-extern char *tpm_value_json(const TpmColumn *column, Datum value);
-
-/* the value as plain text: an id, a segment of a path, for messages */
-extern char *tpm_value_text(const TpmColumn *column, Datum value);
-
-/* ids of a relationship or values of a custom field: of char *, NULLs left out */
-extern List *tpm_value_texts(const TpmColumn *column, Datum value);
 
 /* text as a JSON string */
 extern char *tpm_json_string(const char *text);
@@ -62,4 +48,4 @@ extern List *tpm_members_set(List *members, List *path, int at, char *json);
 extern char *tpm_members_get(List *members, List *path, int at);
 extern void tpm_members_write(StringInfo out, List *members);
 
-#endif							/* TPM_VALUE_H */
+#endif							/* TPM_JSON_H */

@@ -1,9 +1,10 @@
 /*-------------------------------------------------------------------------
  *
- * shippable_value.c
- *		The texts under which values are sent to the API.
+ * condition.c
+ *		The texts under which the values of a condition are sent to the API.
  *
- * Owns the rules by which a value is ambiguous.
+ * Owns the rules by which a value is ambiguous, and what is known of a filter
+ * that was caught lying.
  *
  * A value is sent only if it can mean nothing else to the API; that is known
  * at planning for constants and at execution for the rest.
@@ -20,9 +21,16 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "request/request.h"
-#include "plan/shippable_internal.h"
 #include "base/url.h"
+#include "request/request.h"
+#include "scan/condition.h"
+#include "shared/counters.h"
+
+bool
+tpm_is_time_type(Oid type)
+{
+	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
+}
 
 static char *
 time_text(Datum value, Oid type)
@@ -288,4 +296,13 @@ tpm_condition_values(const TpmTable *table, const TpmColumn *column, TpmConditio
 		!tpm_request_query_allows(table, tpm_request_filter_name(table, column), values))
 		return NIL;
 	return values;
+}
+
+bool
+tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum)
+{
+	TpmLearnt	learnt;
+
+	return attnum < 256 && tpm_learnt_get(table->relid, table->options_hash, &learnt) &&
+		(learnt.lying_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
 }
