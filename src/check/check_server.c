@@ -20,7 +20,7 @@
 
 #include "base/url.h"
 #include "check/check.h"
-#include "client/retry.h"
+#include "client/client.h"
 #include "client/transport.h"
 #include "import/catalogue.h"
 #include "shared/shared.h"

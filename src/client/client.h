@@ -9,6 +9,7 @@
 #define TPM_CLIENT_H
 
 #include "nodes/execnodes.h"
+#include "pgtime.h"
 
 #include "compat.h"
 #include "option/option.h"
@@ -188,6 +189,24 @@ extern void tpm_session_announce(TpmSession *session, int64 n);
 
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);
+
+/* ----- when it is tried again ----- */
+
+/*
+ * Microseconds to wait before try number attempt + 1: what Retry-After says
+ * (RFC 9110, section 10.2.3: seconds or a date; never more than an hour), else
+ * exponential with jitter.
+ */
+extern int64 tpm_retry_pause(int attempt, const char *retry_after);
+
+/* seconds that a Retry-After asks for, from 0 to an hour; -1 if it is neither form */
+extern int64 tpm_retry_after_seconds(const char *value, pg_time_t now);
+
+/* a date as HTTP spells it (RFC 9110, section 5.6.7); false if it is none */
+extern bool tpm_read_http_date(const char *value, pg_time_t *when);
+
+/* false if another pause would make all the tries together take too long */
+extern bool tpm_retry_fits(int64 began_us, int64 pause_us, const TpmOptions *opt);
 
 /* errors.c: an answer that is no success as the error of interface.md */
 pg_noreturn extern void tpm_raise_status(const TpmSession *session, const char *request,

@@ -18,7 +18,6 @@
 
 #include "base/url.h"
 #include "client/client.h"
-#include "client/retry.h"
 #include "document/document.h"
 #include "request/body.h"
 

@@ -3,18 +3,24 @@
  * transport.c
  *		HTTP transfers by libcurl.
  *
- * Owns the backend's multi handle, its connections and the pool of easy
- * handles.  Knows nothing of tokens, budgets, retries or documents.  The only
- * file that includes curl.h; the event loop is transport_wait.c's.
+ * Owns the backend's multi handle, its connections, the pool of easy handles, the
+ * memory of an answer until its transfer ends, and the list of addresses that a
+ * server of an unprivileged owner must not reach (who is unprivileged is
+ * option.c's to say).  Knows nothing of tokens, budgets, retries or documents.
+ * The only file that includes curl.h; the event loop is wait.c's.
  *
- * libcurl calls back into this file: no callback throws, palloc's or waits.
- * What it has to say is left in the transfer and raised by the caller.
+ * libcurl calls back into this file: no callback throws, palloc's or waits, and
+ * what arrives is malloc's.  What a callback has to say is left in the transfer
+ * and raised by the caller.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include <arpa/inet.h>
+#include <ctype.h>
 #include <curl/curl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,6 +34,158 @@
 #include "option/option.h"
 #include "shared/shared.h"
 #include "tpm_fdw.h"
+
+/* addresses that a server of an unprivileged owner must not reach */
+bool
+tpm_address_is_private(const struct sockaddr *addr)
+{
+	if (addr->sa_family == AF_INET)
+	{
+		uint32		ip = ntohl(((const struct sockaddr_in *) addr)->sin_addr.s_addr);
+
+		return (ip >> 24) == 127 || (ip >> 24) == 0 || (ip >> 16) == 0xA9FE || (ip >> 28) >= 0xE;
+	}
+	if (addr->sa_family == AF_INET6)
+	{
+		const struct in6_addr *ip = &((const struct sockaddr_in6 *) addr)->sin6_addr;
+
+		if (IN6_IS_ADDR_V4MAPPED(ip))
+		{
+			struct sockaddr_in v4 = {.sin_family = AF_INET};
+
+			memcpy(&v4.sin_addr, &ip->s6_addr[12], 4);
+			return tpm_address_is_private((struct sockaddr *) &v4);
+		}
+		return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) ||
+			IN6_IS_ADDR_LINKLOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip);
+	}
+	return true;
+}
+
+bool
+tpm_text_address_is_private(const char *text)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return tpm_address_is_private((struct sockaddr *) &v4);
+	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
+		return tpm_address_is_private((struct sockaddr *) &v6);
+	return true;
+}
+
+void
+tpm_address_text(const struct sockaddr *addr, char *text, size_t size)
+{
+	const void *ip = addr->sa_family == AF_INET
+	? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
+	: (const void *) &((const struct sockaddr_in6 *) addr)->sin6_addr;
+
+	if (inet_ntop(addr->sa_family, ip, text, size) == NULL)
+		text[0] = '\0';
+}
+
+/* ----- headers ----- */
+
+/* the value of a header line, malloc'd and trimmed, if it is the named one */
+static bool
+keep_header(const char *line, size_t len, const char *name, char **value)
+{
+	size_t		name_len = strlen(name);
+
+	if (len <= name_len || line[name_len] != ':' || pg_strncasecmp(line, name, name_len) != 0)
+		return false;
+	line += name_len + 1;
+	len -= name_len + 1;
+	while (len > 0 && (*line == ' ' || *line == '\t'))
+		line++, len--;
+	while (len > 0 && (line[len - 1] == '\r' || line[len - 1] == '\n' || line[len - 1] == ' '))
+		len--;
+	free(*value);
+	*value = strndup(line, len);
+	return true;
+}
+
+void
+tpm_answer_forget_headers(TpmTransfer *pub)
+{
+	free(pub->content_type);
+	free(pub->etag);
+	free(pub->location);
+	free(pub->retry_after);
+	free(pub->date);
+	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
+}
+
+/*
+ * Is this the status line of a version that is spoken here?  libcurl's
+ * versions differ in what they make of another: an error, or a success of
+ * HTTP/1.0.
+ */
+static bool
+status_line_is_ours(const char *line, size_t len)
+{
+	static const char *const versions[] = {"HTTP/1.1 ", "HTTP/1.0 ", "HTTP/2 "};
+
+	for (size_t i = 0; i < lengthof(versions); i++)
+	{
+		size_t		n = strlen(versions[i]);
+		size_t		digits = 0;
+
+		if (len < n || strncmp(line, versions[i], n) != 0)
+			continue;
+		while (n + digits < len && isdigit((unsigned char) line[n + digits]))
+			digits++;
+		return digits == 3;
+	}
+	return false;
+}
+
+/* false: the answer is not of HTTP as it is spoken here */
+bool
+tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len)
+{
+	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
+	{
+		/* what came with a 1xx answer does not count */
+		tpm_answer_forget_headers(pub);
+		return status_line_is_ours(data, len);
+	}
+	if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
+		!keep_header(data, len, "ETag", &pub->etag) &&
+		!keep_header(data, len, "Location", &pub->location) &&
+		!keep_header(data, len, "Date", &pub->date))
+		keep_header(data, len, "Retry-After", &pub->retry_after);
+	return true;
+}
+
+/* ----- the body ----- */
+
+/* false: no memory */
+bool
+tpm_answer_add_body(TpmTransfer *pub, size_t *space, const char *data, size_t len)
+{
+	size_t		need = pub->body_len + len + 1;
+
+	if (need > *space)
+	{
+		size_t		want = Max(*space * 2, 65536);
+		char	   *more;
+
+		while (want < need)
+			want *= 2;
+		more = realloc(pub->body, want);
+		if (more == NULL)
+			return false;
+		pub->body = more;
+		*space = want;
+	}
+	memcpy(pub->body + pub->body_len, data, len);
+	pub->body_len += len;
+	pub->body[pub->body_len] = '\0';
+	return true;
+}
 
 /* more header bytes than any honest server sends */
 #define TPM_MAX_HEADER_BYTES	(256 * 1024)

@@ -3,7 +3,7 @@
  * option_table.c
  *		The table of all options.
  *
- * Owns their names, contexts, kinds and defaults; README.md's reference has
+ * Owns their names, contexts, kinds and defaults; docs/options.md has
  * the same order.  The validator and the readers both walk this table.
  *
  *-------------------------------------------------------------------------

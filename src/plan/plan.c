@@ -6,7 +6,7 @@
  * Owns what the planner learns of a relation, and what a plan carries to its
  * run.
  *
- * What a plan holds is described in fdw.h.  Every condition stays in the
+ * What a plan holds is described in scan/plan_private.h.  Every condition stays in the
  * plan's quals, sent or not, so that nothing depends on where a row came
  * from.  Which paths are offered is path.c's.
  *

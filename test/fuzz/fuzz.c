@@ -32,7 +32,6 @@
 
 #include "base/url.h"
 #include "client/client.h"
-#include "client/retry.h"
 #include "document/document.h"
 #include "import/import.h"
 #include "option/option.h"
