@@ -44,10 +44,10 @@ static const TpmSharedArea *const shared_areas[] = {
 	&tpm_token_area,
 	&tpm_requests_area,
 	&tpm_progress_area,
-	&tpm_learnt_area,
+	&tpm_table_stats_area,
 	&tpm_cache_area,
 	&tpm_journal_area,
-	&tpm_changing_area,
+	&tpm_write_claim_area,
 	NULL
 };
 

@@ -214,3 +214,25 @@ tpm_members_write(StringInfo out, List *members)
 	}
 	appendStringInfoChar(out, '}');
 }
+
+/* ----- pointers ----- */
+
+char *
+tpm_json_pointer_token(const char *name)
+{
+	char	   *result = palloc(strlen(name) * 2 + 1);
+	char	   *to = result;
+
+	for (; *name; name++)
+	{
+		if (*name == '~' || *name == '/')
+		{
+			*to++ = '~';
+			*to++ = *name == '~' ? '0' : '1';
+		}
+		else
+			*to++ = *name;
+	}
+	*to = '\0';
+	return result;
+}

@@ -26,6 +26,9 @@ extern JsonbValue *tpm_json_get(JsonbContainer *object, const char *name, JsonbV
 /* the same, if it is an object or an array, else NULL */
 extern JsonbContainer *tpm_json_container(JsonbContainer *object, const char *name);
 
+/* a name as a token of a JSON pointer (RFC 6901, section 3) */
+extern char *tpm_json_pointer_token(const char *name);
+
 /* a member of an object that is being put together */
 typedef struct TpmMember
 {

@@ -50,4 +50,16 @@ extern char *tpm_json_member(Jsonb *object, const char *name);
 /* the same of an object inside */
 extern char *tpm_json_member_text(JsonbContainer *object, const char *name);
 
+/* is the word in the list, which ends with NULL? */
+static inline bool
+tpm_is_one_of(const char *word, const char *const *words)
+{
+	for (; *words; words++)
+	{
+		if (strcmp(word, *words) == 0)
+			return true;
+	}
+	return false;
+}
+
 #endif							/* TPM_TEXT_H */

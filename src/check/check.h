@@ -3,6 +3,14 @@
  * check.h
  *		tpm_fdw_check: what its steps share.
  *
+ * Promises: each step is a row that says what was tried, what came of it and,
+ * where it is known, the statement that mends it; a step that fails is a row,
+ * too, since each runs in a subtransaction.  Needs USAGE on the server.
+ * Never: changes an option, a table or a resource of the API (it sends reads
+ * only), believes a cached answer, or uses another's user mapping.
+ * Locks: AccessShareLock on one table at a time while its columns are read;
+ * no lock of shared memory is held from one step to the next.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_CHECK_H

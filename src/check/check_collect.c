@@ -126,7 +126,7 @@ note_relationship(TpmApiMember *member, const JsonbValue *value)
 }
 
 static List *
-collect(List *members, JsonbContainer *resource, const char *part, bool relationship)
+collect_member_uses(List *members, JsonbContainer *resource, const char *part, bool relationship)
 {
 	JsonbValue	buffer;
 	JsonbValue *object = tpm_json_get(resource, part, &buffer);
@@ -171,8 +171,8 @@ tpm_members_of_page(const TpmTableCheck *check)
 	foreach(lc, check->resources)
 	{
 		CHECK_FOR_INTERRUPTS();
-		members = collect(members, lfirst(lc), "attributes", false);
-		members = collect(members, lfirst(lc), "relationships", true);
+		members = collect_member_uses(members, lfirst(lc), "attributes", false);
+		members = collect_member_uses(members, lfirst(lc), "relationships", true);
 	}
 	return members;
 }

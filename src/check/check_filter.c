@@ -98,7 +98,7 @@ parameter_of(const TpmTriedFilter *filter)
 }
 
 static void
-read_rows(void *arg)
+read_filtered_rows(void *arg)
 {
 	TpmTriedFilters *filters = arg;
 	Bitmapset  *columns = NULL;
@@ -111,7 +111,7 @@ read_rows(void *arg)
 }
 
 static void
-ask(TpmTriedFilters *filters, bool one_each)
+ask_filtered(TpmTriedFilters *filters, bool one_each)
 {
 	TpmTableCheck *check = filters->check;
 	TpmRequest *request = tpm_check_request(check);
@@ -132,7 +132,7 @@ ask(TpmTriedFilters *filters, bool one_each)
 		filters->refusal = "no request is left for it";
 	else if (filters->answer->status < 200 || filters->answer->status > 299)
 		filters->refusal = tpm_check_refusal(filters->answer);
-	else if (!tpm_check_try(read_rows, filters, &error))
+	else if (!tpm_check_try(read_filtered_rows, filters, &error))
 		filters->refusal = error->message;
 	else
 		filters->refusal = NULL;
@@ -290,7 +290,7 @@ report_filter(TpmTriedFilters *filters, const TpmTriedFilter *filter)
 	if (filter->wrong)
 	{
 		if (column->filter_exact)
-			tpm_learnt_lying(check->table->relid, check->table->options_hash, column->attnum);
+			tpm_table_stats_lying(check->table->relid, check->table->options_hash, column->attnum);
 		if (filter->partial)
 			tpm_report(check->report, step, column->filter_exact ? TPM_STEP_FAILED : TPM_STEP_OK,
 					   psprintf("it also brings values that hold what was asked for: %s", filter->example),
@@ -340,7 +340,7 @@ report_lost(TpmTriedFilters *filters)
 	int			was = check->table->opt.list_format;
 	bool		lists_at_fault;
 
-	ask(filters, true);
+	ask_filtered(filters, true);
 	lists_at_fault = filters->page && has_base(filters);
 	if (lists_at_fault)
 		tpm_report(check->report, "list format", TPM_STEP_FAILED,
@@ -384,13 +384,13 @@ try_filters(TpmTriedFilters *filters)
 	leave_out_long(filters);
 	if (filters->n == 0)
 		return false;
-	ask(filters, false);
+	ask_filtered(filters, false);
 	if (filters->refusal && filters->answer && tpm_check_is_refusal(filters->answer))
 	{
 		report_refused(filters);
 		if (filters->n == 0)
 			return false;
-		ask(filters, false);
+		ask_filtered(filters, false);
 	}
 	if (filters->page == NULL)
 	{

@@ -111,7 +111,7 @@ only_value(const TpmTableCheck *check, const TpmColumn *column)
 }
 
 static bool
-find_column(Hidden *hidden)
+find_hidden_column(Hidden *hidden)
 {
 	const TpmTable *table = hidden->check->table;
 
@@ -135,7 +135,7 @@ find_column(Hidden *hidden)
 }
 
 static void
-read_rows(void *arg)
+read_hidden_rows(void *arg)
 {
 	Hidden	   *hidden = arg;
 	Bitmapset  *columns = bms_make_singleton(hidden->column->attnum);
@@ -215,7 +215,7 @@ shows_more(const Hidden *hidden)
 }
 
 static void
-judge(Hidden *hidden)
+judge_hidden(Hidden *hidden)
 {
 	TpmTableCheck *check = hidden->check;
 	char	   *others = join(hidden->others);
@@ -244,7 +244,7 @@ tpm_check_hidden(TpmTableCheck *check)
 	TpmTerm    *term = palloc0(sizeof(TpmTerm));
 	ErrorData  *error;
 
-	if (!find_column(&hidden))
+	if (!find_hidden_column(&hidden))
 		return;
 	term->parameter = tpm_request_filter_name(check->table, hidden.column);
 	term->values = lcons(hidden.shown, list_copy(hidden.others));
@@ -256,8 +256,8 @@ tpm_check_hidden(TpmTableCheck *check)
 		tpm_report(check->report, "hidden rows", TPM_STEP_NOT_TRIED,
 				   psprintf("asking for rows whose %s is %s was refused: %s", hidden.column->name,
 							join(hidden.others), tpm_check_refusal(hidden.answer)), NULL);
-	else if (tpm_check_try(read_rows, &hidden, &error))
-		judge(&hidden);
+	else if (tpm_check_try(read_hidden_rows, &hidden, &error))
+		judge_hidden(&hidden);
 	else
 		tpm_report_error(check->report, "hidden rows", error, NULL);
 }

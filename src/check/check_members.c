@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "base/json.h"
 #include "base/nearest.h"
 #include "check/check_member.h"
 
@@ -47,7 +48,7 @@ maps_all(const TpmColumn *column)
 }
 
 static bool
-fits(const TpmApiMember *member, const TpmColumn *column)
+member_fits(const TpmApiMember *member, const TpmColumn *column)
 {
 	Oid			type = getBaseType(column->type);
 	int			kinds = member->kinds;
@@ -90,7 +91,7 @@ nearest_member(List *members, const char *name, const TpmColumn *column, bool re
 	{
 		TpmApiMember *member = lfirst(lc);
 
-		if (!member->mapped && member->relationship == relationship && fits(member, column))
+		if (!member->mapped && member->relationship == relationship && member_fits(member, column))
 			tpm_nearest_offer(&nearest, member->name);
 	}
 	return nearest.best ? tpm_member_find(members, nearest.best, strlen(nearest.best), relationship) : NULL;
@@ -113,7 +114,7 @@ only_member(List *members, const TpmColumn *column, bool relationship)
 			return NULL;
 		only = member;
 	}
-	return only && fits(only, column) ? only : NULL;
+	return only && member_fits(only, column) ? only : NULL;
 }
 
 /* the statement that reads the column from another member, NULL if none can say so */
@@ -227,22 +228,6 @@ free_name(const TpmTable *table, const char *wanted)
 }
 
 static char *
-escaped(const char *name)
-{
-	StringInfoData pointer;
-
-	initStringInfo(&pointer);
-	for (; *name; name++)
-	{
-		if (*name == '~' || *name == '/')
-			appendStringInfo(&pointer, "~%c", *name == '~' ? '0' : '1');
-		else
-			appendStringInfoChar(&pointer, *name);
-	}
-	return pointer.data;
-}
-
-static char *
 new_column(const TpmTable *table, const TpmApiMember *member)
 {
 	const char *type = type_for(member);
@@ -255,7 +240,7 @@ new_column(const TpmTable *table, const TpmApiMember *member)
 		options = psprintf(" OPTIONS (relationship %s)", quote_literal_cstr(member->name));
 	else if (strchr(member->name, '/') || member->name[0] == '\0')
 		options = psprintf(" OPTIONS (pointer %s)",
-						   quote_literal_cstr(psprintf("/attributes/%s", escaped(member->name))));
+						   quote_literal_cstr(psprintf("/attributes/%s", tpm_json_pointer_token(member->name))));
 	else if (strcmp(name, member->name) != 0 || strcmp(name, "id") == 0)
 		options = psprintf(" OPTIONS (attribute %s)", quote_literal_cstr(member->name));
 	return psprintf("ALTER FOREIGN TABLE %s ADD COLUMN %s %s%s;", table->name, quote_identifier(name),

@@ -68,7 +68,7 @@ send_nothing(void *arg)
 }
 
 static void
-probe(void *arg)
+probe_server(void *arg)
 {
 	ServerCheck *check = arg;
 	const TpmOptions *opt = &check->server->opt;
@@ -179,7 +179,7 @@ check_connection(ServerCheck *check)
 		not_tried(check, "TLS");
 		return;
 	}
-	if (!tpm_check_try(probe, check, &error))
+	if (!tpm_check_try(probe_server, check, &error))
 	{
 		check->stopped = "there is no connection";
 		not_tried(check, "name resolution");
@@ -286,7 +286,7 @@ choose_table(ServerCheck *check)
 }
 
 static void
-send_request(void *arg)
+send_check_request(void *arg)
 {
 	ServerCheck *check = arg;
 	TpmRequest	request = {.page_size = 1};
@@ -366,7 +366,7 @@ check_first_request(ServerCheck *check)
 	{
 		choose_table(check);
 		if (check->table == NULL || tpm_check_try(create_session, check, &error))
-			(void) tpm_check_try(send_request, check, &error);
+			(void) tpm_check_try(send_check_request, check, &error);
 	}
 	report_clock(check);
 	if (check->stopped)

@@ -64,7 +64,7 @@ typedef struct Sorting
 
 /* what an API sorts as PostgreSQL does, or is said to */
 static bool
-is_tried(const TpmColumn *column)
+is_sort_tried(const TpmColumn *column)
 {
 	switch (column->type)
 	{
@@ -88,7 +88,7 @@ tpm_check_has_sort(const TpmTable *table)
 {
 	for (int i = 0; i < table->natts; i++)
 	{
-		if (is_tried(&table->columns[i]))
+		if (is_sort_tried(&table->columns[i]))
 			return true;
 	}
 	return false;
@@ -182,7 +182,7 @@ worth(Sorting *sort, const TpmColumn *column)
 }
 
 static bool
-find_column(Sorting *sort)
+find_sort_column(Sorting *sort)
 {
 	const TpmTable *table = sort->check->table;
 	const TpmColumn *best = NULL;
@@ -190,7 +190,7 @@ find_column(Sorting *sort)
 
 	for (int i = 0; i < table->natts; i++)
 	{
-		int			n = is_tried(&table->columns[i]) ? worth(sort, &table->columns[i]) : 0;
+		int			n = is_sort_tried(&table->columns[i]) ? worth(sort, &table->columns[i]) : 0;
 
 		if (n > most)
 		{
@@ -204,7 +204,7 @@ find_column(Sorting *sort)
 /* ----- asking ----- */
 
 static void
-read_rows(void *arg)
+read_sorted_rows(void *arg)
 {
 	Sorting    *sort = arg;
 	Bitmapset  *columns = bms_make_singleton(sort->column->attnum);
@@ -226,7 +226,7 @@ in_another_order(const TpmPage *a, const TpmPage *b)
 }
 
 static void
-ask(Sorting *sort, Direction *direction, bool descending, int page_size)
+ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 {
 	TpmTableCheck *check = sort->check;
 	TpmRequest *request = tpm_check_request(check);
@@ -244,7 +244,7 @@ ask(Sorting *sort, Direction *direction, bool descending, int page_size)
 	sort->reading = direction;
 	if (direction->answer->status < 200 || direction->answer->status > 299)
 		direction->refusal = tpm_check_refusal(direction->answer);
-	else if (!tpm_check_try(read_rows, sort, &error))
+	else if (!tpm_check_try(read_sorted_rows, sort, &error))
 		direction->refusal = error->message;
 	if (direction->refusal)
 		return;
@@ -287,12 +287,12 @@ ask_up(Sorting *sort)
 	int			asked = check->table->opt.page_size;
 	bool		full = check->more && check->table->opt.page_size_parameter[0] && list_length(check->resources) >= asked && asked < LARGE_PAGE;
 
-	ask(sort, &sort->up, false, full ? LARGE_PAGE : asked);
+	ask_sorted(sort, &sort->up, false, full ? LARGE_PAGE : asked);
 	if (!sort->up.asked)
 		return;
 	report_large_page(sort, &sort->up);
 	if (full && sort->up.refusal && check->left > 0)
-		ask(sort, &sort->up, false, asked);
+		ask_sorted(sort, &sort->up, false, asked);
 }
 
 /* ----- judging ----- */
@@ -403,7 +403,7 @@ tpm_check_sort(TpmTableCheck *check)
 {
 	Sorting		sort = {.check = check};
 
-	if (!find_column(&sort))
+	if (!find_sort_column(&sort))
 		return;
 	ask_up(&sort);
 	if (!sort.up.asked)
@@ -413,7 +413,7 @@ tpm_check_sort(TpmTableCheck *check)
 		return;
 	}
 	if (sort.up.refusal == NULL)
-		ask(&sort, &sort.down, true, check->table->opt.page_size);
+		ask_sorted(&sort, &sort.down, true, check->table->opt.page_size);
 	if (sort.up.refusal && !tpm_check_is_refusal(sort.up.answer))
 		report_not_asked(&sort, &sort.up);
 	else if (sort.up.refusal)

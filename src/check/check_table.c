@@ -228,7 +228,7 @@ raise_status(const TpmTableCheck *check, const TpmAnswer *answer)
 }
 
 static void
-read_document(TpmTableCheck *check, const TpmAnswer *answer)
+read_checked_document(TpmTableCheck *check, const TpmAnswer *answer)
 {
 	JsonbValue	buffer;
 	JsonbValue *data;
@@ -261,7 +261,7 @@ read_document(TpmTableCheck *check, const TpmAnswer *answer)
 }
 
 static void
-check_type(TpmTableCheck *check)
+check_resource_type(TpmTableCheck *check)
 {
 	JsonbValue	buffer;
 	JsonbValue *type = check->resources == NIL ? NULL
@@ -360,11 +360,11 @@ tpm_check_table(TpmTableCheck *check)
 	answer = tpm_check_fetch(check, tpm_check_request(check));
 	if (answer->status < 200 || answer->status > 299)
 		raise_status(check, answer);
-	read_document(check, answer);
+	read_checked_document(check, answer);
 	tpm_report(check->report, "path", TPM_STEP_OK,
 			   psprintf("GET %s: %d rows%s", check->table->resource, list_length(check->resources),
 						check->more ? " and more" : ""), NULL);
-	check_type(check);
+	check_resource_type(check);
 	check_page_size(check);
 	check_total(check);
 	check_paging(check);

@@ -30,7 +30,7 @@
 #define MOST_BASES	20
 
 static bool
-is_tried(const TpmColumn *column)
+is_filter_tried(const TpmColumn *column)
 {
 	return column->kind != TPM_COL_NONE && column->filter != NULL && !column->placeholder &&
 		(column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) != 0;
@@ -38,7 +38,7 @@ is_tried(const TpmColumn *column)
 
 /* the bound that is tried: the lower one, if the column has both */
 static const char *
-bound_of(const TpmColumn *column, bool *upper)
+witness_bound(const TpmColumn *column, bool *upper)
 {
 	*upper = column->filter_ge == NULL;
 	return column->kind == TPM_COL_NONE ? NULL : *upper ? column->filter_le : column->filter_ge;
@@ -51,7 +51,7 @@ tpm_check_has_filter(const TpmTable *table)
 
 	for (int i = 0; i < table->natts; i++)
 	{
-		if (is_tried(&table->columns[i]) || bound_of(&table->columns[i], &upper))
+		if (is_filter_tried(&table->columns[i]) || witness_bound(&table->columns[i], &upper))
 			return true;
 	}
 	return false;
@@ -100,7 +100,7 @@ tpm_filter_is_within(const TpmTriedFilters *filters, const TpmTriedFilter *filte
 }
 
 static TpmTriedFilter *
-add_filter(TpmTriedFilters *filters, const TpmColumn *column)
+add_witness_filter(TpmTriedFilters *filters, const TpmColumn *column)
 {
 	TpmTriedFilter *filter = &filters->items[filters->n++];
 
@@ -114,7 +114,7 @@ add_filter(TpmTriedFilters *filters, const TpmColumn *column)
 static void
 collect_plain(TpmTriedFilters *filters, const TpmColumn *column)
 {
-	TpmTriedFilter *filter = add_filter(filters, column);
+	TpmTriedFilter *filter = add_witness_filter(filters, column);
 
 	for (int row = 0; row < filters->nrows; row++)
 		filter->texts[row] = tpm_check_spell(filters->check, column,
@@ -149,7 +149,7 @@ choose_limit(TpmTriedFilter *filter, Datum *values, int n)
 static void
 collect_bound(TpmTriedFilters *filters, const TpmColumn *column, const char *bound, bool upper)
 {
-	TpmTriedFilter *filter = add_filter(filters, column);
+	TpmTriedFilter *filter = add_witness_filter(filters, column);
 	Datum	   *values = palloc(sizeof(Datum) * Max(filters->nrows, 1));
 	int			n = 0;
 
@@ -348,9 +348,9 @@ tpm_filters_collect(TpmTriedFilters *filters)
 	{
 		const TpmColumn *column = &table->columns[i];
 		bool		upper;
-		const char *bound = bound_of(column, &upper);
+		const char *bound = witness_bound(column, &upper);
 
-		if (is_tried(column))
+		if (is_filter_tried(column))
 			collect_plain(filters, column);
 		if (bound)
 			collect_bound(filters, column, bound, upper);

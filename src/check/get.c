@@ -34,7 +34,7 @@ statement_of_query(FmgrInfo *flinfo)
 
 /* absolute, and certainly on the server's origin */
 static char *
-url_of(const TpmServer *server, char *path)
+get_url(const TpmServer *server, char *path)
 {
 	const char *problem = tpm_url_path_problem(path);
 	char	   *utf8 = (char *) pg_server_to_any(path, strlen(path), PG_UTF8);
@@ -55,7 +55,7 @@ Datum
 tpm_fdw_get(PG_FUNCTION_ARGS)
 {
 	TpmServer  *server = tpm_get_server(tpm_usable_server(NameStr(*PG_GETARG_NAME(0))));
-	char	   *url = url_of(server, text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	char	   *url = get_url(server, text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	char	   *name = tpm_call_name("GET", url);
 	TpmSession *session = tpm_session_create(server, NULL, GetUserId(),
 											 statement_of_query(fcinfo->flinfo));
@@ -66,5 +66,5 @@ tpm_fdw_get(PG_FUNCTION_ARGS)
 	if (answer->len == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_JSONB_P(tpm_json_of_body(answer->body, answer->len, server->opt.invalid_characters,
-										name));
+									   name));
 }

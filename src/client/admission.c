@@ -38,8 +38,9 @@ typedef struct Forecast
 	int64		total_us;
 } Forecast;
 
-TpmLine
-tpm_statement_line(const TpmStatement *statement)
+/* where a statement stands in line, as far as it is known */
+static TpmLine
+statement_line(const TpmStatement *statement)
 {
 	return statement->expected > tpm_small_statement ? TPM_LINE_LARGE : TPM_LINE_SMALL;
 }
@@ -55,7 +56,7 @@ forecast(const TpmSession *session, int64 n, Forecast *f)
 	f->n = n;
 	f->lanes = Max(session->lanes, 1);
 	f->each_us = session->answers > 0 ? session->answers_us / session->answers : 0;
-	slot = tpm_budget_forecast(&session->budget, tpm_statement_line(session->statement), tpm_leave_free,
+	slot = tpm_budget_forecast(&session->budget, statement_line(session->statement), tpm_leave_free,
 							   (int) Min(n + state.waiting, INT_MAX));
 	if (slot == PG_INT64_MAX)
 		return false;
@@ -99,7 +100,7 @@ duration(int64 us)
 }
 
 static void
-add_limit(StringInfo words, int limit, const char *window)
+add_limit_words(StringInfo words, int limit, const char *window)
 {
 	if (limit > 0)
 		appendStringInfo(words, "%s%d %s", words->len > 0 ? ", " : "", limit, window);
@@ -113,17 +114,18 @@ limits_in_words(const TpmSession *session)
 
 	tpm_budget_state(&session->budget, &state);
 	initStringInfo(&words);
-	add_limit(&words, state.limit_second, "a second");
-	add_limit(&words, state.limit_minute, "a minute");
-	add_limit(&words, state.limit_hour, "an hour");
+	add_limit_words(&words, state.limit_second, "a second");
+	add_limit_words(&words, state.limit_minute, "a minute");
+	add_limit_words(&words, state.limit_hour, "an hour");
 	if (state.limit_hour > 0)
 		appendStringInfo(&words, " (%d used; tpm_fdw.leave_free keeps %d)", state.used_hour,
 						 (int) rint(state.limit_hour * tpm_leave_free));
 	return words.len > 0 ? words.data : "none";
 }
 
-void
-tpm_session_announce(TpmSession *session, int64 n)
+/* a NOTICE, once, if n more requests will take more than a minute */
+static void
+announce_long_wait(TpmSession *session, int64 n)
 {
 	Forecast	f;
 
@@ -236,7 +238,7 @@ tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
 static bool
 would_wait_too_long(TpmSession *session, int64 n)
 {
-	TpmLine		line = tpm_statement_line(session->statement);
+	TpmLine		line = statement_line(session->statement);
 	int64		leaves_us;
 
 	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
@@ -271,7 +273,7 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 		return;
 	if (n > 1)
 		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
-	tpm_session_announce(session, n);
+	announce_long_wait(session, n);
 }
 
 void
@@ -292,5 +294,5 @@ tpm_client_admit(TpmSession *session, int64 n)
 						   statement->requests, n),
 				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
 	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
-	tpm_session_announce(session, n);
+	announce_long_wait(session, n);
 }

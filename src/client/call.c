@@ -222,7 +222,7 @@ hold_everybody(TpmCall *call)
 }
 
 static void
-answered(TpmCall *call)
+call_answered(TpmCall *call)
 {
 	TpmSession *session = call->session;
 	TpmTransfer *t = call->transfer;
@@ -314,8 +314,9 @@ unanswered(TpmCall *call)
 	raise_not_reached(call);
 }
 
-void
-tpm_call_step_sent(TpmCall *call)
+/* the end of a try, or nothing while it goes on */
+static void
+step_sent(TpmCall *call)
 {
 	TpmTransfer *t = call->transfer;
 
@@ -331,7 +332,7 @@ tpm_call_step_sent(TpmCall *call)
 			call->session->statement->requests++;
 	}
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
-		answered(call);
+		call_answered(call);
 	else
 		unanswered(call);
 }
@@ -445,7 +446,7 @@ add_header_lines(List **headers, const char *lines)
 }
 
 static void
-send_request(TpmCall *call)
+send_call(TpmCall *call)
 {
 	TpmSession *session = call->session;
 	TpmHttpSpec *spec = &call->spec;
@@ -514,7 +515,7 @@ step_slot(TpmCall *call)
 	call->session->waited_us += tpm_monotonic_us() - call->state_since_us;
 	if (call->sending)
 		call->sending(call->sending_arg);
-	send_request(call);
+	send_call(call);
 }
 
 TpmCall *
@@ -549,8 +550,13 @@ tpm_call_set_sending(TpmCall *call, TpmSending sending, void *arg, bool *departe
 	call->departed = departed;
 }
 
-bool
-tpm_call_advance(TpmCall *call, int64 *wake_us)
+/*
+ * Goes as far as possible without waiting.  True: it is done, with an answer
+ * of 2xx, 404, 409, 412, 413 or 422 (everything else has been raised as an
+ * error of interface.md), or of a write with any status.  False: *wake_us is when to come back at the latest.
+ */
+static bool
+advance_call(TpmCall *call, int64 *wake_us)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	TpmCallState before;
@@ -570,7 +576,7 @@ tpm_call_advance(TpmCall *call, int64 *wake_us)
 				step_slot(call);
 				break;
 			case CALL_SENT:
-				tpm_call_step_sent(call);
+				step_sent(call);
 				break;
 			case CALL_PAUSE:
 				if (tpm_monotonic_us() >= call->wake_us)
@@ -649,7 +655,7 @@ tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error)
 		return true;
 	PG_TRY();
 	{
-		is_done = tpm_call_advance(call, wake_us);
+		is_done = advance_call(call, wake_us);
 	}
 	PG_CATCH();
 	{
@@ -702,7 +708,7 @@ tpm_call_wait(TpmCall *call)
 {
 	int64		wake_us = PG_INT64_MAX;
 
-	while (!tpm_call_advance(call, &wake_us))
+	while (!advance_call(call, &wake_us))
 	{
 		wake_us = Min(wake_us, advance_those_beside());
 		tpm_calls_pause(call->session, tpm_call_waiting_for(call), wake_us);

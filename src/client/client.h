@@ -3,6 +3,15 @@
  * client.h
  *		One call of the API: token, budget, transport, retry.
  *
+ * Promises: a call ends with an answer or an error; token, budget, waiting and
+ * retries are behind it, and several may be under way.  A write is sent again
+ * only where it is certain that nothing was done.
+ * Never: reads a plan or a row, follows a redirect, shows a secret in an error
+ * or a log line, or sends it to another origin.  Callbacks of libcurl neither
+ * throw nor wait: tpm_wait() is the one place that does.
+ * Locks: none held here; those of budget and tokens are taken in shared/, for
+ * microseconds, never over the network, a wait or an fsync.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_CLIENT_H
@@ -18,10 +27,10 @@
 #include "shared/token/token.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
-extern int tpm_max_wait;	/* ms; -1 no limit */
-extern int tpm_max_requests;
+extern int	tpm_max_wait;		/* ms; -1 no limit */
+extern int	tpm_max_requests;
 extern double tpm_leave_free;	/* 0..1 */
-extern int tpm_small_statement;	/* requests */
+extern int	tpm_small_statement;	/* requests */
 extern bool tpm_log_requests;
 
 /*
@@ -112,19 +121,12 @@ typedef struct TpmAnswer
 typedef struct TpmCall TpmCall;
 
 /*
- * Begins a call; it goes on in tpm_call_advance().  url must be absolute, on
+ * Begins a call; it goes on in advance_call().  url must be absolute, on
  * the server's origin.  The call is freed with the current memory context, or
  * by tpm_call_end().  Texts must live as long as it does.
  */
 extern TpmCall *tpm_call_start(TpmSession *session, const char *method, const char *url,
 							   const char *body, List *headers, int flags);
-
-/*
- * Goes as far as possible without waiting.  True: it is done, with an answer
- * of 2xx, 404, 409, 412, 413 or 422 (everything else has been raised as an
- * error of interface.md), or of a write with any status.  False: *wake_us is when to come back at the latest.
- */
-extern bool tpm_call_advance(TpmCall *call, int64 *wake_us);
 
 /* an error that ends the statement now, whatever else is under way: a cancel, a shutdown */
 extern bool tpm_error_is_interrupt(const ErrorData *error);
@@ -178,14 +180,8 @@ extern void tpm_client_admit_writes(TpmSession *session, int64 n);
 struct TpmHttpSpec;
 extern void tpm_client_spec(const TpmServer *server, const TpmOptions *opt, struct TpmHttpSpec *spec);
 
-/* forecast.c: where a statement stands in line, as far as it is known */
-extern TpmLine tpm_statement_line(const TpmStatement *statement);
-
 /* brings tpm_fdw_progress up to date, with an estimated end where the number of requests is known */
 extern void tpm_session_show(const TpmSession *session, int64 rows);
-
-/* a NOTICE, once, if n more requests will take more than a minute */
-extern void tpm_session_announce(TpmSession *session, int64 n);
 
 /* the message's name of a request: "GET /v1/third_parties" */
 extern char *tpm_call_name(const char *method, const char *url);
@@ -232,15 +228,13 @@ extern const char *tpm_hint_of_words(const char *words);
 extern char *tpm_clip_words(char *words);
 
 
-/* oauth.c: the token request (RFC 6749, section 4.4) as data */
+/* token_step.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest
 {
 	char	   *body;
 	List	   *headers;
 	List	   *secrets;		/* what of it no message may repeat */
 } TpmTokenRequest;
-
-extern TpmTokenRequest *tpm_oauth_request(const TpmSession *session);
 
 /*
  * Reads the token endpoint's answer.  NULL: it is an error, and *error says

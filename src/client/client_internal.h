@@ -58,24 +58,21 @@ struct TpmCall
 	TpmAnswer	answer;
 };
 
-/* client.c: from now on in that state, due at once */
+/* call.c: from now on in that state, due at once */
 extern void tpm_call_enter(TpmCall *call, TpmCallState state);
 
-/* client.c: the try's ticket, transfer and texts are no more */
+/* call.c: the try's ticket, transfer and texts are no more */
 extern void tpm_call_forget_attempt(TpmCall *call);
 
 /* session.c: ALTER SERVER reaches the limits of who reads or waits for long.  True: they may be others now */
 extern bool tpm_session_refresh_limits(TpmSession *session);
 
-/* call_token.c: gives up the claim on the token, if the call holds one */
+/* token_step.c: gives up the claim on the token, if the call holds one */
 extern void tpm_call_give_token_back(TpmCall *call, const char *error);
 
-/* call_token.c: as far as possible towards a token; CALL_SLOT is what comes next */
+/* token_step.c: as far as possible towards a token; CALL_SLOT is what comes next */
 extern void tpm_call_step_token(TpmCall *call);
 extern void tpm_call_step_token_sent(TpmCall *call);
-
-/* call_outcome.c: the end of a try, or nothing while it goes on */
-extern void tpm_call_step_sent(TpmCall *call);
 
 /* admission.c: each raises an error if the call may not be sent */
 extern void tpm_call_check_enabled(TpmCall *call);

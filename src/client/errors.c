@@ -4,7 +4,7 @@
  *		Answers that are no success, as the errors of the reference.
  *
  * Owns the SQLSTATE and the words for each status.  Whether to try again is
- * decided in client.c.
+ * decided in call.c.
  *
  * One place maps statuses to SQLSTATEs.  The API's own words are carried on;
  * what was sent in headers or bodies never is.
@@ -38,7 +38,7 @@ tpm_clip_words(char *words)
 }
 
 static void
-add_words(StringInfo all, const char *words)
+append_words(StringInfo all, const char *words)
 {
 	if (words == NULL || words[0] == '\0' || all->len > TPM_MAX_ALL_WORDS)
 		return;
@@ -48,14 +48,14 @@ add_words(StringInfo all, const char *words)
 }
 
 static char *
-words_of_error(const TpmApiError *error)
+words_of_error_object(const TpmApiError *error)
 {
 	StringInfoData all;
 
 	initStringInfo(&all);
 	tpm_clip_words(error->title);
 	tpm_clip_words(error->detail);
-	add_words(&all, error->title);
+	append_words(&all, error->title);
 	if (error->detail && (error->title == NULL || strcmp(error->detail, error->title) != 0))
 	{
 		if (all.len > 0)
@@ -102,7 +102,7 @@ tpm_answer_words(const TpmAnswer *answer)
 		return plain_words(answer);
 	initStringInfo(&all);
 	foreach(lc, errors)
-		add_words(&all, words_of_error(lfirst(lc)));
+		append_words(&all, words_of_error_object(lfirst(lc)));
 	return all.len > 0 ? all.data : NULL;
 }
 
@@ -258,7 +258,7 @@ tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes)
 
 /* adds a name to a list of names, once */
 static List *
-add_name(List *names, const char *name)
+add_column_name(List *names, const char *name)
 {
 	ListCell   *lc;
 
@@ -271,7 +271,7 @@ add_name(List *names, const char *name)
 }
 
 static char *
-join_names(List *names)
+quote_names(List *names)
 {
 	StringInfoData all;
 	ListCell   *lc;
@@ -302,12 +302,12 @@ reasons(const TpmTable *table, List *errors, List **columns, List **members)
 			appendStringInfoChar(&all, '\n');
 		if (column)
 		{
-			*columns = add_name(*columns, column->name);
+			*columns = add_column_name(*columns, column->name);
 			appendStringInfo(&all, "Column \"%s\": ", column->name);
 		}
 		else if (member)
-			*members = add_name(*members, member);
-		appendStringInfoString(&all, words_of_error(error));
+			*members = add_column_name(*members, member);
+		appendStringInfoString(&all, words_of_error_object(error));
 	}
 	return all.data;
 }
@@ -328,11 +328,11 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 		raise_redirect(session, request, answer);
 	if (members != NIL)
 		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
-						join_names(members));
+						quote_names(members));
 	ereport(ERROR,
 			(errcode(state_of_status(answer->status)),
 			 columns != NIL ? errmsg("%s was refused with status %d because of %s", request,
-									 answer->status, join_names(columns))
+									 answer->status, quote_names(columns))
 			 : errmsg("%s was refused with status %d", request, answer->status),
 			 words && beside ? errdetail("%s\nSent before or beside it: %s.", words, beside)
 			 : words ? errdetail("%s", words)

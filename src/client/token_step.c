@@ -45,8 +45,8 @@ basic_credentials(const char *id, const char *secret)
 	return encoded;
 }
 
-TpmTokenRequest *
-tpm_oauth_request(const TpmSession *session)
+static TpmTokenRequest *
+token_request(const TpmSession *session)
 {
 	TpmTokenRequest *request = palloc0(sizeof(TpmTokenRequest));
 	const TpmOptions *opt = &session->server->opt;
@@ -83,7 +83,7 @@ tpm_oauth_request(const TpmSession *session)
 
 /* section 5.2: error and error_description, in words */
 static char *
-words_of_error(const TpmAnswer *whole, Jsonb *answer)
+words_of_token_error(const TpmAnswer *whole, Jsonb *answer)
 {
 	int			status = whole->status;
 	char	   *words;
@@ -119,7 +119,7 @@ tpm_oauth_answer(int status, const char *body, size_t len, int *lifetime, char *
 	{
 		TpmAnswer	whole = {.status = status,.body = unconstify(char *, body),.len = len};
 
-		*error = words_of_error(&whole, answer);
+		*error = words_of_token_error(&whole, answer);
 		return NULL;
 	}
 	token = answer ? tpm_json_member(answer, "access_token") : NULL;
@@ -162,7 +162,7 @@ static void
 send_token_request(TpmCall *call)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
-	TpmTokenRequest *request = tpm_oauth_request(call->session);
+	TpmTokenRequest *request = token_request(call->session);
 
 	tpm_client_spec(call->session->server, call->session->opt, &call->spec);
 	call->spec.method = "POST";

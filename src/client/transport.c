@@ -36,8 +36,8 @@
 #include "tpm_fdw.h"
 
 /* addresses that a server of an unprivileged owner must not reach */
-bool
-tpm_address_is_private(const struct sockaddr *addr)
+static bool
+address_is_private(const struct sockaddr *addr)
 {
 	if (addr->sa_family == AF_INET)
 	{
@@ -54,7 +54,7 @@ tpm_address_is_private(const struct sockaddr *addr)
 			struct sockaddr_in v4 = {.sin_family = AF_INET};
 
 			memcpy(&v4.sin_addr, &ip->s6_addr[12], 4);
-			return tpm_address_is_private((struct sockaddr *) &v4);
+			return address_is_private((struct sockaddr *) &v4);
 		}
 		return IN6_IS_ADDR_LOOPBACK(ip) || IN6_IS_ADDR_UNSPECIFIED(ip) ||
 			IN6_IS_ADDR_LINKLOCAL(ip) || IN6_IS_ADDR_MULTICAST(ip);
@@ -62,21 +62,22 @@ tpm_address_is_private(const struct sockaddr *addr)
 	return true;
 }
 
-bool
-tpm_text_address_is_private(const char *text)
+/* transport.c */
+static bool
+text_address_is_private(const char *text)
 {
 	struct sockaddr_in v4 = {.sin_family = AF_INET};
 	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 
 	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
-		return tpm_address_is_private((struct sockaddr *) &v4);
+		return address_is_private((struct sockaddr *) &v4);
 	if (inet_pton(AF_INET6, text, &v6.sin6_addr) == 1)
-		return tpm_address_is_private((struct sockaddr *) &v6);
+		return address_is_private((struct sockaddr *) &v6);
 	return true;
 }
 
-void
-tpm_address_text(const struct sockaddr *addr, char *text, size_t size)
+static void
+address_text(const struct sockaddr *addr, char *text, size_t size)
 {
 	const void *ip = addr->sa_family == AF_INET
 	? (const void *) &((const struct sockaddr_in *) addr)->sin_addr
@@ -107,8 +108,9 @@ keep_header(const char *line, size_t len, const char *name, char **value)
 	return true;
 }
 
-void
-tpm_answer_forget_headers(TpmTransfer *pub)
+/* transport.c */
+static void
+answer_forget_headers(TpmTransfer *pub)
 {
 	free(pub->content_type);
 	free(pub->etag);
@@ -143,13 +145,13 @@ status_line_is_ours(const char *line, size_t len)
 }
 
 /* false: the answer is not of HTTP as it is spoken here */
-bool
-tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len)
+static bool
+answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 {
 	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
 	{
 		/* what came with a 1xx answer does not count */
-		tpm_answer_forget_headers(pub);
+		answer_forget_headers(pub);
 		return status_line_is_ours(data, len);
 	}
 	if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
@@ -163,8 +165,8 @@ tpm_answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 /* ----- the body ----- */
 
 /* false: no memory */
-bool
-tpm_answer_add_body(TpmTransfer *pub, size_t *space, const char *data, size_t len)
+static bool
+answer_add_body(TpmTransfer *pub, size_t *space, const char *data, size_t len)
 {
 	size_t		need = pub->body_len + len + 1;
 
@@ -278,8 +280,8 @@ open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	TpmRunning *run = arg;
 	curl_socket_t fd;
 
-	tpm_address_text(&address->addr, run->pub.address, sizeof(run->pub.address));
-	if (!run->spec->private_ok && tpm_address_is_private(&address->addr))
+	address_text(&address->addr, run->pub.address, sizeof(run->pub.address));
+	if (!run->spec->private_ok && address_is_private(&address->addr))
 	{
 		run->forbidden = true;
 		return CURL_SOCKET_BAD;
@@ -316,7 +318,7 @@ about_to_send(void *arg, char *primary_ip, char *local_ip, int primary_port, int
 		return CURL_PREREQFUNC_ABORT;
 	}
 	/* a pooled connection may have been opened for a more trusted server */
-	if (!run->spec->private_ok && tpm_text_address_is_private(primary_ip))
+	if (!run->spec->private_ok && text_address_is_private(primary_ip))
 	{
 		run->forbidden = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -338,7 +340,7 @@ receive_body(char *data, size_t size, size_t n, void *arg)
 
 	if (run->pub.body_len + len > (size_t) run->spec->max_body)
 		run->too_large = true;
-	else if (!tpm_answer_add_body(&run->pub, &run->body_space, data, len))
+	else if (!answer_add_body(&run->pub, &run->body_space, data, len))
 		run->no_memory = true;
 	return run->too_large || run->no_memory ? 0 : len;
 }
@@ -351,7 +353,7 @@ receive_header(char *data, size_t size, size_t n, void *arg)
 
 	run->header_bytes += len;
 	run->too_large = run->header_bytes > TPM_MAX_HEADER_BYTES;
-	run->no_http = !tpm_answer_add_header(&run->pub, data, len);
+	run->no_http = !answer_add_header(&run->pub, data, len);
 	return run->too_large || run->no_http ? 0 : len;
 }
 
@@ -422,11 +424,11 @@ release(TpmRunning *run)
 	run->headers = NULL;
 	free(run->pub.body);
 	run->pub.body = NULL;
-	tpm_answer_forget_headers(&run->pub);
+	answer_forget_headers(&run->pub);
 }
 
 static void
-release_callback(void *arg)
+release_transfer_callback(void *arg)
 {
 	release(arg);
 }
@@ -548,7 +550,7 @@ tpm_transfer_start(const TpmHttpSpec *spec)
 
 	tpm_transport_init();
 	run->spec = spec;
-	run->callback.func = release_callback;
+	run->callback.func = release_transfer_callback;
 	run->callback.arg = run;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &run->callback);
 
@@ -572,7 +574,7 @@ tpm_transfer_start(const TpmHttpSpec *spec)
 }
 
 static TpmOutcome
-judge(TpmRunning *run, CURLcode code)
+judge_transfer(TpmRunning *run, CURLcode code)
 {
 	if (run->too_large || code == CURLE_FILESIZE_EXCEEDED)
 		return TPM_OUTCOME_TOO_LARGE;
@@ -618,7 +620,7 @@ keep_error(TpmTransfer *pub, const char *words)
 }
 
 static void
-finish(TpmRunning *run, CURLcode code)
+finish_transfer(TpmRunning *run, CURLcode code)
 {
 	TpmTransfer *pub = &run->pub;
 	long		status = 0;
@@ -632,7 +634,7 @@ finish(TpmRunning *run, CURLcode code)
 	pub->bytes_in = in + run->header_bytes;
 	pub->bytes_out = request_size + run->body_sent;
 	pub->ended_us = tpm_monotonic_us();
-	pub->outcome = judge(run, code);
+	pub->outcome = judge_transfer(run, code);
 	note_certificate(run);
 	pub->timed_out = (code == CURLE_OPERATION_TIMEDOUT);
 	pub->no_host = (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY);
@@ -667,7 +669,7 @@ tpm_transport_collect(void)
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &run);
-		finish(run, msg->data.result);
+		finish_transfer(run, msg->data.result);
 		any = true;
 	}
 	return any;

@@ -99,7 +99,7 @@ rebuild_wait_set(void)
 }
 
 static uint32
-wait_event(TpmWaitReason reason)
+transfer_wait_event(TpmWaitReason reason)
 {
 	static const char *const names[] = {
 		[TPM_WAIT_ANSWER] = "TpmAnswer",
@@ -142,7 +142,7 @@ tpm_wait(TpmWaitReason reason, int64 until_us)
 			return;
 		rebuild_wait_set();
 		n = WaitEventSetWait(wait_set, timeout_ms(until_us), event, lengthof(event),
-							 wait_event(reason));
+							 transfer_wait_event(reason));
 		for (int i = 0; i < n; i++)
 		{
 			if (event[i].events & WL_LATCH_SET)

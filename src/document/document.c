@@ -452,7 +452,7 @@ new_page(Reader *reader)
 }
 
 static void
-parse(Reader *reader)
+parse_document(Reader *reader)
 {
 	JsonSemAction action = {
 		.semstate = reader,
@@ -495,7 +495,7 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 
 	if (decoder->needs_settings)
 		nestlevel = tpm_settings_fix(decoder->table->opt.timezone);
-	parse(reader);
+	parse_document(reader);
 	MemoryContextSwitchTo(reader->page->context);
 	if (reader->waiting)
 		tpm_fill_waiting_rows(reader);

@@ -3,6 +3,13 @@
  * document.h
  *		JSON:API documents as rows, links, totals and errors.
  *
+ * Promises: a body becomes rows, links, totals or error objects in one pass,
+ * and a value is read the same under every DateStyle and TimeZone; what does
+ * not fit raises an error that names resource, column and value.
+ * Never: sends or asks for anything, builds what no column needs, or fills a
+ * column with what was asked for in place of what was answered.
+ * Locks: none.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_DOCUMENT_H

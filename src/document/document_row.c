@@ -235,7 +235,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 
 /* what is of another type has members of other meanings */
 static void
-check_type(Reader *reader)
+require_resource_type(Reader *reader)
 {
 	const TpmTable *table = reader->decoder->table;
 
@@ -254,7 +254,7 @@ tpm_end_resource(Reader *reader, MemoryContext page_context)
 	reader->in_resource = false;
 	if (reader->type == NULL && reader->id == NULL)
 		tpm_not_a_document(reader, "A resource object has neither \"type\" nor \"id\".");
-	check_type(reader);
+	require_resource_type(reader);
 	fill_fixed_columns(reader);
 	finish_arrays(reader);
 	if (reader->decoder->included != NIL)

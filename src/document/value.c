@@ -87,7 +87,7 @@ date_text(const TpmColumn *column, DateADT date)
 
 /* a time that a client sends must carry its zone: always UTC, always "Z" */
 static char *
-time_text(const TpmColumn *column, Timestamp stamp)
+timestamp_text(const TpmColumn *column, Timestamp stamp)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
@@ -140,7 +140,7 @@ tpm_value_text(const TpmColumn *column, Datum value)
 			return date_text(column, DatumGetDateADT(value));
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			return time_text(column, DatumGetTimestamp(value));
+			return timestamp_text(column, DatumGetTimestamp(value));
 		default:
 			return output(type, value);
 	}
@@ -207,4 +207,3 @@ tpm_value_texts(const TpmColumn *column, Datum value)
 			texts = lappend(texts, tpm_value_text(&one, elements[i]));
 	return texts;
 }
-

@@ -79,7 +79,7 @@ our_tables(Oid schema)
 
 /* a view needs a relation's name and a type's */
 static bool
-is_taken(const char *name, Oid schema)
+relation_is_taken(const char *name, Oid schema)
 {
 	Oid			type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum(name),
 									   ObjectIdGetDatum(schema));
@@ -94,7 +94,7 @@ may_create(Relation table, Oid into)
 {
 	char	   *name = RelationGetRelationName(table);
 
-	if (is_taken(name, into))
+	if (relation_is_taken(name, into))
 	{
 		ereport(WARNING,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
@@ -118,7 +118,7 @@ may_create(Relation table, Oid into)
 
 /* every name is qualified and quoted: no search_path has a say */
 static char *
-create_statement(Relation table, Oid into)
+create_view_statement(Relation table, Oid into)
 {
 	TupleDesc	tupdesc = RelationGetDescr(table);
 	char	   *name = RelationGetRelationName(table);
@@ -172,7 +172,7 @@ create_view(Oid relid, Oid into)
 
 	if (may)
 	{
-		int			result = SPI_execute(create_statement(table, into), false, 0);
+		int			result = SPI_execute(create_view_statement(table, into), false, 0);
 
 		if (result != SPI_OK_UTILITY)
 			elog(ERROR, "CREATE VIEW failed: %s", SPI_result_code_string(result));

@@ -220,7 +220,7 @@ append_options(StringInfo sql, List *options)
 
 /* PostgreSQL adds the local schema */
 static char *
-create_statement(const TpmImportTable *table, const char *server)
+create_table_statement(const TpmImportTable *table, const char *server)
 {
 	StringInfoData sql;
 	ListCell   *lc;
@@ -276,7 +276,7 @@ descriptions_of(const TpmImportTable *table)
 
 /* false, with a WARNING: the tables before it are all that one statement can create */
 static bool
-has_room(const TpmImportTable *table, int64 *described)
+has_room_for_descriptions(const TpmImportTable *table, int64 *described)
 {
 	int64		more = descriptions_of(table);
 
@@ -316,10 +316,10 @@ tpm_import_foreign_schema(ImportForeignSchemaStmt *stmt, Oid serverOid)
 			continue;
 		if (options.fetched_at)
 			add_fetched_at(table);
-		if (!has_room(table, &described))
+		if (!has_room_for_descriptions(table, &described))
 			continue;
 		tpm_comment_add(table);
-		statements = lappend(statements, create_statement(table, server->servername));
+		statements = lappend(statements, create_table_statement(table, server->servername));
 	}
 	return statements;
 }

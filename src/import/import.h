@@ -3,6 +3,14 @@
  * import.h
  *		IMPORT FOREIGN SCHEMA: from a description of tables to statements.
  *
+ * Promises: statements that create what the source describes, under names that
+ * SQL can write and with options that the validator takes; what was renamed or
+ * left out is told in a WARNING.
+ * Never: concludes from one page what it cannot prove (no filter and no NOT
+ * NULL comes of a sample), or writes to the API.
+ * Locks: AccessShareLock on a catalog, or on the table that a view is made
+ * for, given back at once; none in shared memory.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_IMPORT_H

@@ -80,7 +80,7 @@ import_column(const TpmCatalogueColumn *known, bool trust)
 
 /* Sorted byte by byte at the API, so it must be so here */
 static TpmImportColumn *
-id_column(bool filter, bool trust)
+import_id_column(bool filter, bool trust)
 {
 	TpmImportColumn *column = palloc0(sizeof(TpmImportColumn));
 
@@ -101,7 +101,7 @@ id_column(bool filter, bool trust)
 }
 
 static TpmImportTable *
-import_table(const TpmCatalogueTable *known, bool trust)
+import_catalogue_table(const TpmCatalogueTable *known, bool trust)
 {
 	TpmImportTable *table = palloc0(sizeof(TpmImportTable));
 
@@ -117,7 +117,7 @@ import_table(const TpmCatalogueTable *known, bool trust)
 	if (trust)
 		table->options = tpm_import_option(table->options, "total_pointer", "/meta/total_count");
 
-	table->columns = list_make1(id_column(known->id_filter, trust));
+	table->columns = list_make1(import_id_column(known->id_filter, trust));
 	for (const TpmCatalogueColumn *column = known->columns; column->name; column++)
 		table->columns = lappend(table->columns, import_column(column, trust));
 	return table;
@@ -129,7 +129,7 @@ tpm_import_catalogue(Oid serverid, const TpmImportOptions *options)
 	List	   *tables = NIL;
 
 	for (const TpmCatalogueTable *known = tpm_catalogue; known->name; known++)
-		tables = lappend(tables, import_table(known, options->trust_exact));
+		tables = lappend(tables, import_catalogue_table(known, options->trust_exact));
 	if (options->custom_columns)
 		tpm_import_catalogue_custom(serverid, tables, options);
 	return tables;

@@ -35,7 +35,7 @@ tpm_import_custom(TpmImportTable *table, TpmNames *names, const List *terms)
 			continue;
 		column = palloc0(sizeof(TpmImportColumn));
 		column->name = name;
-		column->type = term->many ? "text[]" : tpm_guess_type(term->seen);
+		column->type = term->many ? "text[]" : tpm_infer_type(term->seen);
 		column->options = tpm_import_option(NIL, "custom_field", term->term);
 		column->comment = "custom field";
 		table->columns = lappend(table->columns, column);
@@ -56,7 +56,7 @@ has_custom_fields(const TpmImportTable *table, const char *attribute)
 }
 
 static void
-add_columns(TpmImportTable *table, TpmSampler *sampler)
+add_custom_columns(TpmImportTable *table, TpmSampler *sampler)
 {
 	const char *attribute = sampler->server->opt.custom_fields_attribute;
 	TpmSample  *sample = tpm_sample_take(sampler, psprintf("/%s", table->name));
@@ -91,5 +91,5 @@ tpm_import_catalogue_custom(Oid serverid, List *tables, const TpmImportOptions *
 		return;
 	sampler = tpm_sampler_create(server, list_length(with_fields), 1);
 	foreach(lc, with_fields)
-		add_columns(lfirst(lc), sampler);
+		add_custom_columns(lfirst(lc), sampler);
 }

@@ -151,7 +151,7 @@ clip(char *name, int most)
 }
 
 static bool
-is_taken(TpmNames *names, const char *name)
+name_is_taken(TpmNames *names, const char *name)
 {
 	/* ctid, xmin and their like cannot be columns */
 	if (names->table && SystemAttributeByName(name) != NULL)
@@ -190,7 +190,7 @@ make_unique(TpmNames *names, const char *name)
 
 		clip(stem, NAMEDATALEN - 1 - (int) strlen(suffix));
 		result = psprintf("%s%s", stem, suffix);
-	} while (is_taken(names, result));
+	} while (name_is_taken(names, result));
 	return result;
 }
 
@@ -207,7 +207,7 @@ needs_quotes(const char *name)
 }
 
 static bool
-has_room(TpmNames *names)
+has_room_for_name(TpmNames *names)
 {
 	if (hash_get_num_entries(names->taken) < names->most)
 		return true;
@@ -232,7 +232,7 @@ tpm_names_add(TpmNames *names, const char *given)
 			 problem);
 		return NULL;
 	}
-	if (!has_room(names))
+	if (!has_room_for_name(names))
 		return NULL;
 	name = fold(given, &strange);
 	if (strange)
@@ -244,7 +244,7 @@ tpm_names_add(TpmNames *names, const char *given)
 	}
 	if (clip(name, NAMEDATALEN - 1))
 		why = psprintf("Names have at most %d bytes.", NAMEDATALEN - 1);
-	if (is_taken(names, name))
+	if (name_is_taken(names, name))
 	{
 		name = make_unique(names, name);
 		why = "The name is taken.";

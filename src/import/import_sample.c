@@ -31,7 +31,7 @@ typedef struct Wanted
 /* ----- which resources ----- */
 
 static char *
-trimmed(const char *text)
+trimmed_resource(const char *text)
 {
 	size_t		len;
 
@@ -86,7 +86,7 @@ wanted_resources(const TpmImportOptions *options)
 		Wanted	   *wanted = palloc0(sizeof(Wanted));
 		TpmTable	scratch;
 
-		wanted->resource = trimmed(strVal(lfirst(lc)));
+		wanted->resource = trimmed_resource(strVal(lfirst(lc)));
 		/* checked as the option of the table will be, before anything is sent */
 		tpm_option_store(def, wanted->resource, &scratch);
 		if (!is_readable(wanted->resource))
@@ -101,7 +101,7 @@ wanted_resources(const TpmImportOptions *options)
 /* ----- columns ----- */
 
 static TpmImportColumn *
-add_column(TpmImportTable *table, char *name, const char *type, List *options)
+add_sampled_column(TpmImportTable *table, char *name, const char *type, List *options)
 {
 	TpmImportColumn *column = palloc0(sizeof(TpmImportColumn));
 
@@ -123,8 +123,8 @@ add_attributes(TpmImportTable *table, TpmNames *names, const TpmSample *sample)
 		char	   *name = tpm_names_add(names, member->name);
 
 		if (name)
-			add_column(table, name, tpm_guess_type(member->seen),
-					   tpm_import_attribute(name, member->name));
+			add_sampled_column(table, name, tpm_infer_type(member->seen),
+							   tpm_import_attribute(name, member->name));
 	}
 }
 
@@ -140,7 +140,7 @@ add_type_column(TpmImportTable *table, TpmNames *names, const TpmSampleMember *m
 	name = tpm_names_add(names, psprintf("%s_type", member->name));
 	pointer = psprintf("/relationships/%s/data/type", member->name);
 	if (name)
-		add_column(table, name, "text", tpm_import_option(NIL, "pointer", pointer));
+		add_sampled_column(table, name, "text", tpm_import_option(NIL, "pointer", pointer));
 }
 
 static void
@@ -156,8 +156,8 @@ add_relationships(TpmImportTable *table, TpmNames *names, const TpmSample *sampl
 
 		if (name == NULL)
 			continue;
-		add_column(table, name, member->many ? "text[]" : "text",
-				   tpm_import_option(NIL, "relationship", member->name));
+		add_sampled_column(table, name, member->many ? "text[]" : "text",
+						   tpm_import_option(NIL, "relationship", member->name));
 		add_type_column(table, names, member);
 	}
 }
@@ -282,7 +282,7 @@ add_table_options(TpmImportTable *table, const Wanted *wanted, const TpmSampler 
 }
 
 static TpmImportTable *
-import_table(const Wanted *wanted, const TpmSampler *sampler, const TpmImportOptions *options)
+import_sampled_table(const Wanted *wanted, const TpmSampler *sampler, const TpmImportOptions *options)
 {
 	TpmImportTable *table = palloc0(sizeof(TpmImportTable));
 	TpmNames	names;
@@ -290,7 +290,7 @@ import_table(const Wanted *wanted, const TpmSampler *sampler, const TpmImportOpt
 	table->name = wanted->table;
 	tpm_names_of_columns(&names, table->name);
 	tpm_names_keep(&names, "id");
-	add_column(table, "id", "text", NIL);
+	add_sampled_column(table, "id", "text", NIL);
 	add_attributes(table, &names, wanted->sample);
 	add_relationships(table, &names, wanted->sample);
 	add_table_options(table, wanted, sampler);
@@ -359,7 +359,7 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 					 errdetail("It has no rows to see them on.")));
 		if (wanted->sample->paging.beyond > 0)
 			warn_of_pages(wanted);
-		tables = lappend(tables, import_table(wanted, sampler, options));
+		tables = lappend(tables, import_sampled_table(wanted, sampler, options));
 	}
 	return tables;
 }

@@ -86,8 +86,8 @@ get_first(TpmSampler *sampler, const char *resource, char **url)
 }
 
 static Jsonb *
-read_document(TpmSampler *sampler, TpmAnswer *answer, const char *url, TpmSample *sample,
-			  TpmIdSet *known, MemoryContext context)
+read_sampled_document(TpmSampler *sampler, TpmAnswer *answer, const char *url, TpmSample *sample,
+					  TpmIdSet *known, MemoryContext context)
 {
 	char	   *name = tpm_call_name("GET", url);
 	int			invalid = sampler->server->opt.invalid_characters;
@@ -114,7 +114,7 @@ read_pages(TpmSampler *sampler, const char *resource, TpmSample *sample, MemoryC
 
 	for (int page = 1;; page++)
 	{
-		Jsonb	   *document = read_document(sampler, answer, url, sample, known, context);
+		Jsonb	   *document = read_sampled_document(sampler, answer, url, sample, known, context);
 		int			received = tpm_sample_data(sample, document, context, tpm_call_name("GET", url));
 		char	   *next = tpm_sample_next(document);
 		const char *problem;
@@ -139,7 +139,7 @@ read_pages(TpmSampler *sampler, const char *resource, TpmSample *sample, MemoryC
 
 /* is it this resource that is at fault, and not the way to the API? */
 static bool
-is_of_resource(const TpmSampler *sampler, const ErrorData *error)
+is_error_of_resource(const TpmSampler *sampler, const ErrorData *error)
 {
 	int			code = error->sqlerrcode;
 
@@ -186,7 +186,7 @@ tpm_sample_take(TpmSampler *sampler, const char *resource)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (!is_of_resource(sampler, error))
+		if (!is_error_of_resource(sampler, error))
 			PG_RE_THROW();
 		FlushErrorState();
 		warn_skipped(resource, error);

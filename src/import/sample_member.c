@@ -3,7 +3,7 @@
  * sample_member.c
  *		The members that are on a page: their names, and what their values are.
  *
- * Owns the reading of members from a page; what type they become is guess.c's.
+ * Owns the reading of members from a page; what type they become is type_inference.c's.
  *
  * jsonb forgets the order of members, which is what people expect columns to
  * have; so their names come from a pass over the text, their values from jsonb.
@@ -140,7 +140,7 @@ tpm_sample_member(List *members, const char *name)
 }
 
 static TpmSampleTerm *
-find_term(TpmSampleMember *member, const char *term, MemoryContext context)
+find_sampled_term(TpmSampleMember *member, const char *term, MemoryContext context)
 {
 	ListCell   *lc;
 	MemoryContext old;
@@ -171,14 +171,14 @@ look_at_fields(TpmSampleMember *member, JsonbContainer *array, MemoryContext con
 		JsonbContainer *value;
 		TpmSampleTerm *term;
 
-		if (!tpm_guess_custom_field(getIthJsonbValueFromContainer(array, i), &name, &value))
+		if (!tpm_infer_custom_field(getIthJsonbValueFromContainer(array, i), &name, &value))
 			continue;
-		term = find_term(member, name, context);
+		term = find_sampled_term(member, name, context);
 		if (term == NULL)
 			continue;
 		term->many = term->many || JsonContainerSize(value) > 1;
 		for (uint32 j = 0; j < JsonContainerSize(value); j++)
-			term->seen |= tpm_guess_look(getIthJsonbValueFromContainer(value, j));
+			term->seen |= tpm_infer_look(getIthJsonbValueFromContainer(value, j));
 	}
 }
 
@@ -192,7 +192,7 @@ look_at_attributes(TpmSample *sample, JsonbContainer *attributes, MemoryContext 
 		TpmSampleMember *member = lfirst(lc);
 		JsonbValue	buffer;
 		JsonbValue *value = tpm_json_get(attributes, member->name, &buffer);
-		int			seen = value ? tpm_guess_look(value) : 0;
+		int			seen = value ? tpm_infer_look(value) : 0;
 
 		member->seen |= seen;
 		if (seen & TPM_SEEN_FIELDS)

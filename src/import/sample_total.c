@@ -38,27 +38,6 @@ typedef struct TotalSearch
 	int			rank;			/* of what was found */
 } TotalSearch;
 
-/* as a JSON Pointer writes it (RFC 6901, section 3) */
-static char *
-escaped(const char *name)
-{
-	char	   *result = palloc(strlen(name) * 2 + 1);
-	char	   *to = result;
-
-	for (; *name; name++)
-	{
-		if (*name == '~' || *name == '/')
-		{
-			*to++ = '~';
-			*to++ = *name == '~' ? '0' : '1';
-		}
-		else
-			*to++ = *name;
-	}
-	*to = '\0';
-	return result;
-}
-
 /* letters and digits in lower case: "record-count" and "recordCount" are one name */
 static char *
 plain_name(const char *name)
@@ -75,17 +54,6 @@ plain_name(const char *name)
 	return result;
 }
 
-static bool
-is_one_of(const char *name, const char *const *words)
-{
-	for (; *words; words++)
-	{
-		if (strcmp(name, *words) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* how surely the name means "rows in all"; 0: it does not */
 static int
 rank_of(const char *name, const char *path, const TotalSearch *search)
@@ -100,13 +68,13 @@ rank_of(const char *name, const char *path, const TotalSearch *search)
 	};
 	char	   *plain = plain_name(name);
 
-	if (is_one_of(plain, total))
+	if (tpm_is_one_of(plain, total))
 		return SURE;
 	/* "page": {"total": 7} may be the number of pages */
 	if (strcmp(plain, "total") == 0)
 		return !search->has_next || search->most >= 0 || strstr(plain_name(path), "page") == NULL ? 2 : 0;
 	/* a mere count may be that of the page */
-	return is_one_of(plain, count) && search->has_next ? 1 : 0;
+	return tpm_is_one_of(plain, count) && search->has_next ? 1 : 0;
 }
 
 static bool
@@ -129,7 +97,7 @@ consider(TotalSearch *search, const char *path, const char *name, Numeric value)
 	if (rank <= search->rank || number < 0 || !agrees(search, number))
 		return;
 	search->rank = rank;
-	search->found = psprintf("%s/%s", path, escaped(name));
+	search->found = psprintf("%s/%s", path, tpm_json_pointer_token(name));
 }
 
 /* no option can hold a control character */
@@ -163,7 +131,7 @@ search_total(TotalSearch *search, const char *path, JsonbContainer *object, int 
 		if (v.type == jbvNumeric)
 			consider(search, path, name, v.val.numeric);
 		else if (v.type == jbvBinary && levels > 1)
-			search_total(search, psprintf("%s/%s", path, escaped(name)), v.val.binary.data, levels - 1);
+			search_total(search, psprintf("%s/%s", path, tpm_json_pointer_token(name)), v.val.binary.data, levels - 1);
 	}
 }
 

@@ -23,7 +23,7 @@
 
 /* '9' stands for a digit, 'x' for a lower-case hexadecimal one, all else for itself */
 static bool
-fits(const char *text, const char *pattern)
+text_fits(const char *text, const char *pattern)
 {
 	for (; *pattern; pattern++, text++)
 	{
@@ -44,7 +44,7 @@ begins_with_date(const char *text)
 				month,
 				day;
 
-	if (!fits(text, "9999-99-99") || sscanf(text, "%4d-%2d-%2d", &year, &month, &day) != 3)
+	if (!text_fits(text, "9999-99-99") || sscanf(text, "%4d-%2d-%2d", &year, &month, &day) != 3)
 		return false;
 	return year > 0 && month >= 1 && month <= 12 && day >= 1 &&
 		day <= day_tab[isleap(year) ? 1 : 0][month - 1];
@@ -60,8 +60,8 @@ is_zone(const char *text)
 		return true;
 	if (text[0] != '+' && text[0] != '-')
 		return false;
-	return (len == 3 && fits(text + 1, "99")) || (len == 5 && fits(text + 1, "9999")) ||
-		(len == 6 && fits(text + 1, "99:99"));
+	return (len == 3 && text_fits(text + 1, "99")) || (len == 5 && text_fits(text + 1, "9999")) ||
+		(len == 6 && text_fits(text + 1, "99:99"));
 }
 
 static bool
@@ -70,10 +70,10 @@ is_time_of_day(const char *text)
 	int			hour,
 				minute;
 
-	if (!fits(text, "99:99") || sscanf(text, "%2d:%2d", &hour, &minute) != 2 || hour > 23 || minute > 59)
+	if (!text_fits(text, "99:99") || sscanf(text, "%2d:%2d", &hour, &minute) != 2 || hour > 23 || minute > 59)
 		return false;
 	text += 5;
-	if (fits(text, ":99"))
+	if (text_fits(text, ":99"))
 	{
 		if (atoi(text + 1) > 59)
 			return false;
@@ -96,7 +96,7 @@ look_at_text(const char *text)
 		if ((text[10] == 'T' || text[10] == ' ') && is_time_of_day(text + 11))
 			return TPM_SEEN_TIME;
 	}
-	if (strlen(text) == 36 && fits(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
+	if (strlen(text) == 36 && text_fits(text, "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"))
 		return TPM_SEEN_UUID;
 	return TPM_SEEN_TEXT;
 }
@@ -118,7 +118,7 @@ look_at_number(Numeric number)
 /* ----- containers ----- */
 
 bool
-tpm_guess_custom_field(const JsonbValue *element, char **term, JsonbContainer **value)
+tpm_infer_custom_field(const JsonbValue *element, char **term, JsonbContainer **value)
 {
 	JsonbValue	term_buffer,
 				value_buffer;
@@ -151,7 +151,7 @@ look_at_array(JsonbContainer *array)
 		JsonbContainer *value;
 
 		texts += element->type == jbvString ? 1 : 0;
-		fields += tpm_guess_custom_field(element, &term, &value) ? 1 : 0;
+		fields += tpm_infer_custom_field(element, &term, &value) ? 1 : 0;
 	}
 	if (n == 0)
 		return TPM_SEEN_NOTHING;
@@ -161,7 +161,7 @@ look_at_array(JsonbContainer *array)
 /* ----- all of them ----- */
 
 int
-tpm_guess_look(const JsonbValue *value)
+tpm_infer_look(const JsonbValue *value)
 {
 	switch (value->type)
 	{
@@ -182,7 +182,7 @@ tpm_guess_look(const JsonbValue *value)
 #define SEEN_CONTAINERS	(TPM_SEEN_TEXTS | TPM_SEEN_NOTHING | TPM_SEEN_FIELDS | TPM_SEEN_JSON)
 
 const char *
-tpm_guess_type(int seen)
+tpm_infer_type(int seen)
 {
 	/* a blank is NULL to a scalar type, and one more value to a container */
 	switch (seen & SEEN_CONTAINERS ? seen : seen & ~TPM_SEEN_BLANK)

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_GUESS_H
-#define TPM_GUESS_H
+#ifndef TPM_TYPE_INFERENCE_H
+#define TPM_TYPE_INFERENCE_H
 
 #include "utils/jsonb.h"
 
@@ -24,12 +24,12 @@
 #define TPM_SEEN_FIELDS		0x0400	/* an array of {id, term, value[]} */
 #define TPM_SEEN_JSON		0x0800	/* any other object or array */
 
-extern int	tpm_guess_look(const JsonbValue *value);
+extern int	tpm_infer_look(const JsonbValue *value);
 
 /* the type, as SQL, that holds them all; text when in doubt */
-extern const char *tpm_guess_type(int seen);
+extern const char *tpm_infer_type(int seen);
 
 /* term and value of an element of a custom-field array; false if it is none */
-extern bool tpm_guess_custom_field(const JsonbValue *element, char **term, JsonbContainer **value);
+extern bool tpm_infer_custom_field(const JsonbValue *element, char **term, JsonbContainer **value);
 
-#endif							/* TPM_GUESS_H */
+#endif							/* TPM_TYPE_INFERENCE_H */

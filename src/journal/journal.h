@@ -10,6 +10,15 @@
  *
  * All of it needs shared state: tpm_shared_require() comes before.
  *
+ * Promises: an intent is on disk before the first byte of its write leaves,
+ * and its number is never given twice; after a crash the intents without an
+ * outcome contain every write whose outcome is unknown.
+ * Never: takes a record back (for no ROLLBACK and no crash), throws from
+ * tpm_journal_outcome(), or decides what is sent.
+ * Locks: its LWLock while records are numbered and appended, which writes to
+ * the file; never over an fsync, which one backend does for all while the
+ * others wait on a condition variable.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_JOURNAL_H
@@ -18,7 +27,7 @@
 #include "shared/shared.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
-extern int tpm_journal_keep;	/* seconds */
+extern int	tpm_journal_keep;	/* seconds */
 extern bool tpm_journal_values;
 
 extern const TpmSharedArea tpm_journal_area;

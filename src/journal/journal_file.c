@@ -37,6 +37,90 @@
 
 #include "journal/journal_internal.h"
 
+int			tpm_journal_keep = 90 * 86400;
+
+#define FILE_PREFIX "journal-"
+
+/* ----- names, and how long a file is kept ----- */
+
+/* days are YYYYMMDD, in UTC */
+static int
+journal_day(TimestampTz at)
+{
+	pg_time_t	seconds = timestamptz_to_time_t(at);
+	struct pg_tm *tm = pg_gmtime(&seconds);
+
+	return ((tm->tm_year + 1900) * 100 + tm->tm_mon + 1) * 100 + tm->tm_mday;
+}
+
+void
+tpm_journal_file_path(char *path, int day)
+{
+	snprintf(path, TPM_JOURNAL_PATH, TPM_JOURNAL_DIRECTORY "/" FILE_PREFIX "%08d", day);
+}
+
+int
+tpm_journal_file_day(const char *name)
+{
+	const char *digits = name + strlen(FILE_PREFIX);
+
+	if (strncmp(name, FILE_PREFIX, strlen(FILE_PREFIX)) != 0 || strlen(digits) != 8 ||
+		strspn(digits, "0123456789") != 8)
+		return 0;
+	return atoi(digits);
+}
+
+static bool
+newest_day_before(int before, int *day, TpmJournalProblem *problem)
+{
+	DIR		   *directory = opendir(TPM_JOURNAL_DIRECTORY);
+	struct dirent *entry;
+
+	*day = 0;
+	if (directory == NULL)
+		return errno == ENOENT || tpm_journal_failed(problem, errno, "open", TPM_JOURNAL_DIRECTORY);
+	while ((errno = 0, entry = readdir(directory)) != NULL)
+	{
+		int			found = tpm_journal_file_day(entry->d_name);
+
+		if (found > *day && found < before)
+			*day = found;
+	}
+	if (errno != 0)
+		tpm_journal_failed(problem, errno, "read", TPM_JOURNAL_DIRECTORY);
+	closedir(directory);
+	return problem->error == 0;
+}
+
+static void
+remove_file(int day)
+{
+	char		path[TPM_JOURNAL_PATH];
+
+	tpm_journal_file_path(path, day);
+	if (unlink(path) < 0 && errno != ENOENT)
+		ereport(LOG,
+				(errcode_for_file_access(),
+				 errmsg("could not remove file \"%s\": %m", path)));
+}
+
+/* removes files older than journal_keep; not with the lock held */
+static void
+remove_old_days(void)
+{
+	int			limit = journal_day(GetCurrentTimestamp() - tpm_journal_keep * USECS_PER_SEC);
+	TpmJournalProblem problem = {0};
+	int			day;
+
+	while (newest_day_before(limit, &day, &problem) && day != 0)
+	{
+		remove_file(day);
+		limit = day;
+	}
+}
+
+/* ----- the tail ----- */
+
 TpmJournalShared *tpm_journal = NULL;
 
 /* the file as this backend has it open */
@@ -74,7 +158,7 @@ tpm_journal_failed(TpmJournalProblem *problem, int error, const char *doing, con
 /* ----- the end of the journal; all with the lock held ----- */
 
 static bool
-open_file(int day, int flags, TpmJournalProblem *problem)
+open_day_file(int day, int flags, TpmJournalProblem *problem)
 {
 	char		path[TPM_JOURNAL_PATH];
 
@@ -150,11 +234,11 @@ locate_end(TpmJournalProblem *problem)
 		off_t		end;
 		int			day;
 
-		if (!tpm_journal_newest_before(before, &day, problem))
+		if (!newest_day_before(before, &day, problem))
 			return false;
 		if (day == 0)
 			break;
-		if (!open_file(day, 0, problem))
+		if (!open_day_file(day, 0, problem))
 			return false;
 		if (before == INT_MAX ? !adopt_file(day, problem) :
 			!read_to_end(day, &end, &highest, problem))
@@ -172,7 +256,7 @@ locate_end(TpmJournalProblem *problem)
 }
 
 static bool
-write_record(const char *bytes, Size length, TpmJournalProblem *problem)
+write_journal_record(const char *bytes, Size length, TpmJournalProblem *problem)
 {
 	char		path[TPM_JOURNAL_PATH];
 	Size		done = 0;
@@ -213,7 +297,7 @@ write_beginning(TpmJournalProblem *problem)
 	entry.head.number = tpm_journal->next - 1;
 	Assert(tpm_journal_encode(&entry, NULL) <= sizeof(record));
 	tpm_journal_encode(&entry, record);
-	return write_record(record, tpm_journal_seal(record, 0), problem);
+	return write_journal_record(record, tpm_journal_seal(record, 0), problem);
 }
 
 static bool
@@ -221,7 +305,7 @@ make_file(int day, TpmJournalProblem *problem)
 {
 	if (MakePGDirectory(TPM_JOURNAL_DIRECTORY) < 0 && errno != EEXIST)
 		return tpm_journal_failed(problem, errno, "create", TPM_JOURNAL_DIRECTORY);
-	return open_file(day, O_CREAT, problem) && adopt_file(day, problem);
+	return open_day_file(day, O_CREAT, problem) && adopt_file(day, problem);
 }
 
 /* is the file that this backend has open the one to be written, and still there? */
@@ -240,7 +324,7 @@ reopen_file(TpmJournalProblem *problem)
 	TpmJournalProblem ignored;
 	struct stat status;
 
-	if (!open_file(tpm_journal->day, 0, &ignored))
+	if (!open_day_file(tpm_journal->day, 0, &ignored))
 		return make_file(tpm_journal->day, problem);
 	/* somebody may have put another in its place */
 	if (fstat(tpm_journal_fd, &status) < 0 || status.st_size < tpm_journal->end)
@@ -253,7 +337,7 @@ reopen_file(TpmJournalProblem *problem)
 static bool
 use_file(bool *made, TpmJournalProblem *problem)
 {
-	int			today = tpm_journal_day(GetCurrentTimestamp());
+	int			today = journal_day(GetCurrentTimestamp());
 
 	*made = false;
 	if (!locate_end(problem))
@@ -299,14 +383,14 @@ tpm_journal_append(char *records, Size length, uint64 *numbers,
 	{
 		/* a number that was not written is not given again */
 		number_records(records, length, numbers);
-		written = write_record(records, length, problem);
+		written = write_journal_record(records, length, problem);
 	}
 	place->generation = tpm_journal->generation;
 	place->end = tpm_journal->end;
 	LWLockRelease(&tpm_journal->lock);
 
 	if (made)
-		tpm_journal_remove_old();
+		remove_old_days();
 	return written;
 }
 
@@ -348,82 +432,4 @@ tpm_journal_is_alive(const TpmJournalHead *intent)
 	LWLockRelease(&tpm_journal->lock);
 	return located && intent->number >= first &&
 		BackendXidGetPid((TransactionId) intent->transaction_id) == intent->pid;
-}
-
-int			tpm_journal_keep = 90 * 86400;
-
-#define FILE_PREFIX "journal-"
-
-int
-tpm_journal_day(TimestampTz at)
-{
-	pg_time_t	seconds = timestamptz_to_time_t(at);
-	struct pg_tm *tm = pg_gmtime(&seconds);
-
-	return ((tm->tm_year + 1900) * 100 + tm->tm_mon + 1) * 100 + tm->tm_mday;
-}
-
-void
-tpm_journal_file_path(char *path, int day)
-{
-	snprintf(path, TPM_JOURNAL_PATH, TPM_JOURNAL_DIRECTORY "/" FILE_PREFIX "%08d", day);
-}
-
-int
-tpm_journal_file_day(const char *name)
-{
-	const char *digits = name + strlen(FILE_PREFIX);
-
-	if (strncmp(name, FILE_PREFIX, strlen(FILE_PREFIX)) != 0 || strlen(digits) != 8 ||
-		strspn(digits, "0123456789") != 8)
-		return 0;
-	return atoi(digits);
-}
-
-bool
-tpm_journal_newest_before(int before, int *day, TpmJournalProblem *problem)
-{
-	DIR		   *directory = opendir(TPM_JOURNAL_DIRECTORY);
-	struct dirent *entry;
-
-	*day = 0;
-	if (directory == NULL)
-		return errno == ENOENT || tpm_journal_failed(problem, errno, "open", TPM_JOURNAL_DIRECTORY);
-	while ((errno = 0, entry = readdir(directory)) != NULL)
-	{
-		int			found = tpm_journal_file_day(entry->d_name);
-
-		if (found > *day && found < before)
-			*day = found;
-	}
-	if (errno != 0)
-		tpm_journal_failed(problem, errno, "read", TPM_JOURNAL_DIRECTORY);
-	closedir(directory);
-	return problem->error == 0;
-}
-
-static void
-remove_file(int day)
-{
-	char		path[TPM_JOURNAL_PATH];
-
-	tpm_journal_file_path(path, day);
-	if (unlink(path) < 0 && errno != ENOENT)
-		ereport(LOG,
-				(errcode_for_file_access(),
-				 errmsg("could not remove file \"%s\": %m", path)));
-}
-
-void
-tpm_journal_remove_old(void)
-{
-	int			limit = tpm_journal_day(GetCurrentTimestamp() - tpm_journal_keep * USECS_PER_SEC);
-	TpmJournalProblem problem = {0};
-	int			day;
-
-	while (tpm_journal_newest_before(limit, &day, &problem) && day != 0)
-	{
-		remove_file(day);
-		limit = day;
-	}
 }

@@ -70,19 +70,4 @@ extern bool tpm_journal_append(char *records, Size length, uint64 *numbers,
 extern bool tpm_journal_failed(TpmJournalProblem *problem, int error, const char *doing,
 							   const char *path);
 
-/* ----- journal_flush.c ----- */
-
-/* waits until it is on disk; throws nothing but what interrupts bring */
-extern bool tpm_journal_flush(const TpmJournalPlace *place, TpmJournalProblem *problem);
-
-/* ----- journal_day.c ----- */
-
-/* days are YYYYMMDD, in UTC */
-extern int	tpm_journal_day(TimestampTz at);
-/* the newest day before this one that has a file; 0: none.  False: a problem. */
-extern bool tpm_journal_newest_before(int before, int *day, TpmJournalProblem *problem);
-
-/* removes files older than journal_keep; not with the lock held */
-extern void tpm_journal_remove_old(void);
-
 #endif							/* TPM_JOURNAL_INTERNAL_H */

@@ -5,8 +5,8 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_AFTERMATH_H
-#define TPM_AFTERMATH_H
+#ifndef TPM_ABORT_REPORT_H
+#define TPM_ABORT_REPORT_H
 
 /* a write of the current transaction; lives until it ends */
 typedef struct TpmSent TpmSent;
@@ -45,4 +45,4 @@ extern int64 tpm_sent_mark(void);
 /* the writes that were sent since the mark, for a message; NULL if none were */
 extern char *tpm_sent_list(int64 mark);
 
-#endif							/* TPM_AFTERMATH_H */
+#endif							/* TPM_ABORT_REPORT_H */

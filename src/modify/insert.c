@@ -84,7 +84,7 @@ settle(Insert *insert, InsertState state, TpmWriteEnd end)
 }
 
 static void
-start(Insert *insert)
+start_insert(Insert *insert)
 {
 	insert->state = INSERT_SENT;
 	tpm_write_send(insert->write, NULL);
@@ -102,9 +102,9 @@ second_look(const Insert *insert)
 {
 	const TpmWriter *writer = insert->write->writer;
 	int64		slowest = writer->session->slowest_us;
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 
-	if (tpm_learnt_get(writer->table->relid, writer->table->options_hash, &learnt))
+	if (tpm_table_stats_get(writer->table->relid, writer->table->options_hash, &learnt))
 		slowest = Max(slowest, learnt.slowest_us);
 	return tpm_monotonic_us() + Max(TPM_BETWEEN_LOOKS_US, 2 * slowest);
 }
@@ -122,15 +122,15 @@ calls_beside(const Insert *insert)
 }
 
 /* those under way go on while this one is looked for */
-static TpmLook
+static TpmLookup
 look_beside_others(Insert *insert)
 {
-	volatile TpmLook result = TPM_LOOK_FAILED;
+	volatile TpmLookup result = TPM_LOOKUP_FAILED;
 
 	tpm_calls_set_beside(calls_beside(insert));
 	PG_TRY();
 	{
-		result = tpm_write_look(insert->write, &insert->doubt);
+		result = tpm_write_lookup(insert->write, &insert->doubt);
 	}
 	PG_FINALLY();
 	{
@@ -152,7 +152,7 @@ look(Insert *insert)
 
 	switch (look_beside_others(insert))
 	{
-		case TPM_LOOK_FOUND:
+		case TPM_LOOKUP_FOUND:
 			if (write->id && tpm_sent_created_by_another(write->sent, write->id))
 			{
 				insert->rival_id = write->id;
@@ -162,7 +162,7 @@ look(Insert *insert)
 			else
 				settle(insert, INSERT_DONE, TPM_WRITE_DONE);
 			return true;
-		case TPM_LOOK_FAILED:
+		case TPM_LOOKUP_FAILED:
 			failed_unknown(insert);
 			return true;
 		default:
@@ -216,7 +216,7 @@ conflict(Insert *insert, TpmAnswer *answer)
 }
 
 static void
-answered(Insert *insert)
+insert_answered(Insert *insert)
 {
 	TpmWrite   *write = insert->write;
 	TpmAnswer  *answer = tpm_call_answer(write->call);
@@ -276,7 +276,7 @@ look_or_send_again(Insert *insert)
 	else
 	{
 		insert->resent = true;
-		start(insert);
+		start_insert(insert);
 	}
 }
 
@@ -308,7 +308,7 @@ step(Insert *insert, int64 *wake_us)
 	{
 		moved = true;
 		if (insert->error == NULL)
-			answered(insert);
+			insert_answered(insert);
 		else
 			settle(insert, INSERT_FAILED, insert->resent ? TPM_WRITE_UNKNOWN : TPM_WRITE_REFUSED);
 	}
@@ -377,7 +377,7 @@ run(InsertGroup *group)
 		for (; !group->failed && group->next < group->n && under_way < writer->table->opt.fetch_concurrency;
 			 under_way++)
 		{
-			start(&group->inserts[group->next++]);
+			start_insert(&group->inserts[group->next++]);
 			moved = true;
 		}
 		if (under_way == 0)
@@ -388,7 +388,7 @@ run(InsertGroup *group)
 }
 
 static void
-add_context(void *arg)
+add_insert_context(void *arg)
 {
 	TpmWrite   *write = arg;
 
@@ -429,7 +429,7 @@ static void
 raise_failure(Insert *insert)
 {
 	TpmWrite   *write = insert->write;
-	ErrorContextCallback context = {error_context_stack, add_context, write};
+	ErrorContextCallback context = {error_context_stack, add_insert_context, write};
 
 	error_context_stack = &context;
 	if (insert->state == INSERT_EXISTS)
@@ -486,7 +486,7 @@ prepare(TpmWriter *writer, TupleTableSlot **slots, int n)
 
 /* PostgreSQL tests a view's CHECK OPTION afterwards, which is too late here */
 static void
-check_options(TpmWriter *writer, TupleTableSlot **slots, int n)
+check_insert_options(TpmWriter *writer, TupleTableSlot **slots, int n)
 {
 	if (writer->rinfo->ri_WithCheckOptions == NIL)
 		return;
@@ -499,7 +499,7 @@ check_options(TpmWriter *writer, TupleTableSlot **slots, int n)
 
 /* what the executor is given back */
 static void
-finish(InsertGroup *group, bool *inserted)
+finish_inserts(InsertGroup *group, bool *inserted)
 {
 	for (int i = 0; i < group->n; i++)
 	{
@@ -517,7 +517,7 @@ tpm_writer_insert(TpmWriter *writer, TupleTableSlot **slots, int n, bool *insert
 	MemoryContext old;
 	InsertGroup *group;
 
-	check_options(writer, slots, n);
+	check_insert_options(writer, slots, n);
 	tpm_writer_admit(writer, n, 0, 1);
 	MemoryContextReset(writer->batch_context);
 	old = MemoryContextSwitchTo(writer->batch_context);
@@ -528,6 +528,6 @@ tpm_writer_insert(TpmWriter *writer, TupleTableSlot **slots, int n, bool *insert
 		run(group);
 		raise_first(group);
 	}
-	finish(group, inserted);
+	finish_inserts(group, inserted);
 	MemoryContextSwitchTo(old);
 }

@@ -83,7 +83,7 @@ find_in_page(const TpmWrite *write, const TpmPage *page)
 }
 
 static HeapTuple
-find(TpmWrite *write)
+find_existing(TpmWrite *write)
 {
 	TpmWriter  *writer = write->writer;
 	TpmRequest	request = {
@@ -121,8 +121,8 @@ keep(TpmWrite *write, HeapTuple tuple)
 		write->id = tpm_value_text(&table->columns[table->id_attnum - 1], id);
 }
 
-TpmLook
-tpm_write_look(TpmWrite *write, char **problem)
+TpmLookup
+tpm_write_lookup(TpmWrite *write, char **problem)
 {
 	MemoryContext old = MemoryContextSwitchTo(write->context);
 	HeapTuple volatile found = NULL;
@@ -130,7 +130,7 @@ tpm_write_look(TpmWrite *write, char **problem)
 
 	PG_TRY();
 	{
-		found = find(write);
+		found = find_existing(write);
 	}
 	PG_CATCH();
 	{
@@ -148,5 +148,5 @@ tpm_write_look(TpmWrite *write, char **problem)
 	if (found)
 		keep(write, found);
 	MemoryContextSwitchTo(old);
-	return failed ? TPM_LOOK_FAILED : found ? TPM_LOOK_FOUND : TPM_LOOK_NOTHING;
+	return failed ? TPM_LOOKUP_FAILED : found ? TPM_LOOKUP_FOUND : TPM_LOOKUP_NOTHING;
 }

@@ -253,7 +253,7 @@ next_slot(TpmModify *modify, TupleTableSlot *like)
  * many: so it is refused as a whole.
  */
 static void
-collect(TpmModify *modify, EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
+collect_slots(TpmModify *modify, EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 {
 	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
@@ -276,7 +276,7 @@ tpm_exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	check_capture(modify);
 	if (modify->collects)
 	{
-		collect(modify, estate, rinfo, slot);
+		collect_slots(modify, estate, rinfo, slot);
 		return slot;
 	}
 	tpm_writer_insert(modify->writer, &slot, 1, &inserted);

@@ -3,6 +3,15 @@
  * modify.h
  *		INSERT, UPDATE and COPY: callbacks, and what their plans hold.
  *
+ * Promises: a row is sent once, or its outcome is found out, or the error says
+ * that it is unknown; whoever rolls back is told what was sent.
+ * Never: writes under an open scan of the same resource (the scan is read to
+ * its end before), sends without an intent in the journal, or builds a PUT
+ * from a page of a list or from the cache.
+ * Locks: none while anything is sent.  An UPDATE without ETag claims its
+ * resource in shared/write_claims.c until its outcome is known; who comes
+ * second is refused and never waits.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_MODIFY_H
@@ -16,7 +25,7 @@
 #include "option/option.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
-extern int tpm_max_writes;
+extern int	tpm_max_writes;
 extern bool tpm_dry_run;
 
 /* fdw_private of a ModifyTable's result relation */

@@ -41,7 +41,7 @@ typedef struct Update
 
 /* what is the resource's own: times of reading and other resources are not */
 static bool
-is_of_resource(const TpmColumn *column)
+is_resource_member(const TpmColumn *column)
 {
 	const char *first;
 
@@ -97,7 +97,7 @@ differences(const TpmWriter *writer, HeapTuple tuple, TupleTableSlot *slot, Bitm
 	{
 		const TpmColumn *column = &writer->table->columns[i];
 
-		if (is_of_resource(column) && (among == NULL || bms_is_member(column->attnum, among)) &&
+		if (is_resource_member(column) && (among == NULL || bms_is_member(column->attnum, among)) &&
 			!column_is_same(writer, i, tuple, slot))
 			names = lappend(names, column->name);
 	}
@@ -308,7 +308,7 @@ begin_change(const Update *update)
 
 	if (update->etag || write->writer->table->opt.update_check == TPM_CHECK_NONE)
 		return;
-	if (!tpm_changing_begin(resource, update->mark))
+	if (!tpm_write_claim_begin(resource, update->mark))
 		raise_changed(update, NIL);
 }
 
@@ -331,7 +331,7 @@ send_until_known(Update *update)
 			tpm_raise_unknown(write, psprintf("sent %d times", write->sendings));
 		}
 		tpm_write_settle(write, verdict == VERDICT_DONE ? TPM_WRITE_DONE : TPM_WRITE_REFUSED);
-		tpm_changing_end();
+		tpm_write_claim_end();
 		return verdict == VERDICT_DONE;
 	}
 }
@@ -349,7 +349,7 @@ check(Update *update)
 	if (table->opt.update_check == TPM_CHECK_NONE && table->opt.update_body == TPM_BODY_CHANGED &&
 		!tpm_body_needs_base(table, write->columns))
 		return true;
-	update->mark = tpm_changing_mark();
+	update->mark = tpm_write_claim_mark();
 	if (!read_now(update))
 		return false;
 	if (table->opt.update_check == TPM_CHECK_NONE)
@@ -387,7 +387,7 @@ prepare_linkage(Update *update)
 }
 
 static void
-add_context(void *arg)
+add_update_context(void *arg)
 {
 	TpmWrite   *write = arg;
 
@@ -400,7 +400,7 @@ update_row(TpmWrite *write)
 {
 	Update		update = {.write = write};
 	bool		found;
-	ErrorContextCallback context = {error_context_stack, add_context, write};
+	ErrorContextCallback context = {error_context_stack, add_update_context, write};
 
 	error_context_stack = &context;
 	found = tpm_dry_run || check(&update);

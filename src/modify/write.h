@@ -137,17 +137,17 @@ extern HeapTuple tpm_write_fetch(TpmWrite *write, TpmAnswer **answer);
 /* puts what the API answered into the slot; fetches it if there was no body */
 extern void tpm_write_return(TpmWrite *write);
 
-/* ----- look.c ----- */
+/* ----- lookup.c ----- */
 
-typedef enum TpmLook
+typedef enum TpmLookup
 {
-	TPM_LOOK_FOUND,				/* tuple and id of the write are set */
-	TPM_LOOK_NOTHING,
-	TPM_LOOK_FAILED				/* *problem says why */
-} TpmLook;
+	TPM_LOOKUP_FOUND,			/* tuple and id of the write are set */
+	TPM_LOOKUP_NOTHING,
+	TPM_LOOKUP_FAILED			/* *problem says why */
+} TpmLookup;
 
 /* looks for the row by its natural key in the API, past the cache */
-extern TpmLook tpm_write_look(TpmWrite *write, char **problem);
+extern TpmLookup tpm_write_lookup(TpmWrite *write, char **problem);
 
 /* ----- insert.c ----- */
 

@@ -44,7 +44,7 @@ tpm_row_is_wanted(const ResultRelInfo *rinfo)
 }
 
 static Bitmapset *
-id_column(const TpmTable *table)
+writer_id_column(const TpmTable *table)
 {
 	/* member 0 keeps "none" apart from "all", which is NULL */
 	Bitmapset  *columns = bms_make_singleton(0);
@@ -66,7 +66,7 @@ tpm_writer_create(EState *estate, ResultRelInfo *rinfo, Oid userid)
 	writer->tupdesc = RelationGetDescr(rinfo->ri_RelationDesc);
 	writer->resource = writer->table->address;
 	writer->all = tpm_decoder_create(writer->table, writer->tupdesc, NULL);
-	writer->brief = tpm_decoder_create(writer->table, writer->tupdesc, id_column(writer->table));
+	writer->brief = tpm_decoder_create(writer->table, writer->tupdesc, writer_id_column(writer->table));
 	writer->context = estate->es_query_cxt;
 	writer->batch_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw writes",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -317,7 +317,7 @@ tpm_write_send(TpmWrite *write, const char *etag)
 }
 
 static TpmJournalOutcome
-outcome_of(TpmWriteEnd end)
+write_outcome(TpmWriteEnd end)
 {
 	switch (end)
 	{
@@ -339,7 +339,7 @@ tell_slowest(TpmWriter *writer)
 	if (writer->session->slowest_us <= writer->slowest_us)
 		return;
 	writer->slowest_us = writer->session->slowest_us;
-	tpm_learnt_slowest(table->relid, table->options_hash, writer->slowest_us);
+	tpm_table_stats_slowest(table->relid, table->options_hash, writer->slowest_us);
 }
 
 void
@@ -349,7 +349,7 @@ tpm_write_settle(TpmWrite *write, TpmWriteEnd end)
 	tell_slowest(write->writer);
 	tpm_cache_written(write->writer->resource);
 	if (write->journal != 0)
-		tpm_journal_outcome(write->journal, outcome_of(end), write->status, write->id, NULL);
+		tpm_journal_outcome(write->journal, write_outcome(end), write->status, write->id, NULL);
 	if (end == TPM_WRITE_DONE && write->old_slot == NULL && write->id)
 		tpm_statement_creates(write->writer->session->statement, write->writer->resource,
 							  tpm_id_hash(write->writer->table->type, write->id));

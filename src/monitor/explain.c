@@ -109,9 +109,9 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
 	TpmScan    *scan = node->fdw_state;
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL);
-	const char *sort = scan->sort_parameter ? scan->sort_parameter : tpm_ask_stable_sort(scan->table);
-	char	   *request = tpm_ask_show(scan->table, scan->conditions, scan->nconditions,
-									   scan->flags & TPM_PLAN_COUNTS ? NULL : sort, context);
+	const char *sort = scan->sort_parameter ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	char	   *request = tpm_remote_query_show(scan->table, scan->conditions, scan->nconditions,
+												scan->flags & TPM_PLAN_COUNTS ? NULL : sort, context);
 
 	if (scan->flags & TPM_PLAN_COUNTS)
 		ExplainPropertyText("Relations", psprintf("Aggregate on (%s)", scan->table->name), es);

@@ -130,7 +130,7 @@ readable(const char *text, int encoding)
 /* ----- columns ----- */
 
 static void
-add(WritesRow *row, Datum value, bool isnull)
+add_to_write_row(WritesRow *row, Datum value, bool isnull)
 {
 	row->values[row->n] = value;
 	row->nulls[row->n++] = isnull;
@@ -138,20 +138,20 @@ add(WritesRow *row, Datum value, bool isnull)
 
 /* 0 is NULL */
 static void
-add_bigint(WritesRow *row, int64 value)
+add_write_bigint(WritesRow *row, int64 value)
 {
-	add(row, Int64GetDatum(value), value == 0);
+	add_to_write_row(row, Int64GetDatum(value), value == 0);
 }
 
 static void
-add_text(WritesRow *row, const TpmJournalEntry *entry, TpmJournalText which)
+add_journal_text(WritesRow *row, const TpmJournalEntry *entry, TpmJournalText which)
 {
 	const char *text = entry->texts[which];
 
 	if (text)
-		add(row, CStringGetTextDatum(readable(text, entry->head.encoding)), false);
+		add_to_write_row(row, CStringGetTextDatum(readable(text, entry->head.encoding)), false);
 	else
-		add(row, (Datum) 0, true);
+		add_to_write_row(row, (Datum) 0, true);
 }
 
 /* by a type's input function, which takes whatever was written here */
@@ -161,21 +161,21 @@ add_typed(WritesRow *row, const TpmJournalEntry *entry, TpmJournalText which, PG
 	const char *text = entry->texts[which];
 
 	if (text)
-		add(row, DirectFunctionCall1(input, CStringGetDatum(readable(text, entry->head.encoding))),
-			false);
+		add_to_write_row(row, DirectFunctionCall1(input, CStringGetDatum(readable(text, entry->head.encoding))),
+						 false);
 	else
-		add(row, (Datum) 0, true);
+		add_to_write_row(row, (Datum) 0, true);
 }
 
 static void
-add_columns(WritesRow *row, const TpmJournalEntry *entry)
+add_written_columns(WritesRow *row, const TpmJournalEntry *entry)
 {
 	int			n = entry->head.ncolumns;
 	Datum	   *names = palloc(sizeof(Datum) * n);
 
 	for (int i = 0; i < n; i++)
 		names[i] = CStringGetTextDatum(readable(entry->columns[i], entry->head.encoding));
-	add(row, PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
+	add_to_write_row(row, PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
 }
 
 static Datum
@@ -221,51 +221,51 @@ add_jsonb(WritesRow *row, const TpmJournalEntry *entry, TpmJournalText which, bo
 	const char *text = entry->texts[which];
 
 	if (text && visible)
-		add(row, read_jsonb(readable(text, entry->head.encoding)), false);
+		add_to_write_row(row, read_jsonb(readable(text, entry->head.encoding)), false);
 	else
-		add(row, (Datum) 0, true);
+		add_to_write_row(row, (Datum) 0, true);
 }
 
 /* ----- the row ----- */
 
 static void
-fill_row(WritesRow *row, const TpmJournalEntry *intent, const TpmJournalEntry *outcome,
-		 const char *become)
+fill_write_row(WritesRow *row, const TpmJournalEntry *intent, const TpmJournalEntry *outcome,
+			   const char *become)
 {
 	bool		values = may_see_values(&intent->head);
 	const TpmJournalEntry *id = outcome->texts[TPM_JOURNAL_ID] ? outcome : intent;
 	const TpmJournalEntry *new = outcome->texts[TPM_JOURNAL_NEW] ? outcome : intent;
 
-	add_bigint(row, intent->head.number);
-	add(row, TimestampTzGetDatum(intent->head.at), false);
-	add(row, TimestampTzGetDatum(outcome->head.at), outcome->head.kind == 0);
+	add_write_bigint(row, intent->head.number);
+	add_to_write_row(row, TimestampTzGetDatum(intent->head.at), false);
+	add_to_write_row(row, TimestampTzGetDatum(outcome->head.at), outcome->head.kind == 0);
 	add_typed(row, intent, TPM_JOURNAL_SERVER, namein);
-	add_text(row, intent, TPM_JOURNAL_RELATION);
-	add_text(row, intent, TPM_JOURNAL_METHOD);
-	add_text(row, intent, TPM_JOURNAL_PATH_TEXT);
-	add_text(row, id, TPM_JOURNAL_ID);
-	add_columns(row, intent);
+	add_journal_text(row, intent, TPM_JOURNAL_RELATION);
+	add_journal_text(row, intent, TPM_JOURNAL_METHOD);
+	add_journal_text(row, intent, TPM_JOURNAL_PATH_TEXT);
+	add_journal_text(row, id, TPM_JOURNAL_ID);
+	add_written_columns(row, intent);
 	add_jsonb(row, intent, TPM_JOURNAL_OLD, values);
 	add_jsonb(row, new, TPM_JOURNAL_NEW, values);
-	add(row, Int32GetDatum(outcome->head.status), outcome->head.status == 0);
-	add(row, CStringGetTextDatum(become), false);
-	add_text(row, intent, TPM_JOURNAL_REQUEST_ID);
+	add_to_write_row(row, Int32GetDatum(outcome->head.status), outcome->head.status == 0);
+	add_to_write_row(row, CStringGetTextDatum(become), false);
+	add_journal_text(row, intent, TPM_JOURNAL_REQUEST_ID);
 	add_typed(row, intent, TPM_JOURNAL_ROLE, namein);
 	add_typed(row, intent, TPM_JOURNAL_SESSION_ROLE, namein);
-	add_text(row, intent, TPM_JOURNAL_APPLICATION_NAME);
+	add_journal_text(row, intent, TPM_JOURNAL_APPLICATION_NAME);
 	add_typed(row, intent, TPM_JOURNAL_CLIENT_ADDR, inet_in);
 	add_typed(row, intent, TPM_JOURNAL_DATABASE, namein);
-	add_bigint(row, intent->head.transaction_id);
-	add_bigint(row, intent->head.query_id);
+	add_write_bigint(row, intent->head.transaction_id);
+	add_write_bigint(row, intent->head.query_id);
 }
 
 static void
 put_journal_row(ReturnSetInfo *result, const TpmJournalEntry *intent,
-					const TpmJournalEntry *outcome, const char *become)
+				const TpmJournalEntry *outcome, const char *become)
 {
 	WritesRow	row = {0};
 
-	fill_row(&row, intent, outcome, become);
+	fill_write_row(&row, intent, outcome, become);
 	Assert(row.n == WRITES_COLUMNS);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
@@ -304,7 +304,7 @@ may_see_write(const TpmJournalHead *intent)
 /* ----- writes ----- */
 
 static const char *
-outcome_of(const OpenWrite *write, const TpmJournalHead *outcome)
+outcome_word(const OpenWrite *write, const TpmJournalHead *outcome)
 {
 	if (write->outcome == NULL)
 		return write->alive ? "in flight" : "unknown";
@@ -330,7 +330,7 @@ put_write(WritesView *view, const OpenWrite *write)
 	tpm_journal_decode(write->intent, &intent);
 	if (write->outcome)
 		tpm_journal_decode(write->outcome, &outcome);
-	put_journal_row(view->result, &intent, &outcome, outcome_of(write, &outcome.head));
+	put_journal_row(view->result, &intent, &outcome, outcome_word(write, &outcome.head));
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(view->row_context);
 }

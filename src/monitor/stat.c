@@ -55,7 +55,7 @@ typedef struct ViewRow
 } ViewRow;
 
 static void
-add(ViewRow *row, Datum value, bool isnull)
+add_view_value(ViewRow *row, Datum value, bool isnull)
 {
 	row->values[row->n] = value;
 	row->nulls[row->n++] = isnull;
@@ -64,12 +64,12 @@ add(ViewRow *row, Datum value, bool isnull)
 static void
 add_text(ViewRow *row, const char *value)
 {
-	add(row, value ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
+	add_view_value(row, value ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
 }
 
 /* "" is NULL */
 static void
-add_words(ViewRow *row, const char *value)
+add_text_of_words(ViewRow *row, const char *value)
 {
 	add_text(row, value[0] != '\0' ? value : NULL);
 }
@@ -88,42 +88,42 @@ add_foreign_words(ViewRow *row, Oid dbid, const char *value)
 				*c = '?';
 		}
 	}
-	add_words(row, copy);
+	add_text_of_words(row, copy);
 }
 
 static void
-add_name(ViewRow *row, const char *value)
+add_object_name(ViewRow *row, const char *value)
 {
 	NameData   *name = palloc0(sizeof(NameData));
 
 	if (value)
 		namestrcpy(name, value);
-	add(row, NameGetDatum(name), value == NULL);
+	add_view_value(row, NameGetDatum(name), value == NULL);
 }
 
 static void
 add_int(ViewRow *row, int value)
 {
-	add(row, Int32GetDatum(value), false);
+	add_view_value(row, Int32GetDatum(value), false);
 }
 
 static void
 add_bigint(ViewRow *row, int64 value)
 {
-	add(row, Int64GetDatum(value), false);
+	add_view_value(row, Int64GetDatum(value), false);
 }
 
 static void
 add_float(ViewRow *row, double value)
 {
-	add(row, Float8GetDatum(value), false);
+	add_view_value(row, Float8GetDatum(value), false);
 }
 
 /* 0 is NULL */
 static void
 add_time(ViewRow *row, TimestampTz value)
 {
-	add(row, TimestampTzGetDatum(value), value == 0);
+	add_view_value(row, TimestampTzGetDatum(value), value == 0);
 }
 
 /*
@@ -141,19 +141,19 @@ add_server(ViewRow *row, Oid dbid, Oid serverid)
 
 		name = server ? server->servername : NULL;
 	}
-	add_name(row, name);
+	add_object_name(row, name);
 }
 
 static void
 add_role(ViewRow *row, Oid roleid)
 {
-	add_name(row, OidIsValid(roleid) ? GetUserNameFromId(roleid, true) : NULL);
+	add_object_name(row, OidIsValid(roleid) ? GetUserNameFromId(roleid, true) : NULL);
 }
 
 static void
 add_database(ViewRow *row, Oid dbid)
 {
-	add_name(row, get_database_name(dbid));
+	add_object_name(row, get_database_name(dbid));
 }
 
 static void
@@ -206,9 +206,9 @@ may_see_totals(Oid serverid)
 
 /* 0 is none, which is NULL; less is a limit that nothing is left of */
 static void
-add_limit(ViewRow *row, int limit)
+add_limit_value(ViewRow *row, int limit)
 {
-	add(row, Int32GetDatum(Max(limit, 0)), limit == 0);
+	add_view_value(row, Int32GetDatum(Max(limit, 0)), limit == 0);
 }
 
 Datum
@@ -229,8 +229,8 @@ tpm_fdw_rate_limits(PG_FUNCTION_ARGS)
 			continue;
 		add_server(&row, MyDatabaseId, rows[i].serverid);
 		add_text(&row, rows[i].scope);
-		add_limit(&row, state->limit_second);
-		add_limit(&row, state->limit_hour);
+		add_limit_value(&row, state->limit_second);
+		add_limit_value(&row, state->limit_hour);
 		add_int(&row, state->used_second);
 		add_int(&row, state->used_hour);
 		add_int(&row, state->waiting);
@@ -257,11 +257,11 @@ tpm_fdw_tokens(PG_FUNCTION_ARGS)
 			continue;
 		add_server(&row, MyDatabaseId, rows[i].serverid);
 		add_role(&row, rows[i].userid);
-		add_words(&row, rows[i].client_id);
+		add_text_of_words(&row, rows[i].client_id);
 		add_time(&row, rows[i].obtained);
 		add_time(&row, rows[i].expires);
 		add_bigint(&row, rows[i].refreshes);
-		add_words(&row, rows[i].last_error);
+		add_text_of_words(&row, rows[i].last_error);
 		put_row(result, &row);
 	}
 	return (Datum) 0;
@@ -284,7 +284,7 @@ tpm_fdw_cache(PG_FUNCTION_ARGS)
 		add_database(&row, info->dbid);
 		add_relation(&row, info->dbid, info->relid);
 		add_text(&row, info->conditions);
-		add(&row, BoolGetDatum(info->complete), false);
+		add_view_value(&row, BoolGetDatum(info->complete), false);
 		add_bigint(&row, info->rows);
 		add_bigint(&row, info->bytes);
 		add_int(&row, info->requests);
@@ -319,7 +319,7 @@ tpm_fdw_requests(PG_FUNCTION_ARGS)
 		add_relation(&row, r->dbid, r->relid);
 		add_text(&row, r->method);
 		add_text(&row, r->path);
-		add(&row, Int32GetDatum(r->status), r->status == 0);
+		add_view_value(&row, Int32GetDatum(r->status), r->status == 0);
 		add_foreign_words(&row, r->dbid, r->error);
 		add_float(&row, r->ms);
 		add_float(&row, r->waited_ms);
@@ -351,11 +351,11 @@ tpm_fdw_progress(PG_FUNCTION_ARGS)
 		add_relation(&row, p->dbid, p->relid);
 		add_text(&row, p->operation);
 		add_bigint(&row, p->requests_done);
-		add(&row, Int64GetDatum(p->requests_expected), p->requests_expected == 0);
+		add_view_value(&row, Int64GetDatum(p->requests_expected), p->requests_expected == 0);
 		add_bigint(&row, p->rows_done);
 		add_time(&row, p->started);
 		add_time(&row, p->expected_end);
-		add_words(&row, p->waiting_for);
+		add_text_of_words(&row, p->waiting_for);
 		put_row(result, &row);
 	}
 	return (Datum) 0;
@@ -377,7 +377,7 @@ tpm_fdw_stats(PG_FUNCTION_ARGS)
 			continue;
 		add_server(&row, s->dbid, s->serverid);
 		add_role(&row, s->roleid);
-		add_words(&row, s->method);
+		add_text_of_words(&row, s->method);
 		add_bigint(&row, s->requests);
 		add_bigint(&row, s->cache_hits);
 		add_bigint(&row, s->rows);

@@ -83,7 +83,7 @@ problem_of_file(const char *option, int fd, int64 max_size)
 }
 
 static int
-open_file(const char *option, const char *path, int64 max_size)
+open_credential_file(const char *option, const char *path, int64 max_size)
 {
 	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
 	const char *problem;
@@ -110,7 +110,7 @@ void
 tpm_check_file_option(const TpmServer *server, const char *option, const char *path)
 {
 	check_file_owner(server, option);
-	CloseTransientFile(open_file(option, path, MAX_FILE_SIZE));
+	CloseTransientFile(open_credential_file(option, path, MAX_FILE_SIZE));
 }
 
 static int
@@ -137,7 +137,7 @@ read_secret_file(const TpmServer *server, const char *option, const char *path)
 	int			len;
 
 	check_file_owner(server, option);
-	fd = open_file(option, path, MAX_SECRET_SIZE);
+	fd = open_credential_file(option, path, MAX_SECRET_SIZE);
 	len = read_all(fd, content, MAX_SECRET_SIZE);
 	CloseTransientFile(fd);
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
@@ -166,7 +166,7 @@ tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to read the file of option \"%s\"", option),
 				 errdetail("Only superusers and members of pg_read_server_files may read files of the server.")));
-	fd = open_file(option, path, max_size);
+	fd = open_credential_file(option, path, max_size);
 	if (fstat(fd, &st) != 0)
 	{
 		CloseTransientFile(fd);

@@ -6,6 +6,14 @@
  * Everything here is palloc'd in the caller's current memory context and
  * never changes after it was built.  Nothing points into the system caches.
  *
+ * Promises: every option in parsed form, palloc'd in the caller's memory
+ * context and unchanged afterwards; nothing points into the system caches.
+ * What depends on who owns the server now is decided at each look.
+ * Never: repeats a value that may be a secret, opens a file that the server's
+ * owner may not read, or follows a link to one.
+ * Locks: AccessShareLock on a catalog, or on a foreign table while its columns
+ * are read; given back at once.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_OPTION_H

@@ -192,7 +192,7 @@ tpm_check_query(const TpmOptionDef *def, const char *value)
 }
 
 static bool
-is_one_of(const char *const *names, int n, const char *pair)
+is_named_pair(const char *const *names, int n, const char *pair)
 {
 	int			len = strcspn(pair, "=");
 
@@ -218,9 +218,9 @@ tpm_check_form(const TpmOptionDef *def, const char *value)
 
 		if (!is_pair(pair) || !is_form_text(pair))
 			return "It must be pairs \"name=value\" joined by \"&\", with blanks and special characters as %XX.";
-		if (is_one_of(own, lengthof(own), pair))
+		if (is_named_pair(own, lengthof(own), pair))
 			return "grant_type and client_id are set by tpm_fdw, scope by the option of that name.";
-		if (is_one_of(secret, lengthof(secret), pair))
+		if (is_named_pair(secret, lengthof(secret), pair))
 			return "Secrets go into the user mapping, whose options are not readable by everybody.";
 	}
 	return NULL;

@@ -17,7 +17,7 @@
 #include "option/option_internal.h"
 
 static TpmColumn *
-column_named(TpmTable *table, const char *name)
+mapped_column_named(TpmTable *table, const char *name)
 {
 	for (int i = 0; i < table->natts; i++)
 	{
@@ -84,7 +84,7 @@ read_column(TpmTable *table, Form_pg_attribute attr)
 static void
 mark_placeholder(TpmTable *table, const char *name)
 {
-	TpmColumn  *column = column_named(table, name);
+	TpmColumn  *column = mapped_column_named(table, name);
 
 	if (column == NULL)
 		ereport(ERROR,

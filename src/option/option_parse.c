@@ -45,7 +45,7 @@ tpm_split(const char *text, char separator)
 }
 
 static char *
-trimmed(const char *text)
+trimmed_option(const char *text)
 {
 	int			len;
 
@@ -96,7 +96,7 @@ tpm_parse_names(const TpmOptionDef *def, const char *value, void *target)
 
 	foreach(lc, value[0] ? tpm_split(value, ',') : NIL)
 	{
-		char	   *name = trimmed(strVal(lfirst(lc)));
+		char	   *name = trimmed_option(strVal(lfirst(lc)));
 
 		if (name[0] == '\0')
 			tpm_option_bad(def, value, "It must be a list of names separated by commas.");
@@ -199,7 +199,7 @@ tpm_parse_words(const TpmOptionDef *def, const char *value, void *target)
 	ListCell   *lc;
 
 	foreach(lc, tpm_split(value, ','))
-		bits |= word_value(def, value, trimmed(strVal(lfirst(lc))));
+		bits |= word_value(def, value, trimmed_option(strVal(lfirst(lc))));
 	*TPM_FIELD(int, target, def) = bits;
 }
 
@@ -324,7 +324,7 @@ tpm_parse_custom_field(const TpmOptionDef *def, const char *value, void *target)
 }
 
 static char *
-pointer_token(const char *text)
+option_pointer_token(const char *text)
 {
 	StringInfoData token;
 
@@ -346,7 +346,7 @@ tpm_pointer_path(const char *pointer)
 	ListCell   *lc;
 
 	foreach(lc, pointer[0] ? tpm_split(pointer + 1, '/') : NIL)
-		path = lappend(path, makeString(pointer_token(strVal(lfirst(lc)))));
+		path = lappend(path, makeString(option_pointer_token(strVal(lfirst(lc)))));
 	return path;
 }
 

@@ -146,7 +146,7 @@ check_may_set(const TpmOptionDef *def)
 }
 
 static void
-check_options(List *options, int context, Scratch *scratch)
+check_option_list(List *options, int context, Scratch *scratch)
 {
 	ListCell   *lc;
 
@@ -250,7 +250,7 @@ tpm_fdw_validator(PG_FUNCTION_ARGS)
 	/* only a server's rules look at values that were not given */
 	if (context == TPM_ON_SERVER)
 		tpm_option_presets(context, &scratch->opt);
-	check_options(options, context, scratch);
+	check_option_list(options, context, scratch);
 	if (context == TPM_ON_SERVER)
 		check_server(&scratch->opt);
 	else if (context == TPM_ON_MAPPING)

@@ -61,12 +61,12 @@ offer_row(Sample *sample, HeapTuple row)
 }
 
 static TpmList *
-open_list(const TpmTable *table, TpmSession *session, Relation rel)
+open_sample_list(const TpmTable *table, TpmSession *session, Relation rel)
 {
 	TpmRequest *request = palloc0(sizeof(TpmRequest));
 
 	request->path = tpm_request_path(table, NULL, false);
-	request->sort = tpm_ask_stable_sort(table);
+	request->sort = tpm_remote_query_stable_sort(table);
 	request->page_size = table->opt.page_size;
 	return tpm_list_open(session, table, tpm_decoder_create(table, RelationGetDescr(rel), NULL),
 						 request, false);
@@ -94,7 +94,7 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	/* the owner's credential: ANALYZE runs as the table's owner */
 	TpmSession *session = tpm_session_create(table->server, table, GetUserId(),
 											 palloc0(sizeof(TpmStatement)));
-	TpmList    *list = open_list(table, session, rel);
+	TpmList    *list = open_sample_list(table, session, rel);
 	Sample		sample = {.rows = rows,.wanted = wanted,.to_skip = -1};
 	TpmListCursor cursor;
 	TpmPage    *page = NULL;

@@ -4,7 +4,7 @@
  *		What a read costs, in requests.
  *
  * Owns the estimates of rows, requests and cost.  What is known of a table is
- * learnt.c's, which paths are offered path.c's.
+ * table_stats.c's, which paths are offered path.c's.
  *
  *-------------------------------------------------------------------------
  */
@@ -116,11 +116,11 @@ void
 tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
 	bool		analyzed = baserel->tuples > 0;
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 
 	if (analyzed)
 		relation->tuples = baserel->tuples;
-	else if (tpm_learnt_get(relation->table->relid, relation->table->options_hash, &learnt) &&
+	else if (tpm_table_stats_get(relation->table->relid, relation->table->options_hash, &learnt) &&
 			 learnt.total >= 0)
 		relation->tuples = Max(learnt.total, 1);
 	else

@@ -100,7 +100,7 @@ tpm_body_inserted(const TpmTable *table, TupleTableSlot *slot, Bitmapset *named)
 }
 
 static bool
-same_value(TupleTableSlot *one, TupleTableSlot *other, int i)
+same_json_value(TupleTableSlot *one, TupleTableSlot *other, int i)
 {
 	Form_pg_attribute att = TupleDescAttr(one->tts_tupleDescriptor, i);
 
@@ -121,7 +121,7 @@ tpm_body_changed(const TpmTable *table, TupleTableSlot *old_slot, TupleTableSlot
 		const TpmColumn *column = &table->columns[i];
 		const char *why;
 
-		if (is_never_sent(column) || same_value(old_slot, slot, i))
+		if (is_never_sent(column) || same_json_value(old_slot, slot, i))
 			continue;
 		/* a trigger may set what no statement can */
 		why = tpm_body_refuses(column, true);

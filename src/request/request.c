@@ -29,7 +29,7 @@ is_segment(const char *value)
 }
 
 static const TpmColumn *
-column_named(const TpmTable *table, const char *name, int len)
+placeholder_column(const TpmTable *table, const char *name, int len)
 {
 	for (int i = 0; i < table->natts; i++)
 	{
@@ -61,7 +61,7 @@ tpm_request_path(const TpmTable *table, char **values, bool shown)
 			continue;
 		}
 		close = strchr(s, '}');
-		column = column_named(table, s + 1, close - s - 1);
+		column = placeholder_column(table, s + 1, close - s - 1);
 		value = column && values ? values[column->attnum - 1] : NULL;
 		if (value == NULL || (!shown && !is_segment(value)))
 			return NULL;

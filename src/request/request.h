@@ -3,6 +3,13 @@
  * request.h
  *		A read as data, and how it is spelled in a URL.
  *
+ * Promises: the one spelling of a request: path, filters, order, members and
+ * page in the URL, columns of a row in the body; equal conditions are equal
+ * texts, so that the cache can go by them.
+ * Never: sends anything, or decides what is asked for and whether a row is
+ * sent.
+ * Locks: none.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_REQUEST_H

@@ -33,7 +33,7 @@ tpm_is_time_type(Oid type)
 }
 
 static char *
-time_text(Datum value, Oid type)
+bound_time_text(Datum value, Oid type)
 {
 	struct pg_tm tm;
 	fsec_t		fsec;
@@ -67,11 +67,11 @@ bound_text(const TpmColumn *column, Datum value, Oid type)
 {
 	PGFunction	convert = date_timestamp;
 
-	if (type == column->type || time_text(value, type) == NULL)
-		return time_text(value, type);
+	if (type == column->type || bound_time_text(value, type) == NULL)
+		return bound_time_text(value, type);
 	if (column->type == TIMESTAMPTZOID)
 		convert = type == DATEOID ? date_timestamptz : timestamp_timestamptz;
-	return time_text(DirectFunctionCall1(convert, value), column->type);
+	return bound_time_text(DirectFunctionCall1(convert, value), column->type);
 }
 
 static char *
@@ -89,7 +89,7 @@ plain_text(const TpmColumn *column, Datum value, Oid type)
 }
 
 static bool
-same_value(const TpmColumn *column, const char *a, const char *b)
+same_filter_value(const TpmColumn *column, const char *a, const char *b)
 {
 	bool		x,
 				y;
@@ -112,7 +112,7 @@ mapped(const TpmColumn *column, const char *text)
 	{
 		TpmFilterValue *pair = lfirst(lc);
 
-		if (same_value(column, pair->sql, text))
+		if (same_filter_value(column, pair->sql, text))
 			return pair->api;
 	}
 	return NULL;
@@ -301,8 +301,8 @@ tpm_condition_values(const TpmTable *table, const TpmColumn *column, TpmConditio
 bool
 tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum)
 {
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 
-	return attnum < 256 && tpm_learnt_get(table->relid, table->options_hash, &learnt) &&
+	return attnum < 256 && tpm_table_stats_get(table->relid, table->options_hash, &learnt) &&
 		(learnt.lying_columns[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
 }

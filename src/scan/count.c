@@ -76,12 +76,12 @@ total_of_list(TpmScan *scan)
 	TpmPage    *page;
 	TpmList    *list;
 
-	if (list_length(scan->ask->requests) != 1 || !scan->ask->all_sent || !filters_are_believed(scan))
+	if (list_length(scan->query->requests) != 1 || !scan->query->all_sent || !filters_are_believed(scan))
 		return -1;
 	/* a table that is kept as a whole is read as a whole */
 	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
 		return -1;
-	request = linitial(scan->ask->requests);
+	request = linitial(scan->query->requests);
 	if (request->by_id || tpm_source_open_complete(scan, request) != NULL)
 		return -1;
 	request = memcpy(palloc(sizeof(TpmRequest)), request, sizeof(TpmRequest));
@@ -118,7 +118,7 @@ total(TpmScan *scan)
 	PG_END_TRY();
 	if (error)
 	{
-		scan->source = tpm_source_instead(scan, linitial(scan->ask->requests), error);
+		scan->source = tpm_source_instead(scan, linitial(scan->query->requests), error);
 		scan->next_request = 1;
 	}
 	return n;
@@ -155,8 +155,8 @@ count_rows(TpmScan *scan)
 static int64
 count(TpmScan *scan)
 {
-	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
-	int64		n = scan->ask->requests == NIL ? 0 : -1;
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
+	int64		n = scan->query->requests == NIL ? 0 : -1;
 
 	/* a total counts what the statement itself has created */
 	if (n < 0 && scan->session->statement->created == NULL)
@@ -181,7 +181,7 @@ count_once(TpmScan *scan)
 		 * a condition that was not sent has a value that the key does not
 		 * tell
 		 */
-		if (!scan->ask->all_sent)
+		if (!scan->query->all_sent)
 			return n;
 		known = tpm_scan_new_result(scan);
 		known->count = n;
@@ -199,7 +199,7 @@ tpm_iterate_count(ForeignScanState *node)
 	ListCell   *lc;
 
 	ExecClearTuple(slot);
-	if (scan->ask != NULL)
+	if (scan->query != NULL)
 		return slot;
 	tpm_scan_connect(scan);
 	tpm_rows_begin(scan);

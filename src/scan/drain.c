@@ -48,7 +48,7 @@ tpm_drain_register(TpmScan *scan)
 static bool
 has_rows_to_come(const TpmScan *scan)
 {
-	return scan->ask != NULL && !scan->at_end && !scan->replaying && scan->rest == NULL &&
+	return scan->query != NULL && !scan->at_end && !scan->replaying && scan->rest == NULL &&
 		!(scan->flags & TPM_PLAN_COUNTS);
 }
 

@@ -30,7 +30,7 @@ tpm_fallback_is_for(const ErrorData *error)
 }
 
 static int64
-age_of(TimestampTz fetched)
+seconds_since(TimestampTz fetched)
 {
 	return Max(GetCurrentTimestamp() - fetched, 0) / USECS_PER_SEC;
 }
@@ -40,7 +40,7 @@ tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *err
 {
 	ereport(WARNING,
 			(errmsg("an answer of %s, " INT64_FORMAT " s old, is given for foreign table %s",
-					timestamptz_to_str(fetched), age_of(fetched), scan->table->name),
+					timestamptz_to_str(fetched), seconds_since(fetched), scan->table->name),
 			 errdetail("There is no newer one: %s%s%s", error->message,
 					   error->detail ? ": " : "", error->detail ? error->detail : ""),
 			 errhint("tpm_fdw.cache_stale allows it.")));
@@ -49,7 +49,7 @@ tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *err
 void
 tpm_fallback_name(ErrorData *error, TimestampTz fetched)
 {
-	int64		age = age_of(fetched);
+	int64		age = seconds_since(fetched);
 
 	/* some room, so that the advice is still good when it is taken */
 	error->hint = psprintf("The cache holds an answer that is " INT64_FORMAT " s old: SET tpm_fdw.cache_stale = '" INT64_FORMAT "s' accepts it.%s%s",

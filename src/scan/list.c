@@ -44,7 +44,7 @@ struct TpmList
 	int			first_page_rows;
 	int64		total;			/* the last one told, -1 none */
 	int			pages;
-	TpmAhead   *ahead;			/* pages requested before their turn */
+	TpmPrefetch *ahead;			/* pages requested before their turn */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
@@ -65,7 +65,7 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->context = CurrentMemoryContext;
 	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
 	list->body_context = AllocSetContextCreate(list->context, "tpm_fdw call", ALLOCSET_SMALL_SIZES);
-	list->ahead = tpm_ahead_create(session);
+	list->ahead = tpm_prefetch_create(session);
 	list->ids = tpm_idset_create(128);
 	list->urls = tpm_idset_create(16);
 	list->url = tpm_request_url(table, request, &list->position);
@@ -87,7 +87,7 @@ tpm_list_ask_ahead(TpmList *list, bool may)
 bool
 tpm_list_has_asked(const TpmList *list)
 {
-	return tpm_ahead_count(list->ahead) > 0;
+	return tpm_prefetch_count(list->ahead) > 0;
 }
 
 void
@@ -270,7 +270,7 @@ start_again(TpmList *list)
 	MemoryContext old = MemoryContextSwitchTo(list->context);
 
 	list->restarted = true;
-	tpm_ahead_drop(list->ahead);
+	tpm_prefetch_drop(list->ahead);
 	memset(&list->position, 0, sizeof(list->position));
 	list->total = -1;
 	list->urls = tpm_idset_create(16);
@@ -339,21 +339,21 @@ learn_size(const TpmList *list)
 	if (!is_whole_table(list))
 		return;
 	if (list->total >= 0)
-		tpm_learnt_total(list->table->relid, list->table->options_hash, list->total,
-						 list->first_page_rows);
+		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total,
+							  list->first_page_rows);
 	else if (list->url == NULL)
-		tpm_learnt_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous,
-						 list->first_page_rows);
+		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous,
+							  list->first_page_rows);
 }
 
 /* before the first request: somebody has read this list, or its total, not long ago */
 static void
 admit_all(TpmList *list)
 {
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 
 	if (!list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
-		!tpm_learnt_get(list->table->relid, list->table->options_hash, &learnt) || learnt.total < 0 ||
+		!tpm_table_stats_get(list->table->relid, list->table->options_hash, &learnt) || learnt.total < 0 ||
 		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return;
 	/* a server may give more than it was asked for */
@@ -396,12 +396,12 @@ ask_ahead(TpmList *list)
 	if (wanted == 1 || opt->pagination == TPM_PAGE_LINKS || list->total < 0 ||
 		list->first_page_rows == 0)
 		return;
-	position.page += tpm_ahead_count(list->ahead);
-	position.rows += (int64) tpm_ahead_count(list->ahead) * list->first_page_rows;
-	while (tpm_ahead_count(list->ahead) < wanted &&
+	position.page += tpm_prefetch_count(list->ahead);
+	position.rows += (int64) tpm_prefetch_count(list->ahead) * list->first_page_rows;
+	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
-		tpm_ahead_start(list->ahead, tpm_request_url(list->table, list->request, &position));
+		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
 		position.page++;
 		position.rows += list->first_page_rows;
 	}
@@ -412,8 +412,8 @@ static void
 follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
-		tpm_ahead_count(list->ahead) == 0)
-		tpm_ahead_start(list->ahead, list->url);
+		tpm_prefetch_count(list->ahead) == 0)
+		tpm_prefetch_start(list->ahead, list->url);
 }
 
 /* ----- pages ----- */
@@ -433,7 +433,7 @@ fetch_page(TpmList *list)
 		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	name = tpm_call_name("GET", list->url);
 	ask_ahead(list);
-	answer = tpm_ahead_take(list->ahead, list->url);
+	answer = tpm_prefetch_take(list->ahead, list->url);
 	if (answer == NULL)
 		answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);
 	if (answer->status == 413)

@@ -24,7 +24,7 @@ typedef struct AheadCall
 	bool		done;
 } AheadCall;
 
-struct TpmAhead
+struct TpmPrefetch
 {
 	TpmSession *session;
 	MemoryContext context;
@@ -32,10 +32,10 @@ struct TpmAhead
 	AheadCall  *taken;			/* its answer is in use */
 };
 
-TpmAhead *
-tpm_ahead_create(TpmSession *session)
+TpmPrefetch *
+tpm_prefetch_create(TpmSession *session)
 {
-	TpmAhead   *ahead = palloc0(sizeof(TpmAhead));
+	TpmPrefetch *ahead = palloc0(sizeof(TpmPrefetch));
 
 	ahead->session = session;
 	ahead->context = CurrentMemoryContext;
@@ -43,7 +43,7 @@ tpm_ahead_create(TpmSession *session)
 }
 
 int
-tpm_ahead_count(const TpmAhead *ahead)
+tpm_prefetch_count(const TpmPrefetch *ahead)
 {
 	return list_length(ahead->calls);
 }
@@ -63,7 +63,7 @@ advance(AheadCall *one, int64 *wake_us)
 }
 
 void
-tpm_ahead_start(TpmAhead *ahead, const char *url)
+tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
 {
 	MemoryContext context = AllocSetContextCreate(ahead->context, "tpm_fdw page ahead",
 												  ALLOCSET_SMALL_SIZES);
@@ -81,7 +81,7 @@ tpm_ahead_start(TpmAhead *ahead, const char *url)
 }
 
 static void
-forget_taken(TpmAhead *ahead)
+forget_taken(TpmPrefetch *ahead)
 {
 	if (ahead->taken)
 		MemoryContextDelete(ahead->taken->context);
@@ -89,7 +89,7 @@ forget_taken(TpmAhead *ahead)
 }
 
 void
-tpm_ahead_drop(TpmAhead *ahead)
+tpm_prefetch_drop(TpmPrefetch *ahead)
 {
 	ListCell   *lc;
 
@@ -102,7 +102,7 @@ tpm_ahead_drop(TpmAhead *ahead)
 
 /* all go on; true once the first is done */
 static bool
-first_is_done(TpmAhead *ahead, int64 *wake_us)
+first_is_done(TpmPrefetch *ahead, int64 *wake_us)
 {
 	bool		done = false;
 	ListCell   *lc;
@@ -117,7 +117,7 @@ first_is_done(TpmAhead *ahead, int64 *wake_us)
 }
 
 TpmAnswer *
-tpm_ahead_take(TpmAhead *ahead, const char *url)
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url)
 {
 	AheadCall  *first;
 	int64		wake_us;
@@ -125,7 +125,7 @@ tpm_ahead_take(TpmAhead *ahead, const char *url)
 	forget_taken(ahead);
 	if (ahead->calls == NIL || strcmp(((AheadCall *) linitial(ahead->calls))->url, url) != 0)
 	{
-		tpm_ahead_drop(ahead);
+		tpm_prefetch_drop(ahead);
 		return NULL;
 	}
 	first = linitial(ahead->calls);

@@ -5,21 +5,21 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_AHEAD_H
-#define TPM_AHEAD_H
+#ifndef TPM_PREFETCH_H
+#define TPM_PREFETCH_H
 
 #include "client/client.h"
 
-typedef struct TpmAhead TpmAhead;
+typedef struct TpmPrefetch TpmPrefetch;
 
 /* lives, with all its calls, in the current memory context */
-extern TpmAhead *tpm_ahead_create(TpmSession *session);
+extern TpmPrefetch *tpm_prefetch_create(TpmSession *session);
 
 /* requests that are under way or done and not taken */
-extern int	tpm_ahead_count(const TpmAhead *ahead);
+extern int	tpm_prefetch_count(const TpmPrefetch *ahead);
 
 /* begins a GET behind those that are there; does not wait and does not throw */
-extern void tpm_ahead_start(TpmAhead *ahead, const char *url);
+extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url);
 
 /*
  * The answer to the first of them, which is waited for; NULL if the first is
@@ -27,9 +27,9 @@ extern void tpm_ahead_start(TpmAhead *ahead, const char *url);
  * request is raised here, those of later ones when their turn comes.  The
  * answer is valid until the next call.
  */
-extern TpmAnswer *tpm_ahead_take(TpmAhead *ahead, const char *url);
+extern TpmAnswer *tpm_prefetch_take(TpmPrefetch *ahead, const char *url);
 
 /* forgets all; what is under way is cut off */
-extern void tpm_ahead_drop(TpmAhead *ahead);
+extern void tpm_prefetch_drop(TpmPrefetch *ahead);
 
-#endif							/* TPM_AHEAD_H */
+#endif							/* TPM_PREFETCH_H */

@@ -85,13 +85,13 @@ find_equality(const List *sendable, const Sendable *second)
 	ListCell   *lc;
 
 	/* the words of filter_values stand for values, but not in a path */
-	if (!is_equality(second) || second->column->filter_values != NIL)
+	if (!is_equality_item(second) || second->column->filter_values != NIL)
 		return NULL;
 	foreach(lc, sendable)
 	{
 		Sendable   *item = lfirst(lc);
 
-		if (item->column == second->column && is_equality(item))
+		if (item->column == second->column && is_equality_item(item))
 			return item;
 	}
 	return NULL;
@@ -141,11 +141,11 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 }
 
 int
-tpm_ask_pages(const TpmTable *table, int unknown)
+tpm_remote_query_pages(const TpmTable *table, int unknown)
 {
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 
-	if (!tpm_learnt_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
+	if (!tpm_table_stats_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
 		return unknown;
 	return Max(1, (int) Min((learnt.total + table->opt.page_size - 1) / table->opt.page_size, INT_MAX));
 }
@@ -160,11 +160,11 @@ find_id_condition(const TpmTable *table, List *sendable)
 	{
 		Sendable   *item = lfirst(lc);
 
-		if (item->column->kind != TPM_COL_ID || !is_equality(item) || !tpm_request_has_id_path(table))
+		if (item->column->kind != TPM_COL_ID || !is_equality_item(item) || !tpm_request_has_id_path(table))
 			continue;
 		if (list_length(item->values) == 1 ||
 			(!tpm_column_takes_lists(item->column) &&
-			 list_length(item->values) <= tpm_ask_pages(table, TPM_MAX_ID_REQUESTS)))
+			 list_length(item->values) <= tpm_remote_query_pages(table, TPM_MAX_ID_REQUESTS)))
 			return item;
 	}
 	return NULL;
@@ -189,7 +189,7 @@ placeholder_values(const TpmTable *table, List *sendable)
 		List	   *more = NIL;
 		int			at = item->column->attnum - 1;
 
-		if (!item->column->placeholder || !is_equality(item))
+		if (!item->column->placeholder || !is_equality_item(item))
 			continue;
 		foreach(lc2, result)
 		{
@@ -223,14 +223,14 @@ new_request(char *path, char *shown_path, List *terms, int page_size)
 }
 
 static void
-add_request(TpmAsk *ask, TpmRequest *request, char **placeholders)
+add_request(TpmRemoteQuery *ask, TpmRequest *request, char **placeholders)
 {
 	ask->requests = lappend(ask->requests, request);
 	ask->placeholders = lappend(ask->placeholders, placeholders);
 }
 
 static void
-ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
+ask_by_id(TpmRemoteQuery *ask, const TpmTable *table, Sendable *id, List *sendable)
 {
 	char	   *path = tpm_request_path(table, NULL, false);
 	ListCell   *lc;
@@ -252,13 +252,13 @@ ask_by_id(TpmAsk *ask, const TpmTable *table, Sendable *id, List *sendable)
 }
 
 static void
-ask_lists(TpmAsk *ask, const TpmTable *table, List *sendable)
+ask_lists(TpmRemoteQuery *ask, const TpmTable *table, List *sendable)
 {
-	List	   *terms = tpm_ask_terms(table, sendable);
+	List	   *terms = tpm_remote_query_terms(table, sendable);
 	ListCell   *lc,
 			   *lc2;
 
-	terms = tpm_ask_cut_terms(table, terms, &ask->all_sent);
+	terms = tpm_remote_query_cut_terms(table, terms, &ask->all_sent);
 	foreach(lc, placeholder_values(table, sendable))
 	{
 		char	  **values = lfirst(lc);
@@ -273,7 +273,7 @@ ask_lists(TpmAsk *ask, const TpmTable *table, List *sendable)
 }
 
 static char *
-key_of(const TpmTable *table, TpmAsk *ask)
+query_key(const TpmTable *table, TpmRemoteQuery *ask)
 {
 	StringInfoData key;
 	ListCell   *lc;
@@ -297,11 +297,11 @@ ask_everything(const TpmTable *table)
  * With everything, one complete copy of the table is asked for instead
  * (cache_scope 'table'), unless no row can match.
  */
-TpmAsk *
-tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
-			  bool *nulls, bool everything)
+TpmRemoteQuery *
+tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
+					   bool *nulls, bool everything)
 {
-	TpmAsk	   *ask = palloc0(sizeof(TpmAsk));
+	TpmRemoteQuery *ask = palloc0(sizeof(TpmRemoteQuery));
 	List	   *sendable;
 	Sendable   *id;
 
@@ -324,7 +324,7 @@ tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 		ask->requests = list_make1(ask->everything);
 		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
 	}
-	ask->key = key_of(table, ask);
+	ask->key = query_key(table, ask);
 	return ask;
 }
 
@@ -351,7 +351,7 @@ shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, 
 }
 
 char *
-tpm_ask_stable_sort(const TpmTable *table)
+tpm_remote_query_stable_sort(const TpmTable *table)
 {
 	const TpmColumn *id;
 
@@ -362,8 +362,8 @@ tpm_ask_stable_sort(const TpmTable *table)
 }
 
 char *
-tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
-			 List *context)
+tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
+					  List *context)
 {
 	List	   *sendable = NIL;
 	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
@@ -390,7 +390,7 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const c
 			continue;
 		}
 		sendable = lappend(sendable, item);
-		if (item->column->placeholder && is_equality(item))
+		if (item->column->placeholder && is_equality_item(item))
 			placeholders[item->column->attnum - 1] = linitial(item->values);
 	}
 	id = find_id_condition(table, sendable);
@@ -398,7 +398,7 @@ tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const c
 		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
 	else
 	{
-		request = new_request("", NULL, tpm_ask_terms(table, sendable), table->opt.page_size);
+		request = new_request("", NULL, tpm_remote_query_terms(table, sendable), table->opt.page_size);
 		request->shown_path = tpm_request_path(table, placeholders, true);
 		if (request->shown_path == NULL)
 			request->shown_path = pstrdup(table->resource);

@@ -1,12 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * remote_query_internal.h
- *		What ask.c and ask_terms.c share.
+ *		What remote_query.c and remote_query_terms.c share.
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_ASK_INTERNAL_H
-#define TPM_ASK_INTERNAL_H
+#ifndef TPM_REMOTE_QUERY_INTERNAL_H
+#define TPM_REMOTE_QUERY_INTERNAL_H
 
 #include "scan/scan.h"
 
@@ -19,22 +19,22 @@ typedef struct Sendable
 } Sendable;
 
 static inline bool
-is_equality(const Sendable *item)
+is_equality_item(const Sendable *item)
 {
 	return item->condition->op == TPM_COND_EQ || item->condition->op == TPM_COND_IN;
 }
 
-/* ask.c: pages of the list without conditions, as far as is known */
-extern int	tpm_ask_pages(const TpmTable *table, int unknown);
+/* remote_query.c: pages of the list without conditions, as far as is known */
+extern int	tpm_remote_query_pages(const TpmTable *table, int unknown);
 
-/* ask_terms.c: the filters that are sent; marks the conditions that none stands for */
-extern List *tpm_ask_terms(const TpmTable *table, List *sendable);
+/* remote_query_terms.c: the filters that are sent; marks the conditions that none stands for */
+extern List *tpm_remote_query_terms(const TpmTable *table, List *sendable);
 
 /*
  * A list of values that is too long for one URL becomes several requests; a
  * row is in one of them only.  Of several such lists one is cut, and the
  * others are not sent; nor is one that needs more requests than reading all.
  */
-extern List *tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent);
+extern List *tpm_remote_query_cut_terms(const TpmTable *table, List *terms, bool *all_sent);
 
-#endif							/* TPM_ASK_INTERNAL_H */
+#endif							/* TPM_REMOTE_QUERY_INTERNAL_H */

@@ -4,7 +4,7 @@
  *		The filters of a request, within what a URL can hold.
  *
  * Owns how long lists of values are cut into several requests.  Which
- * conditions are sent is decided in ask.c.
+ * conditions are sent is decided in remote_query.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,7 +60,7 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 }
 
 static TpmTerm *
-find_term(List *terms, const char *parameter)
+find_query_term(List *terms, const char *parameter)
 {
 	ListCell   *lc;
 
@@ -74,7 +74,7 @@ find_term(List *terms, const char *parameter)
 
 /* of two conditions under one name only the first is sent */
 List *
-tpm_ask_terms(const TpmTable *table, List *sendable)
+tpm_remote_query_terms(const TpmTable *table, List *sendable)
 {
 	List	   *terms = NIL;
 	size_t		bytes = 0;
@@ -87,10 +87,10 @@ tpm_ask_terms(const TpmTable *table, List *sendable)
 		TpmTerm    *term;
 		char	   *parameter;
 
-		if (item->column->placeholder && is_equality(item))
+		if (item->column->placeholder && is_equality_item(item))
 			continue;
 		parameter = bound_parameter(table, item);
-		if (parameter == NULL || find_term(terms, parameter) != NULL ||
+		if (parameter == NULL || find_query_term(terms, parameter) != NULL ||
 			bytes + len > TPM_MAX_FILTER_BYTES)
 		{
 			item->condition->dropped = true;
@@ -130,7 +130,7 @@ cut_values(List *values, int most)
 }
 
 List *
-tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
+tpm_remote_query_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 {
 	TpmTerm    *longest = NULL;
 	List	   *parts = NIL;
@@ -157,7 +157,7 @@ tpm_ask_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 	}
 	if (longest == NULL)
 		return list_make1(kept);
-	if (list_length(parts) > tpm_ask_pages(table, INT_MAX))
+	if (list_length(parts) > tpm_remote_query_pages(table, INT_MAX))
 	{
 		*all_sent = false;
 		return list_make1(kept);

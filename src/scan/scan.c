@@ -138,8 +138,8 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 	prepare_slots(scan, plan);
 	if (order != NIL)
 		scan->order = tpm_order_create(scan->table, order, scan->tupdesc);
-	scan->ask_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw scan",
-											  ALLOCSET_DEFAULT_SIZES);
+	scan->query_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw scan",
+												ALLOCSET_DEFAULT_SIZES);
 	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);
 	scan->owner = CurrentResourceOwner;
 	scan->result_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw results",
@@ -205,7 +205,7 @@ TpmResult *
 tpm_scan_known(TpmScan *scan)
 {
 	for (TpmResult *result = scan->results; result; result = result->next)
-		if (result->complete && strcmp(result->key, scan->ask->key) == 0)
+		if (result->complete && strcmp(result->key, scan->query->key) == 0)
 			return result;
 	return NULL;
 }
@@ -246,7 +246,7 @@ tpm_scan_new_result(TpmScan *scan)
 	TpmResult  *result = palloc0(sizeof(TpmResult));
 
 	drop_oldest(scan);
-	result->key = pstrdup(scan->ask->key);
+	result->key = pstrdup(scan->query->key);
 	result->next = scan->results;
 	scan->results = result;
 	MemoryContextSwitchTo(old);
@@ -270,7 +270,7 @@ begin_result(TpmScan *scan)
 }
 
 static void
-start(TpmScan *scan)
+start_scan(TpmScan *scan)
 {
 	TpmResult  *known;
 
@@ -343,8 +343,8 @@ tpm_iterate_scan(ForeignScanState *node)
 	ExecClearTuple(slot);
 	if (scan->flags & TPM_PLAN_COUNTS)
 		return tpm_iterate_count(node);
-	if (scan->ask == NULL)
-		start(scan);
+	if (scan->query == NULL)
+		start_scan(scan);
 	if (scan->replaying)
 		return replay(scan, slot);
 	if (scan->at_end)
@@ -395,7 +395,7 @@ tpm_rescan_scan(ForeignScanState *node)
 {
 	TpmScan    *scan = node->fdw_state;
 
-	if (scan->ask == NULL)
+	if (scan->query == NULL)
 		return;
 	/* whoever asks twice may ask a third time */
 	scan->keeps_results = true;
@@ -419,6 +419,6 @@ tpm_end_scan(ForeignScanState *node)
 		drop_result(scan, scan->results);
 	drop_rest(scan);
 	tpm_rows_end(scan);
-	if (scan->ask_context)
-		MemoryContextDelete(scan->ask_context);
+	if (scan->query_context)
+		MemoryContextDelete(scan->query_context);
 }

@@ -1,7 +1,15 @@
 /*-------------------------------------------------------------------------
  *
  * scan.h
- *		A plan at run time, as scan.c, ask.c and explain.c see it.
+ *		A plan at run time, as scan.c, remote_query.c and explain.c see it.
+ *
+ * Promises: the rows of a plan in the order that it promised, whatever their
+ * source (the cache, a list that somebody else fetches, the API); a resource
+ * that moved between pages is not returned twice.
+ * Never: evaluates a run-time value before the first row, changes the size of
+ * a list's pages on the way, or takes a row's value from the query.
+ * Locks: a count takes AccessShareLock on its table and keeps it to the end of
+ * the transaction; no LWLock over a request or a wait for another's page.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,8 +31,8 @@
 #include "shared/cache/cache.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
-extern int tpm_cache_ttl;	/* seconds; -1 follows the option */
-extern int tpm_cache_stale;	/* seconds */
+extern int	tpm_cache_ttl;		/* seconds; -1 follows the option */
+extern int	tpm_cache_stale;	/* seconds */
 
 /* a pushed condition, as the plan holds it */
 typedef struct TpmPlanCondition
@@ -40,7 +48,7 @@ typedef struct TpmPlanCondition
 } TpmPlanCondition;
 
 /* what is asked for one set of values */
-typedef struct TpmAsk
+typedef struct TpmRemoteQuery
 {
 	List	   *requests;		/* of TpmRequest *; NIL: no row can match */
 	TpmRequest *everything;		/* the same list without conditions; NULL if
@@ -49,7 +57,7 @@ typedef struct TpmAsk
 	bool		all_sent;		/* every condition of the plan is in every
 								 * request */
 	char	   *key;			/* the same for the same requests */
-} TpmAsk;
+} TpmRemoteQuery;
 
 /* the answer for one set of values, kept for a rescan */
 typedef struct TpmResult
@@ -79,8 +87,8 @@ typedef struct TpmScan
 	TpmDecoder *decoder;
 	TupleDesc	tupdesc;
 
-	MemoryContext ask_context;	/* of one set of values */
-	TpmAsk	   *ask;			/* NULL: values not evaluated yet */
+	MemoryContext query_context;	/* of one set of values */
+	TpmRemoteQuery *query;		/* NULL: values not evaluated yet */
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
 	MemoryContext source_context;	/* of it alone; NULL: the one above */
@@ -259,17 +267,17 @@ extern void tpm_scan_check_filters(TpmScan *scan);
 /* does the row in hand lie beyond the bounds that end an ordered list? */
 extern bool tpm_scan_is_beyond(TpmScan *scan);
 
-/* ask.c: conditions with their values to requests */
+/* remote_query.c: conditions with their values to requests */
 extern TpmPlanCondition *tpm_plan_conditions(ForeignScan *plan, int *n);
-extern TpmAsk *tpm_ask_build(const TpmTable *table, TpmPlanCondition *conditions, int n,
-							 Datum *values, bool *nulls, bool everything);
+extern TpmRemoteQuery *tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int n,
+											  Datum *values, bool *nulls, bool everything);
 
 /* the request of a plan for people; run-time values as their expressions */
-extern char *tpm_ask_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
-						  const char *sort, List *context);
+extern char *tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
+								   const char *sort, List *context);
 
 /* the sort parameter of a list that needs no order: one that edits do not change, or NULL */
-extern char *tpm_ask_stable_sort(const TpmTable *table);
+extern char *tpm_remote_query_stable_sort(const TpmTable *table);
 
 /* count.c: a plan that wants the number of rows only */
 extern TupleTableSlot *tpm_iterate_count(ForeignScanState *node);

@@ -64,7 +64,7 @@ has_member(const TpmColumn *column)
 void
 tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen)
 {
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 	bool		is_known = false;
 	ListCell   *lc;
 
@@ -79,7 +79,7 @@ tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen)
 		if (!is_known)
 		{
 			memset(&learnt, 0, sizeof(learnt));
-			(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
+			(void) tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt);
 			is_known = true;
 		}
 		if (!is_seen(learnt.seen_columns, column->attnum))
@@ -90,14 +90,14 @@ tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen)
 static void
 learn_members(TpmScan *scan, const uint64 *seen)
 {
-	TpmLearnt	learnt = {0};
+	TpmTableStats learnt = {0};
 	bool		anything_new = false;
 
-	(void) tpm_learnt_get(scan->table->relid, scan->table->options_hash, &learnt);
+	(void) tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt);
 	for (int i = 0; i < TPM_SEEN_WORDS; i++)
 		anything_new = anything_new || (seen[i] & ~learnt.seen_columns[i]) != 0;
 	if (anything_new)
-		tpm_learnt_seen(scan->table->relid, scan->table->options_hash, seen);
+		tpm_table_stats_seen(scan->table->relid, scan->table->options_hash, seen);
 }
 
 void
@@ -117,7 +117,7 @@ demote(TpmScan *scan, AttrNumber attnum)
 {
 	const TpmColumn *column = &scan->table->columns[attnum - 1];
 
-	tpm_learnt_lying(scan->table->relid, scan->table->options_hash, attnum);
+	tpm_table_stats_lying(scan->table->relid, scan->table->options_hash, attnum);
 	scan->demoted = true;
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
@@ -173,7 +173,7 @@ tpm_scan_check_filters(TpmScan *scan)
 {
 	bool		isnull;
 
-	if (scan->demoted || !scan->ask->all_sent)
+	if (scan->demoted || !scan->query->all_sent)
 		return;
 	for (int i = 0; i < scan->nconditions && !scan->demoted; i++)
 	{

@@ -48,7 +48,7 @@ add_bounds_to_key(TpmScan *scan)
 	ListCell   *lc;
 
 	initStringInfo(&key);
-	appendStringInfoString(&key, scan->ask->key);
+	appendStringInfoString(&key, scan->query->key);
 	foreach(lc, scan->bounds)
 	{
 		ExprState  *state = lfirst(lc);
@@ -57,7 +57,7 @@ add_bounds_to_key(TpmScan *scan)
 
 		appendStringInfo(&key, "%s\n", isnull ? "" : exact_text(value, exprType((Node *) state->expr)));
 	}
-	scan->ask->key = key.data;
+	scan->query->key = key.data;
 }
 
 static void
@@ -69,9 +69,9 @@ evaluate(TpmScan *scan)
 
 	for (int i = 0; i < scan->nconditions; i++)
 		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
-	scan->ask = tpm_ask_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
-							  tpm_scan_uses_cache(scan) &&
-							  scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
+	scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
+										 tpm_scan_uses_cache(scan) &&
+										 scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
 	if (scan->bounds != NIL)
 		add_bounds_to_key(scan);
 }
@@ -102,7 +102,7 @@ set_placeholders(TpmScan *scan, char **texts)
 static void
 separate_requests(TpmScan *scan, const TpmRequest *request)
 {
-	if (list_length(scan->ask->requests) == 1)
+	if (list_length(scan->query->requests) == 1)
 		return;
 	if (scan->seen && strcmp(scan->path, request->path) == 0)
 		return;
@@ -119,7 +119,7 @@ open_source(TpmScan *scan, TpmRequest *request)
 	TpmSource  *source;
 	MemoryContext old;
 
-	scan->source_context = AllocSetContextCreate(scan->ask_context, "tpm_fdw request",
+	scan->source_context = AllocSetContextCreate(scan->query_context, "tpm_fdw request",
 												 ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(scan->source_context);
 	source = tpm_source_open(scan, request);
@@ -139,13 +139,13 @@ end_source(TpmScan *scan)
 static bool
 next_source(TpmScan *scan)
 {
-	int			n = list_length(scan->ask->requests);
+	int			n = list_length(scan->query->requests);
 	TpmRequest *request;
 	MemoryContext old;
 
 	if (scan->next_request >= n)
 		return false;
-	old = MemoryContextSwitchTo(scan->ask_context);
+	old = MemoryContextSwitchTo(scan->query_context);
 	if (scan->next_request == 0 && n > 1)
 	{
 		scan->source = tpm_source_open_complete(scan, NULL);
@@ -156,9 +156,9 @@ next_source(TpmScan *scan)
 		tpm_client_admit(scan->session, n);
 	if (scan->source == NULL)
 	{
-		request = list_nth(scan->ask->requests, scan->next_request);
+		request = list_nth(scan->query->requests, scan->next_request);
 		separate_requests(scan, request);
-		set_placeholders(scan, list_nth(scan->ask->placeholders, scan->next_request));
+		set_placeholders(scan, list_nth(scan->query->placeholders, scan->next_request));
 		scan->source = open_source(scan, request);
 		scan->next_request++;
 	}
@@ -195,7 +195,7 @@ static void
 sort_all(TpmScan *scan)
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext old = MemoryContextSwitchTo(scan->ask_context);
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
 
 	scan->sort = tpm_order_sort(scan->order);
 	MemoryContextSwitchTo(old);
@@ -221,8 +221,8 @@ sort_all(TpmScan *scan)
 static bool
 comes_in_order(TpmScan *scan)
 {
-	return list_length(scan->ask->requests) == 1 &&
-		(((TpmRequest *) linitial(scan->ask->requests))->by_id ||
+	return list_length(scan->query->requests) == 1 &&
+		(((TpmRequest *) linitial(scan->query->requests))->by_id ||
 		 tpm_source_is_ordered(scan->source));
 }
 
@@ -231,8 +231,8 @@ tpm_rows_begin(TpmScan *scan)
 {
 	MemoryContext old;
 
-	MemoryContextReset(scan->ask_context);
-	old = MemoryContextSwitchTo(scan->ask_context);
+	MemoryContextReset(scan->query_context);
+	old = MemoryContextSwitchTo(scan->query_context);
 	evaluate(scan);
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
@@ -249,7 +249,7 @@ tpm_rows_end(TpmScan *scan)
 	if (scan->sort)
 		tuplesort_end(scan->sort);
 	scan->sort = NULL;
-	scan->ask = NULL;
+	scan->query = NULL;
 	scan->source = NULL;
 }
 
@@ -258,7 +258,7 @@ tpm_rows_are_at_hand(const TpmScan *scan)
 {
 	if (scan->sort || scan->at_end)
 		return true;
-	return scan->order_settled && scan->next_request >= list_length(scan->ask->requests) &&
+	return scan->order_settled && scan->next_request >= list_length(scan->query->requests) &&
 		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
 }
 

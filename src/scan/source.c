@@ -65,7 +65,7 @@ from_cache(TpmScan *scan, TpmRequest *request, TpmCached *cached)
 }
 
 static TpmCacheKey
-key_of(const TpmScan *scan, const TpmRequest *request)
+source_key(const TpmScan *scan, const TpmRequest *request)
 {
 	TpmCacheKey key = {
 		.relid = scan->table->relid,
@@ -83,7 +83,7 @@ key_of(const TpmScan *scan, const TpmRequest *request)
 static TpmCached *
 find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 {
-	TpmCacheKey key = key_of(scan, request);
+	TpmCacheKey key = source_key(scan, request);
 
 	return tpm_cache_open(&key, &scan->age, complete);
 }
@@ -137,8 +137,8 @@ spell(TpmSource *source)
 		request->fields = wanted_members(scan);
 	if (request->by_id)
 		return;
-	request->sort = source->ordered ? scan->sort_parameter : tpm_ask_stable_sort(scan->table);
-	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->ask->all_sent)
+	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
@@ -152,8 +152,8 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		return NULL;
 	if (request)
 		cached = find_cached(scan, request, true);
-	if (cached == NULL && scan->ask->everything)
-		cached = find_cached(scan, scan->ask->everything, true);
+	if (cached == NULL && scan->query->everything)
+		cached = find_cached(scan, scan->query->everything, true);
 	return cached ? from_cache(scan, request, cached) : NULL;
 }
 
@@ -190,12 +190,12 @@ leave_cache(TpmSource *source)
 static TpmCached *
 find_older(TpmScan *scan, TpmRequest *request, int seconds)
 {
-	TpmCacheKey key = key_of(scan, request);
+	TpmCacheKey key = source_key(scan, request);
 	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
 
-	if (older == NULL && scan->ask->everything)
+	if (older == NULL && scan->query->everything)
 	{
-		key = key_of(scan, scan->ask->everything);
+		key = source_key(scan, scan->query->everything);
 		older = tpm_cache_open_stale(&key, seconds);
 	}
 	return older;
@@ -344,7 +344,7 @@ tpm_source_is_at_hand(const TpmSource *source)
 /* ----- from the API ----- */
 
 static void
-open_list(TpmSource *source)
+open_source_list(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
 	MemoryContext old = MemoryContextSwitchTo(source->context);
@@ -409,7 +409,7 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 
 	PG_TRY();
 	{
-		open_list(source);
+		open_source_list(source);
 		tpm_list_set_cursor(source->list, cursor);
 		/* who may not come back for them must not hold pages that others need */
 		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
@@ -455,14 +455,14 @@ next_page(TpmSource *source)
 								tpm_monotonic_us() + INT64CONST(500000));
 				break;
 			case TPM_CACHE_ALONE:
-				open_list(source);
+				open_source_list(source);
 				tpm_list_set_cursor(source->list, &cursor);
 				source->scan->not_kept = true;
 				leave_cache(source);
 				break;
 		}
 	}
-	open_list(source);
+	open_source_list(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source);
 }
@@ -500,7 +500,7 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 			/* this reader may have to fetch the page after those of others */
 			if (!source->complete)
 			{
-				open_list(source);
+				open_source_list(source);
 				tpm_list_remember(source->list, *idhash);
 			}
 			return true;

@@ -18,11 +18,11 @@
 #include "shared/shared.h"
 
 /* a setting; its meaning and range are in tpm_fdw.c */
-extern int tpm_request_log_size;
+extern int	tpm_request_log_size;
 
 extern const TpmSharedArea tpm_requests_area;
 extern const TpmSharedArea tpm_progress_area;
-extern const TpmSharedArea tpm_learnt_area;
+extern const TpmSharedArea tpm_table_stats_area;
 
 /* one request that was sent (or refused before), for tpm_fdw_requests and tpm_fdw_stats */
 typedef struct TpmRequestRecord
@@ -135,7 +135,7 @@ extern int	tpm_progress_rows(TpmProgressRow **rows);
  * list, members ever seen, exact filters caught lying.  Keyed by database and
  * relation, dropped when options_hash differs.
  */
-typedef struct TpmLearnt
+typedef struct TpmTableStats
 {
 	int64		total;			/* -1 unknown */
 	TimestampTz total_at;
@@ -145,12 +145,12 @@ typedef struct TpmLearnt
 	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
 												 * to recheck */
 	int64		slowest_us;		/* slowest answer seen from this table */
-} TpmLearnt;
+} TpmTableStats;
 
-extern bool tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt);
-extern void tpm_learnt_total(Oid relid, uint64 options_hash, int64 total, int a_page);
-extern void tpm_learnt_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
-extern void tpm_learnt_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
-extern void tpm_learnt_slowest(Oid relid, uint64 options_hash, int64 us);
+extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
+extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
+extern void tpm_table_stats_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
+extern void tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
+extern void tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us);
 
 #endif							/* TPM_COUNTERS_H */

@@ -60,7 +60,7 @@ const TpmSharedArea tpm_requests_area = {"tpm_fdw_requests", requests_size, requ
 
 /* cut at a character's end */
 static void
-copy_text(char *to, const char *from, size_t size)
+copy_record_text(char *to, const char *from, size_t size)
 {
 	int			len = strlen(from);
 
@@ -88,11 +88,11 @@ row_of(const TpmRequestRecord *record)
 	row.bytes_in = record->bytes_in;
 	row.bytes_out = record->bytes_out;
 	row.attempt = record->attempt;
-	copy_text(row.application_name, application_name ? application_name : "",
-			  sizeof(row.application_name));
-	copy_text(row.method, record->method, sizeof(row.method));
-	copy_text(row.path, record->path, sizeof(row.path));
-	copy_text(row.error, record->error ? record->error : "", sizeof(row.error));
+	copy_record_text(row.application_name, application_name ? application_name : "",
+					 sizeof(row.application_name));
+	copy_record_text(row.method, record->method, sizeof(row.method));
+	copy_record_text(row.path, record->path, sizeof(row.path));
+	copy_record_text(row.error, record->error ? record->error : "", sizeof(row.error));
 	return row;
 }
 

@@ -5,6 +5,15 @@
  *
  * Lowest layer: nothing here waits, talks to the network or reads a catalog.
  *
+ * Promises: the cluster's state in one segment, made when the server starts
+ * and of fixed size: it never grows, and what finds no room is given up or not
+ * kept.  What cannot do without it says so by tpm_shared_require().
+ * Never: sends anything, sleeps, reads a catalog, or waits for the disk while
+ * a lock is held.
+ * Locks: one LWLock for each part (budget, tokens, cache, requests, progress,
+ * table statistics, write claims), given back within the call, never two of
+ * them at a time; each file says at its top what its lock guards.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef TPM_SHARED_H
@@ -20,7 +29,8 @@ typedef enum TpmEnabled
 } TpmEnabled;
 
 /* a setting; its meaning and range are in tpm_fdw.c */
-extern int tpm_enabled;	/* TpmEnabled; tpm_enabled_now() is what counts */
+extern int	tpm_enabled;		/* TpmEnabled; tpm_enabled_now() is what
+								 * counts */
 
 /*
  * One module's part of the segment.  size and the tranche's name are asked for

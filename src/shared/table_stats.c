@@ -29,7 +29,7 @@ typedef struct LearntEntry
 	uint64		options_hash;
 	uint64		used;			/* when, by the clock below */
 	int			next;			/* of its chain: a place, from 1; 0: none */
-	TpmLearnt	learnt;
+	TpmTableStats learnt;
 } LearntEntry;
 
 typedef struct LearntShared
@@ -59,7 +59,7 @@ learnt_init(void *area, int tranche, bool found)
 	LWLockInitialize(&shared->lock, tranche);
 }
 
-const TpmSharedArea tpm_learnt_area = {"tpm_fdw_learnt", learnt_size, learnt_init};
+const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learnt_init};
 
 /* ----- the table; with the lock held exclusively ----- */
 
@@ -73,7 +73,7 @@ head_of(Oid dbid, Oid relid)
 
 /* the relation's entry, whatever its options were */
 static LearntEntry *
-find(Oid relid)
+find_stats(Oid relid)
 {
 	int			place = *head_of(MyDatabaseId, relid);
 
@@ -130,14 +130,14 @@ make(Oid relid)
 static LearntEntry *
 find_or_make(Oid relid, uint64 options_hash)
 {
-	LearntEntry *entry = find(relid);
+	LearntEntry *entry = find_stats(relid);
 
 	if (entry && entry->options_hash == options_hash)
 		return entry;
 	if (entry == NULL)
 		entry = make(relid);
 	entry->options_hash = options_hash;
-	memset(&entry->learnt, 0, sizeof(TpmLearnt));
+	memset(&entry->learnt, 0, sizeof(TpmTableStats));
 	entry->learnt.total = -1;
 	return entry;
 }
@@ -145,7 +145,7 @@ find_or_make(Oid relid, uint64 options_hash)
 /* ----- what others ask and tell ----- */
 
 bool
-tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt)
+tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt)
 {
 	LearntEntry *entry;
 	bool		known;
@@ -153,7 +153,7 @@ tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt)
 	if (shared == NULL)
 		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = find(relid);
+	entry = find_stats(relid);
 	known = entry && entry->options_hash == options_hash;
 	if (known)
 		*learnt = entry->learnt;
@@ -162,7 +162,7 @@ tpm_learnt_get(Oid relid, uint64 options_hash, TpmLearnt *learnt)
 }
 
 void
-tpm_learnt_total(Oid relid, uint64 options_hash, int64 total, int a_page)
+tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	LearntEntry *entry;
@@ -178,7 +178,7 @@ tpm_learnt_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 }
 
 void
-tpm_learnt_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns)
+tpm_table_stats_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns)
 {
 	LearntEntry *entry;
 
@@ -192,7 +192,7 @@ tpm_learnt_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns)
 }
 
 void
-tpm_learnt_lying(Oid relid, uint64 options_hash, AttrNumber attnum)
+tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum)
 {
 	LearntEntry *entry;
 
@@ -205,7 +205,7 @@ tpm_learnt_lying(Oid relid, uint64 options_hash, AttrNumber attnum)
 }
 
 void
-tpm_learnt_slowest(Oid relid, uint64 options_hash, int64 us)
+tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us)
 {
 	LearntEntry *entry;
 

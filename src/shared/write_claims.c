@@ -61,10 +61,10 @@ changing_init(void *area, int tranche, bool found)
 	shared->nchanges = changes_wanted();
 }
 
-const TpmSharedArea tpm_changing_area = {"tpm_fdw_changing", changing_size, changing_init};
+const TpmSharedArea tpm_write_claim_area = {"tpm_fdw_changing", changing_size, changing_init};
 
 void
-tpm_changing_end(void)
+tpm_write_claim_end(void)
 {
 	if (mine == NULL)
 		return;
@@ -78,7 +78,7 @@ tpm_changing_end(void)
 static void
 end_with_transaction(XactEvent event, void *arg)
 {
-	tpm_changing_end();
+	tpm_write_claim_end();
 }
 
 static void
@@ -86,17 +86,17 @@ end_with_subtransaction(SubXactEvent event, SubTransactionId mySubid, SubTransac
 						void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB)
-		tpm_changing_end();
+		tpm_write_claim_end();
 }
 
 static void
 end_at_exit(int code, Datum arg)
 {
-	tpm_changing_end();
+	tpm_write_claim_end();
 }
 
 uint64
-tpm_changing_mark(void)
+tpm_write_claim_mark(void)
 {
 	uint64		mark;
 
@@ -142,7 +142,7 @@ is_changed_since(uint64 resource, uint64 mark)
 }
 
 bool
-tpm_changing_begin(uint64 resource, uint64 mark)
+tpm_write_claim_begin(uint64 resource, uint64 mark)
 {
 	bool		may;
 

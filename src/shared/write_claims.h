@@ -8,22 +8,22 @@
  *
  *-------------------------------------------------------------------------
  */
-#ifndef TPM_CHANGING_H
-#define TPM_CHANGING_H
+#ifndef TPM_WRITE_CLAIMS_H
+#define TPM_WRITE_CLAIMS_H
 
 #include "shared/shared.h"
 
-extern const TpmSharedArea tpm_changing_area;
+extern const TpmSharedArea tpm_write_claim_area;
 
 /* to be taken before a resource is read that will be changed */
-extern uint64 tpm_changing_mark(void);
+extern uint64 tpm_write_claim_mark(void);
 
 /*
  * This session is about to change the resource (a hash of its address) that it
  * read after the mark.  False: another session is changing it, or has since.
- * Ends with tpm_changing_end(), or with the (sub)transaction if that fails.
+ * Ends with tpm_write_claim_end(), or with the (sub)transaction if that fails.
  */
-extern bool tpm_changing_begin(uint64 resource, uint64 mark);
-extern void tpm_changing_end(void);
+extern bool tpm_write_claim_begin(uint64 resource, uint64 mark);
+extern void tpm_write_claim_end(void);
 
-#endif							/* TPM_CHANGING_H */
+#endif							/* TPM_WRITE_CLAIMS_H */

@@ -45,7 +45,7 @@ find_slot(const TpmDict *dict, const char *name)
 
 /* -1 if it is not there */
 static int
-find_place(const TpmDict *dict, const char *name)
+find_dict_place(const TpmDict *dict, const char *name)
 {
 	if (dict->nslots > 0)
 		return dict->slots[find_slot(dict, name)] - 1;
@@ -60,7 +60,7 @@ find_place(const TpmDict *dict, const char *name)
 void *
 tpm_dict_get(const TpmDict *dict, const char *name)
 {
-	int			place = find_place(dict, name);
+	int			place = find_dict_place(dict, name);
 
 	return place < 0 ? NULL : dict->values[place];
 }
@@ -91,7 +91,7 @@ make_slots(TpmDict *dict)
 void
 tpm_dict_put(TpmDict *dict, const char *name, void *value)
 {
-	int			place = find_place(dict, name);
+	int			place = find_dict_place(dict, name);
 
 	if (place >= 0)
 	{

@@ -61,7 +61,7 @@ check_version(TpmOpenapi *api)
 /* ----- copies, which outlive what they were made from ----- */
 
 static const char *
-copy_text(const char *text)
+copy_import_text(const char *text)
 {
 	return text ? pstrdup(text) : NULL;
 }
@@ -87,20 +87,20 @@ copy_table(const TpmImportTable *table)
 	TpmImportTable *copy = palloc0(sizeof(TpmImportTable));
 	ListCell   *lc;
 
-	copy->name = copy_text(table->name);
-	copy->comment = copy_text(table->comment);
+	copy->name = copy_import_text(table->name);
+	copy->comment = copy_import_text(table->comment);
 	copy->options = copy_options(table->options);
 	foreach(lc, table->columns)
 	{
 		const TpmImportColumn *from = lfirst(lc);
 		TpmImportColumn *to = palloc0(sizeof(TpmImportColumn));
 
-		to->name = copy_text(from->name);
-		to->type = copy_text(from->type);
-		to->collation = copy_text(from->collation);
+		to->name = copy_import_text(from->name);
+		to->type = copy_import_text(from->type);
+		to->collation = copy_import_text(from->collation);
 		to->notnull = from->notnull;
 		to->options = copy_options(from->options);
-		to->comment = copy_text(from->comment);
+		to->comment = copy_import_text(from->comment);
 		copy->columns = lappend(copy->columns, to);
 	}
 	return copy;

@@ -21,7 +21,7 @@
 
 /* NULL, after a WARNING, if there is no name for it */
 static TpmDraftColumn *
-add_column(TpmDraft *draft, const char *wish, const char *type, const TpmShape *shape)
+add_draft_column(TpmDraft *draft, const char *wish, const char *type, const TpmShape *shape)
 {
 	TpmDraftColumn *column;
 	const char *name = tpm_names_add(&draft->names, wish);
@@ -86,7 +86,7 @@ add_attribute(TpmDraft *draft, const char *name, const TpmNode *schema, bool req
 	}
 	if (!is_fit(draft, name, true))
 		return;
-	column = add_column(draft, name, tpm_openapi_type(draft->api, shape), shape);
+	column = add_draft_column(draft, name, tpm_openapi_type(draft->api, shape), shape);
 	if (column == NULL)
 		return;
 	column->is_attribute = true;
@@ -99,7 +99,7 @@ add_attribute(TpmDraft *draft, const char *name, const TpmNode *schema, bool req
 static void
 add_pointer(TpmDraft *draft, const char *name, const char *type, const TpmShape *shape, const char *pointer)
 {
-	TpmDraftColumn *column = add_column(draft, name, type, shape);
+	TpmDraftColumn *column = add_draft_column(draft, name, type, shape);
 
 	if (column == NULL)
 		return;
@@ -127,7 +127,7 @@ add_relationship(TpmDraft *draft, const char *name, const TpmNode *schema)
 
 	if (tpm_dict_get(&draft->relationships, name) || shape->write_only || !is_fit(draft, name, false))
 		return;
-	column = add_column(draft, many ? name : psprintf("%s_id", name), many ? "text[]" : "text", shape);
+	column = add_draft_column(draft, many ? name : psprintf("%s_id", name), many ? "text[]" : "text", shape);
 	if (column == NULL)
 		return;
 	column->is_relationship = true;
@@ -144,7 +144,7 @@ static void
 add_id(TpmDraft *draft, const TpmShape *resource)
 {
 	TpmShape   *shape = tpm_openapi_property(draft->api, resource, "id");
-	TpmDraftColumn *column = add_column(draft, "id", "text", shape);
+	TpmDraftColumn *column = add_draft_column(draft, "id", "text", shape);
 
 	column->is_id = true;
 	column->column->notnull = true;
@@ -311,7 +311,7 @@ is_id_of(const TpmDraftColumn *column, const char *name)
 }
 
 static TpmDraftColumn *
-column_named(const TpmDraft *draft, const char *name)
+draft_column_named(const TpmDraft *draft, const char *name)
 {
 	ListCell   *lc;
 
@@ -334,13 +334,13 @@ column_of_placeholder(TpmDraft *draft, const char *name, const char *wish)
 	const TpmNode *parameter = path_parameter(draft, name);
 	TpmShape   *shape = NULL;
 	const char *description = tpm_node_text(tpm_node_member(parameter, "description"));
-	TpmDraftColumn *column = column_named(draft, wish);
+	TpmDraftColumn *column = draft_column_named(draft, wish);
 
 	if (column)
 		return column->column->name;
 	if (parameter)
 		shape = tpm_openapi_shape(draft->api, tpm_openapi_parameter_schema(parameter));
-	column = add_column(draft, wish, shape && shape->types == TPM_JSON_INTEGER ? "bigint" : "text", shape);
+	column = add_draft_column(draft, wish, shape && shape->types == TPM_JSON_INTEGER ? "bigint" : "text", shape);
 	if (column == NULL)
 		return NULL;
 	column->read_only = column->unique = false;
@@ -376,7 +376,7 @@ tpm_openapi_add_placeholders(TpmDraft *draft)
 /* ----- options, in the order of the reference ----- */
 
 static void
-add_option(List **options, const char *name, const char *value)
+add_column_option(List **options, const char *name, const char *value)
 {
 	if (value)
 		*options = tpm_import_option(*options, name, value);
@@ -388,7 +388,7 @@ map_column(TpmDraftColumn *column)
 	List	  **options = &column->column->options;
 
 	if (column->is_relationship)
-		add_option(options, "relationship", column->member);
+		add_column_option(options, "relationship", column->member);
 	else if (column->is_attribute)
 	{
 		*options = tpm_import_attribute(column->column->name, column->member);
@@ -405,15 +405,15 @@ tpm_openapi_finish_column(TpmDraftColumn *column, bool trust)
 	List	  **options = &column->column->options;
 
 	map_column(column);
-	add_option(options, "filter", column->filter);
-	add_option(options, "filter_operators", column->filter_operators);
-	add_option(options, "filter_values", column->filter_values);
+	add_column_option(options, "filter", column->filter);
+	add_column_option(options, "filter_operators", column->filter_operators);
+	add_column_option(options, "filter_values", column->filter_values);
 	for (int i = 0; i < (int) lengthof(bounds); i++)
-		add_option(options, bounds[i], column->bounds[i]);
-	add_option(options, "filter_match", trust && column->filter && column->exact ? "exact" : NULL);
-	add_option(options, "sortable", column->sortable ? "true" : NULL);
-	add_option(options, "natural_key", column->unique && !column->read_only ? "true" : NULL);
-	add_option(options, "read_only", column->read_only ? "true" : NULL);
+		add_column_option(options, bounds[i], column->bounds[i]);
+	add_column_option(options, "filter_match", trust && column->filter && column->exact ? "exact" : NULL);
+	add_column_option(options, "sortable", column->sortable ? "true" : NULL);
+	add_column_option(options, "natural_key", column->unique && !column->read_only ? "true" : NULL);
+	add_column_option(options, "read_only", column->read_only ? "true" : NULL);
 	column->column->notnull |= trust && column->always;
 	/* sorted byte by byte at the API, so it must be so here */
 	if (column->is_id && column->sortable)

@@ -197,7 +197,7 @@ add_required(TpmDraft *draft, const TpmDraftColumn *column)
 }
 
 static bool
-add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, bool repeat)
+add_draft_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, bool repeat)
 {
 	static const char *const types[] = {"text", "boolean", "integer", "bigint", "uuid", "date", NULL};
 	TpmDraftColumn *column = column_of_filter(draft, name);
@@ -217,7 +217,7 @@ add_filter(TpmDraft *draft, const TpmParameter *parameter, const char *name, boo
 }
 
 static bool
-is_equality(const char *word)
+is_equality_word(const char *word)
 {
 	static const char *const words[] = {"eq", "equals", "equal", "exact", "is"};
 
@@ -231,7 +231,7 @@ is_equality(const char *word)
 
 /* Places of TpmDraftColumn.bounds */
 static int
-bound_of(const char *word)
+bound_of_word(const char *word)
 {
 	static const struct
 	{
@@ -282,7 +282,7 @@ tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter)
 		return false;
 	name = pnstrdup(begin, end - begin);
 	if (end[1] == '\0' || (draft->operator == NULL && strcmp(end + 1, "[]") == 0))
-		return add_filter(draft, parameter, name, end[1] != '\0');
+		return add_draft_filter(draft, parameter, name, end[1] != '\0');
 	if (end[1] != '[' || end[strlen(end) - 1] != ']')
 		return false;
 	word = pnstrdup(end + 2, strlen(end) - 3);
@@ -291,14 +291,14 @@ tpm_openapi_read_filter(TpmDraft *draft, const TpmParameter *parameter)
 	 * a table's filters are all spelt in one way: with an operator, or
 	 * without
 	 */
-	if (is_equality(word) && !draft->plain && !draft->repeat && (draft->operator == NULL || strcmp(draft->operator, word) == 0))
+	if (is_equality_word(word) && !draft->plain && !draft->repeat && (draft->operator == NULL || strcmp(draft->operator, word) == 0))
 	{
-		if (!add_filter(draft, parameter, name, false))
+		if (!add_draft_filter(draft, parameter, name, false))
 			return false;
 		draft->operator = word;
 		return true;
 	}
-	bound = bound_of(word);
+	bound = bound_of_word(word);
 	return bound >= 0 && add_bound(draft, parameter, name, bound);
 }
 
@@ -306,5 +306,5 @@ bool
 tpm_openapi_read_bare_filter(TpmDraft *draft, const TpmParameter *parameter)
 {
 	return column_of_filter(draft, parameter->name) != NULL &&
-		add_filter(draft, parameter, parameter->name, false);
+		add_draft_filter(draft, parameter, parameter->name, false);
 }

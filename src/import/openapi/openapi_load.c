@@ -49,7 +49,7 @@ file_of(const char *document)
 
 /* Absolute, on our origin */
 static char *
-url_of(const TpmServer *server, const char *document)
+document_url(const TpmServer *server, const char *document)
 {
 	char	   *url = tpm_url_resolve(psprintf("%s/", server->opt.base_url), document);
 
@@ -110,7 +110,7 @@ is_json(const char *text)
 }
 
 static const TpmNode *
-parse(const TpmServer *server, const char *document, char *text, size_t len)
+parse_description(const TpmServer *server, const char *document, char *text, size_t len)
 {
 	if (strncmp(text, "\xEF\xBB\xBF", 3) == 0)
 	{
@@ -135,6 +135,6 @@ tpm_openapi_load(const TpmServer *server, const char *document)
 	if (file)
 		text = tpm_read_file("document", file, server->opt.max_response_size, &len);
 	else
-		text = read_url(server, document, url_of(server, document), &len);
-	return parse(server, document, text, len);
+		text = read_url(server, document, document_url(server, document), &len);
+	return parse_description(server, document, text, len);
 }

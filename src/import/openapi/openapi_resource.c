@@ -138,7 +138,7 @@ path_below(const TpmOpenapi *api, const TpmServer *server, const char *path)
  * it lies below base_url, all of it does.
  */
 static void
-find_place(TpmOpenapi *api, const TpmServer *server, const TpmDict *paths)
+find_resource_place(TpmOpenapi *api, const TpmServer *server, const TpmDict *paths)
 {
 	for (int i = 0; i < paths->count; i++)
 	{
@@ -307,7 +307,7 @@ find_resources(TpmOpenapi *api, const TpmServer *server)
 	const TpmDict *paths = tpm_node_members(tpm_node_member(api->root, "paths"));
 	TpmDict    *resources = palloc0(sizeof(TpmDict));
 
-	find_place(api, server, paths);
+	find_resource_place(api, server, paths);
 	for (int i = 0; i < paths->count; i++)
 	{
 		const TpmNode *item = tpm_openapi_resolve(api, paths->values[i]);
@@ -386,7 +386,7 @@ give_names(List *resources)
 
 /* Whether its answer can be a table, said in memory that is given back */
 static bool
-is_usable(TpmOpenapi *api, const TpmResource *known)
+resource_is_usable(TpmOpenapi *api, const TpmResource *known)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw resource", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
@@ -411,7 +411,7 @@ tpm_openapi_resources(TpmOpenapi *api, const TpmServer *server)
 
 	for (int i = 0; i < found->count; i++)
 	{
-		if (is_usable(api, found->values[i]))
+		if (resource_is_usable(api, found->values[i]))
 			resources = lappend(resources, found->values[i]);
 	}
 	if (resources == NIL && api->warnings == 0)

@@ -32,7 +32,7 @@
 
 /* One step of a JSON Pointer in a URI fragment (RFC 6901, section 6) */
 static char *
-pointer_token(const char *text, int len)
+reference_token(const char *text, int len)
 {
 	char	   *token = palloc(len + 1);
 	int			to = 0;
@@ -67,7 +67,7 @@ follow(const TpmOpenapi *api, const char *ref)
 	for (const char *at = ref + 2; node != NULL; at++)
 	{
 		int			len = strcspn(at, "/");
-		char	   *token = pointer_token(at, len);
+		char	   *token = reference_token(at, len);
 
 		if (node->kind == TPM_NODE_ARRAY)
 			node = strspn(token, "0123456789") == strlen(token) && strlen(token) > 0 &&
@@ -346,7 +346,7 @@ take_words(TpmDict *words, const TpmShape *part)
 }
 
 static TpmNode *
-make_node(TpmNodeKind kind)
+make_schema_node(TpmNodeKind kind)
 {
 	TpmNode    *node = palloc0(sizeof(TpmNode));
 
@@ -369,12 +369,12 @@ take_alternatives(TpmOpenapi *api, TpmShape *shape, const TpmShape *part, TpmDic
 
 		if (parts == NULL)
 		{
-			TpmNode    *either = make_node(TPM_NODE_OBJECT);
+			TpmNode    *either = make_schema_node(TPM_NODE_OBJECT);
 
 			/* what was said first is nearer to the resource */
 			if (tpm_dict_get(&shape->properties, name))
 				continue;
-			parts = make_node(TPM_NODE_ARRAY);
+			parts = make_schema_node(TPM_NODE_ARRAY);
 			tpm_dict_put(either->members, "anyOf", parts);
 			tpm_dict_put(alternatives, name, parts);
 			tpm_dict_put(&shape->properties, name, either);

@@ -67,7 +67,7 @@ add_body(TpmDraft *draft, const TpmNode *operation)
 }
 
 static void
-read_document(TpmDraft *draft, const TpmNode *schema)
+read_description(TpmDraft *draft, const TpmNode *schema)
 {
 	static const char *const totals[] = {"total_count", "totalCount", "total", "count", "total_records",
 	"totalRecords", "total_items", "totalItems", "record_count"};
@@ -104,7 +104,7 @@ read_answers(TpmDraft *draft)
 	if (listed)
 	{
 		draft->resources = list_make1(listed);
-		read_document(draft, schema);
+		read_description(draft, schema);
 	}
 	add_answer(draft, known->one);
 	add_answer(draft, known->create);
@@ -126,7 +126,7 @@ tpm_openapi_list_problem(TpmOpenapi *api, const TpmResource *known)
 /* ----- options of the table ----- */
 
 static void
-add_option(TpmImportTable *table, const char *name, const char *value)
+add_table_option(TpmImportTable *table, const char *name, const char *value)
 {
 	if (value)
 		table->options = tpm_import_option(table->options, name, value);
@@ -158,7 +158,7 @@ is_lookup(const TpmDraft *draft)
 }
 
 static char *
-join_names(const List *names)
+join_with_commas(const List *names)
 {
 	StringInfoData out;
 	ListCell   *lc;
@@ -217,11 +217,11 @@ add_page_options(const TpmDraft *draft, TpmImportTable *table)
 	const char *page = draft->page_parameter ? draft->page_parameter : usual_page;
 
 	if (draft->page_size > 0 && draft->page_size != 100)
-		add_option(table, "page_size", psprintf("%d", draft->page_size));
-	add_option(table, "pagination", style);
+		add_table_option(table, "page_size", psprintf("%d", draft->page_size));
+	add_table_option(table, "pagination", style);
 	if ((strcmp(size, usual_size) != 0 || strcmp(page, usual_page) != 0) && strcmp(size, page) != 0 &&
 		strchr(size, ',') == NULL && strchr(page, ',') == NULL)
-		add_option(table, "page_parameters", psprintf("%s,%s", size, page));
+		add_table_option(table, "page_parameters", psprintf("%s,%s", size, page));
 }
 
 static bool
@@ -234,25 +234,25 @@ static void
 add_options(const TpmDraft *draft, TpmImportTable *table, bool create, bool update)
 {
 	if (strcmp(draft->resource, psprintf("/%s", table->name)) != 0)
-		add_option(table, "resource", draft->resource);
-	add_option(table, "type", type_option(draft));
-	add_option(table, "required_filters", join_names(draft->required));
-	add_option(table, "ops", ops_of(create, update));
-	add_option(table, "query", draft->query);
+		add_table_option(table, "resource", draft->resource);
+	add_table_option(table, "type", type_option(draft));
+	add_table_option(table, "required_filters", join_with_commas(draft->required));
+	add_table_option(table, "ops", ops_of(create, update));
+	add_table_option(table, "query", draft->query);
 	add_page_options(draft, table);
 	if (draft->has_parameters && !draft->has_fields)
-		add_option(table, "fields_format", "");
-	add_option(table, "filter_format", has_bare_filter(draft) ? "%s"
-			   : draft->operator ? psprintf("filter[%%s][%s]", draft->operator) : NULL);
-	add_option(table, "list_format", draft->repeat ? "repeat" : NULL);
+		add_table_option(table, "fields_format", "");
+	add_table_option(table, "filter_format", has_bare_filter(draft) ? "%s"
+					 : draft->operator ? psprintf("filter[%%s][%s]", draft->operator) : NULL);
+	add_table_option(table, "list_format", draft->repeat ? "repeat" : NULL);
 	if (!create && !update && is_lookup(draft))
 	{
-		add_option(table, "cache_scope", "table");
-		add_option(table, "cache_ttl", "1h");
+		add_table_option(table, "cache_scope", "table");
+		add_table_option(table, "cache_ttl", "1h");
 	}
-	add_option(table, "total_pointer", draft->options->trust_exact ? draft->total_pointer : NULL);
+	add_table_option(table, "total_pointer", draft->options->trust_exact ? draft->total_pointer : NULL);
 	if (update && draft->known->put == NULL)
-		add_option(table, "update_method", "PATCH");
+		add_table_option(table, "update_method", "PATCH");
 }
 
 static char *

@@ -37,7 +37,7 @@ tpm_tree_count(TpmTree *tree)
 }
 
 static TpmNode *
-make_node(TpmTree *tree, TpmNodeKind kind, const char *text)
+make_tree_node(TpmTree *tree, TpmNodeKind kind, const char *text)
 {
 	TpmNode    *node = palloc0(sizeof(TpmNode));
 
@@ -82,7 +82,7 @@ tpm_tree_add(TpmTree *tree, TpmNode *node)
 TpmNode *
 tpm_tree_value(TpmTree *tree, TpmNodeKind kind, const char *text)
 {
-	TpmNode    *node = make_node(tree, kind, text);
+	TpmNode    *node = make_tree_node(tree, kind, text);
 
 	tpm_tree_add(tree, node);
 	return node;
@@ -91,7 +91,7 @@ tpm_tree_value(TpmTree *tree, TpmNodeKind kind, const char *text)
 TpmNode *
 tpm_tree_open(TpmTree *tree, TpmNodeKind kind)
 {
-	TpmNode    *node = make_node(tree, kind, NULL);
+	TpmNode    *node = make_tree_node(tree, kind, NULL);
 
 	if (tree->depth >= MAX_DEPTH)
 		ereport(ERROR,

@@ -20,6 +20,7 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
+#include "base/text.h"
 #include "import/openapi/openapi_tree.h"
 
 #define MERGE_KEY "<<"
@@ -57,17 +58,6 @@ yaml_text(YamlText *yaml, const yaml_event_t *event)
 	return converted == value ? pnstrdup(value, len) : converted;
 }
 
-static bool
-is_one_of(const char *text, const char *const *words)
-{
-	for (; *words; words++)
-	{
-		if (strcmp(text, *words) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Section 10.3.2 of YAML 1.2.2 */
 static void
 plain_value(YamlText *yaml, char *text, TpmNode **node)
@@ -76,11 +66,11 @@ plain_value(YamlText *yaml, char *text, TpmNode **node)
 	static const char *const trues[] = {"true", "True", "TRUE", NULL};
 	static const char *const falses[] = {"false", "False", "FALSE", NULL};
 
-	if (is_one_of(text, nulls))
+	if (tpm_is_one_of(text, nulls))
 		*node = tpm_tree_value(&yaml->tree, TPM_NODE_NULL, NULL);
-	else if (is_one_of(text, trues))
+	else if (tpm_is_one_of(text, trues))
 		*node = tpm_tree_value(&yaml->tree, TPM_NODE_BOOLEAN, "true");
-	else if (is_one_of(text, falses))
+	else if (tpm_is_one_of(text, falses))
 		*node = tpm_tree_value(&yaml->tree, TPM_NODE_BOOLEAN, "false");
 	else
 		*node = tpm_tree_value(&yaml->tree, IsValidJsonNumber(text, strlen(text)) ?

@@ -392,7 +392,7 @@ refusing_record(const TpmTicket *ticket)
 
 /* after a refusal nobody follows until it is known how the first fares */
 static void
-probe(TpmBudgetRecord *record, int64 now)
+probe_endpoint(TpmBudgetRecord *record, int64 now)
 {
 	if (record == NULL || record->refusals == 0)
 		return;
@@ -446,7 +446,7 @@ tpm_budget_departing(TpmTicket *ticket)
 		}
 		ticket->stamp = now;
 		ticket->state = TICKET_DEPARTED;
-		probe(refusing_record(ticket), now);
+		probe_endpoint(refusing_record(ticket), now);
 	}
 	else
 		slots_free(ticket);

@@ -17,9 +17,9 @@
 #include "shared/shared.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
-extern int tpm_max_budgets;
-extern double tpm_rate_limit_share;	/* 0..1 */
-extern int tpm_hour;	/* seconds; the limiter's hour */
+extern int	tpm_max_budgets;
+extern double tpm_rate_limit_share; /* 0..1 */
+extern int	tpm_hour;			/* seconds; the limiter's hour */
 
 extern const TpmSharedArea tpm_budget_area;
 

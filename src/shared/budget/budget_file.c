@@ -253,7 +253,7 @@ current_boot(char *boot, size_t size)
 
 /* how long ago, by the clock that can be believed; negative: in the future */
 static int64
-age_of(int64 mono, int64 wall, bool same_boot)
+age_of_mark(int64 mono, int64 wall, bool same_boot)
 {
 	int64		age = tpm_monotonic_us() - mono;
 
@@ -294,7 +294,7 @@ load_region(char *region, bool same_boot, TpmBudgetRecord *record)
 
 		if (stamp.id != state->id || stamp.count == 0 || !CRC_OK(&stamp))
 			continue;
-		age = Max(0, age_of(stamp.mono, stamp.wall, same_boot));
+		age = Max(0, age_of_mark(stamp.mono, stamp.wall, same_boot));
 		if (age > TPM_HOUR_US + TPM_SECOND_US)
 			continue;
 		stamps[live] = stamp;
@@ -308,7 +308,7 @@ load_region(char *region, bool same_boot, TpmBudgetRecord *record)
 	record->paused_until_us = 0;
 	if (state->paused_mono != 0)
 	{
-		int64		left = -age_of(state->paused_mono, state->paused_wall, same_boot);
+		int64		left = -age_of_mark(state->paused_mono, state->paused_wall, same_boot);
 
 		if (left > 0)
 			record->paused_until_us = now + Min(left, TPM_HOUR_US);
@@ -360,7 +360,7 @@ load_records(int fd, const char *boot, TpmBudgetRecord *records, int nrecords)
 }
 
 static void
-write_record(int fd, TpmBudgetRecord *record, int recno)
+write_budget_record(int fd, TpmBudgetRecord *record, int recno)
 {
 	uint32		before = record->base;
 
@@ -401,7 +401,7 @@ tpm_budget_file_load(TpmBudgetRecord *records, int nrecords)
 		write_errno = errno;
 	write_at(fd, &header, sizeof(header), 0);
 	for (int i = 0; i < loaded; i++)
-		write_record(fd, &records[i], i);
+		write_budget_record(fd, &records[i], i);
 	if (fd >= 0)
 		close(fd);
 	if (write_errno == 0)

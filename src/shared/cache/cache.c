@@ -59,7 +59,7 @@ tpm_cache_release_all(void)
 }
 
 static void
-release_callback(void *arg)
+release_holds_callback(void *arg)
 {
 	release_hold(arg);
 }
@@ -77,7 +77,7 @@ hold(dsa_pointer pointer)
 		cached->list->hits++;
 	cached->next = holds;
 	holds = cached;
-	cached->callback.func = release_callback;
+	cached->callback.func = release_holds_callback;
 	cached->callback.arg = cached;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &cached->callback);
 	return cached;

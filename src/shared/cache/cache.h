@@ -19,7 +19,7 @@
 #include "shared/shared.h"
 
 /* a setting; its meaning and range are in tpm_fdw.c */
-extern int tpm_cache_size_kb;	/* kB */
+extern int	tpm_cache_size_kb;	/* kB */
 
 extern const TpmSharedArea tpm_cache_area;
 

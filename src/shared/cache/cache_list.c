@@ -56,7 +56,7 @@ tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age)
 }
 
 static bool
-is_usable(const SharedList *list, int64 seconds)
+list_is_usable(const SharedList *list, int64 seconds)
 {
 	int64		now = tpm_monotonic_us();
 
@@ -82,7 +82,7 @@ tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 			continue;
 		list = tpm_cache_list_at(tpm_cache->slots[i].list);
 		if (is_key_of(list, key) && (age || list->complete) &&
-			is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+			list_is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
 			return tpm_cache->slots[i].list;
 	}
 	return InvalidDsaPointer;

@@ -7,14 +7,17 @@
  * its credential alone, so that all servers, roles and databases with that
  * credential use one token.  A holder is a role at a server of a database and
  * names the hash it used last: holders are the rows of the view, and what a
- * reset goes by.  Asking for tokens, and waiting, is the caller's (client.c).
+ * reset goes by.  Asking for tokens, and waiting, is the caller's (client/).
  *
- * Nobody asks for a token without the claim of its entry (token_claim.c).
- * When every entry is claimed, a further credential's token stays in the
- * memory of the backend that asked (token_local.c).
+ * Nobody asks for a token without the claim of its entry.  A claim ends when
+ * its token is stored or refused, with the transaction or subtransaction that
+ * made it, or with its backend; a claim whose process is gone, or does not go
+ * on with it, is taken over.  When every entry is claimed, a further
+ * credential's token stays in the memory of the backend that asked.
  *
  * Locking: one LWLock, tpm_tokens->lock, for everything.  Under it bytes are
- * copied and arrays walked; nothing waits, allocates or throws.
+ * copied and arrays walked; nothing waits, allocates or throws.  Latches are
+ * set after it was given back, from a list that is made under it.
  *
  *-------------------------------------------------------------------------
  */
@@ -77,6 +80,165 @@ token_init(void *area, int tranche, bool found)
 
 const TpmSharedArea tpm_token_area = {"tpm_fdw_token", token_size, token_init};
 
+/*
+ * A claim may be that of a call that nobody goes on with: its backend returns
+ * rows to a client that rests, or is just asking for another call.  One that
+ * has shown no sign of life for so long is taken over.
+ */
+#define CLAIM_PATIENCE_US	(5 * TOKEN_SECOND_US)
+
+static uint64 *woken = NULL;	/* whose latch to set once the lock is given
+								 * back */
+static bool any_woken = false;
+static bool claims_made = false;	/* in this transaction */
+
+/* ----- waiters ----- */
+
+static uint64 *
+waiters_of(const TokenEntry *entry)
+{
+	return tpm_tokens->waiters + (entry - tpm_tokens->entries) * tpm_tokens->nwords;
+}
+
+/* lock held */
+static void
+add_token_waiter(TokenEntry *entry)
+{
+	int			procno = tpm_my_procno();
+
+	Assert(procno / 64 < tpm_tokens->nwords);
+	waiters_of(entry)[procno / 64] |= UINT64CONST(1) << (procno % 64);
+}
+
+/* lock held; wake_token_waiters() is to follow */
+void
+tpm_token_collect_waiters(TokenEntry *entry)
+{
+	uint64	   *waiters = waiters_of(entry);
+
+	for (int i = 0; i < tpm_tokens->nwords; i++)
+	{
+		any_woken = any_woken || waiters[i] != 0;
+		woken[i] |= waiters[i];
+		waiters[i] = 0;
+	}
+}
+
+static void
+wake_token_waiters(void)
+{
+	if (!any_woken)
+		return;
+	any_woken = false;
+	for (int procno = 0; procno < tpm_tokens->nwords * 64; procno++)
+	{
+		uint64		bit = UINT64CONST(1) << (procno % 64);
+
+		if ((woken[procno / 64] & bit) == 0)
+			continue;
+		woken[procno / 64] &= ~bit;
+		SetLatch(&GetPGProcByNumber(procno)->procLatch);
+	}
+}
+
+/* ----- claims ----- */
+
+static bool
+token_claim_is_mine(const TokenEntry *entry)
+{
+	return entry->claim_procno == tpm_my_procno() && entry->claim_pid == MyProcPid;
+}
+
+bool
+tpm_token_claim_is_held(const TokenEntry *entry, int64 now)
+{
+	if (entry->claim_procno < 0 ||
+		GetPGProcByNumber(entry->claim_procno)->pid != entry->claim_pid)
+		return false;
+	return now - entry->seen_us < CLAIM_PATIENCE_US;
+}
+
+/* who waits for the claim of a dead process goes on waiting, for ours */
+static void
+take_token_claim(TokenEntry *entry, int64 now)
+{
+	entry->claim_procno = tpm_my_procno();
+	entry->claim_pid = MyProcPid;
+	entry->claim_subid = GetCurrentSubTransactionId();
+	entry->seen_us = now;
+	claims_made = true;
+}
+
+void
+tpm_token_end_claim(TokenEntry *entry)
+{
+	entry->claim_procno = -1;
+	tpm_token_collect_waiters(entry);
+}
+
+/*
+ * Subtransactions that began inside another one have higher numbers, also
+ * when they were committed into it since.
+ */
+static void
+give_claims_back(SubTransactionId since)
+{
+	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < tpm_tokens->nentries; i++)
+	{
+		TokenEntry *entry = &tpm_tokens->entries[i];
+
+		if (token_claim_is_mine(entry) && entry->claim_subid >= since)
+			tpm_token_end_claim(entry);
+	}
+	LWLockRelease(&tpm_tokens->lock);
+	wake_token_waiters();
+}
+
+static void
+give_all_back(void)
+{
+	if (!claims_made)
+		return;
+	claims_made = false;
+	give_claims_back(InvalidSubTransactionId);
+}
+
+static void
+at_exit(int code, Datum arg)
+{
+	give_all_back();
+}
+
+static void
+at_transaction(XactEvent event, void *arg)
+{
+	/* what a commit still sends, it sends before */
+	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
+		event != XACT_EVENT_PRE_PREPARE)
+		give_all_back();
+}
+
+static void
+at_subtransaction(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && claims_made)
+		give_claims_back(own);
+}
+
+/* all that may allocate or throw */
+static void
+prepare_token_claim(void)
+{
+	Assert(tpm_tokens != NULL);
+	if (woken)
+		return;
+	RegisterXactCallback(at_transaction, NULL);
+	RegisterSubXactCallback(at_subtransaction, NULL);
+	before_shmem_exit(at_exit, 0);
+	woken = MemoryContextAllocZero(TopMemoryContext, tpm_tokens->nwords * sizeof(uint64));
+}
+
 /* ----- what the header promises ----- */
 
 /* lock held */
@@ -93,10 +255,10 @@ decide(TokenEntry *entry, int64 now)
 		return TPM_TOKEN_READY;
 	if (held)
 	{
-		tpm_token_add_waiter(entry);
+		add_token_waiter(entry);
 		return TPM_TOKEN_WAIT;
 	}
-	tpm_token_take_claim(entry, now);
+	take_token_claim(entry, now);
 	return state == TOKEN_DUE ? TPM_TOKEN_READY_AND_FETCH : TPM_TOKEN_FETCH;
 }
 
@@ -110,7 +272,7 @@ tpm_token_get(const TpmTokenKey *key, char *token, uint64 *generation)
 	TokenEntry *entry;
 	int64		now;
 
-	tpm_token_prepare();
+	prepare_token_claim();
 	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
 	now = tpm_monotonic_us();
 	tpm_token_note_use(key, client_id_len, now);
@@ -130,7 +292,7 @@ tpm_token_get(const TpmTokenKey *key, char *token, uint64 *generation)
 		*generation = found->generation;
 	}
 	LWLockRelease(&tpm_tokens->lock);
-	tpm_token_wake_waiters();
+	wake_token_waiters();
 	return verdict;
 }
 
@@ -141,7 +303,7 @@ tpm_token_store(const TpmTokenKey *key, const char *token, int64 obtained_us, in
 	uint64		generation;
 	uint64		resets;
 
-	tpm_token_prepare();
+	prepare_token_claim();
 	if (strlen(token) > TPM_TOKEN_MAX)
 	{
 		tpm_token_failed(key, "the access token is too long");
@@ -163,12 +325,12 @@ tpm_token_store(const TpmTokenKey *key, const char *token, int64 obtained_us, in
 		entry->renew_after_us = 0;
 		entry->last_error[0] = '\0';
 		/* the claim went with an abort, and somebody else has it: it is his */
-		if (tpm_token_claim_is_mine(entry))
+		if (token_claim_is_mine(entry))
 			tpm_token_end_claim(entry);
 		tpm_token_collect_waiters(entry);
 	}
 	LWLockRelease(&tpm_tokens->lock);
-	tpm_token_wake_waiters();
+	wake_token_waiters();
 
 	if (entry == NULL)
 	{
@@ -186,10 +348,10 @@ tpm_token_fetching(const TpmTokenKey *key)
 {
 	TokenEntry *entry;
 
-	tpm_token_prepare();
+	prepare_token_claim();
 	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
 	entry = tpm_token_entry(key->hash);
-	if (entry && tpm_token_claim_is_mine(entry))
+	if (entry && token_claim_is_mine(entry))
 		entry->seen_us = tpm_monotonic_us();
 	LWLockRelease(&tpm_tokens->lock);
 }
@@ -201,10 +363,10 @@ tpm_token_failed(const TpmTokenKey *key, const char *error)
 	int			len = pg_mbcliplen(error, strlen(error), sizeof(((TokenEntry *) NULL)->last_error) - 1);
 	TokenEntry *entry;
 
-	tpm_token_prepare();
+	prepare_token_claim();
 	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
 	entry = tpm_token_entry(key->hash);
-	if (entry && tpm_token_claim_is_mine(entry))
+	if (entry && token_claim_is_mine(entry))
 	{
 		memcpy(entry->last_error, error, len);
 		entry->last_error[len] = '\0';
@@ -214,7 +376,7 @@ tpm_token_failed(const TpmTokenKey *key, const char *error)
 		tpm_token_end_claim(entry);
 	}
 	LWLockRelease(&tpm_tokens->lock);
-	tpm_token_wake_waiters();
+	wake_token_waiters();
 }
 
 void
@@ -225,7 +387,7 @@ tpm_token_rejected(const TpmTokenKey *key, uint64 generation)
 
 	if (generation == 0)
 		return;
-	tpm_token_prepare();
+	prepare_token_claim();
 	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
 	entry = tpm_token_entry(key->hash);
 	if (entry && entry->token.generation == generation)
@@ -249,7 +411,7 @@ reset_holder(TokenHolder *holder)
 void
 tpm_token_reset(Oid serverid)
 {
-	tpm_token_prepare();
+	prepare_token_claim();
 	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
 	/* those in the memory of other backends end with this */
 	tpm_tokens->resets++;
@@ -267,13 +429,13 @@ tpm_token_reset(Oid serverid)
 			tpm_token_forget(&tpm_tokens->entries[i]);
 	}
 	LWLockRelease(&tpm_tokens->lock);
-	tpm_token_wake_waiters();
+	wake_token_waiters();
 	tpm_token_drop_locals();
 }
 
 /* lock held */
 static void
-fill_row(TpmTokenRow *row, const TokenHolder *holder)
+fill_token_row(TpmTokenRow *row, const TokenHolder *holder)
 {
 	const TokenEntry *entry = tpm_token_entry(holder->hash);
 
@@ -310,167 +472,8 @@ tpm_token_rows(TpmTokenRow **rows)
 	for (int i = 0; i < tpm_tokens->nholders; i++)
 	{
 		if (tpm_tokens->holders[i].used && tpm_tokens->holders[i].dbid == MyDatabaseId)
-			fill_row(&(*rows)[n++], &tpm_tokens->holders[i]);
+			fill_token_row(&(*rows)[n++], &tpm_tokens->holders[i]);
 	}
 	LWLockRelease(&tpm_tokens->lock);
 	return n;
-}
-
-/*
- * A claim may be that of a call that nobody goes on with: its backend returns
- * rows to a client that rests, or is just asking for another call.  One that
- * has shown no sign of life for so long is taken over.
- */
-#define CLAIM_PATIENCE_US	(5 * TOKEN_SECOND_US)
-
-static uint64 *woken = NULL;	/* whose latch to set once the lock is given
-								 * back */
-static bool any_woken = false;
-static bool claims_made = false;	/* in this transaction */
-
-/* ----- waiters ----- */
-
-static uint64 *
-waiters_of(const TokenEntry *entry)
-{
-	return tpm_tokens->waiters + (entry - tpm_tokens->entries) * tpm_tokens->nwords;
-}
-
-/* lock held */
-void
-tpm_token_add_waiter(TokenEntry *entry)
-{
-	int			procno = tpm_my_procno();
-
-	Assert(procno / 64 < tpm_tokens->nwords);
-	waiters_of(entry)[procno / 64] |= UINT64CONST(1) << (procno % 64);
-}
-
-/* lock held; tpm_token_wake_waiters() is to follow */
-void
-tpm_token_collect_waiters(TokenEntry *entry)
-{
-	uint64	   *waiters = waiters_of(entry);
-
-	for (int i = 0; i < tpm_tokens->nwords; i++)
-	{
-		any_woken = any_woken || waiters[i] != 0;
-		woken[i] |= waiters[i];
-		waiters[i] = 0;
-	}
-}
-
-void
-tpm_token_wake_waiters(void)
-{
-	if (!any_woken)
-		return;
-	any_woken = false;
-	for (int procno = 0; procno < tpm_tokens->nwords * 64; procno++)
-	{
-		uint64		bit = UINT64CONST(1) << (procno % 64);
-
-		if ((woken[procno / 64] & bit) == 0)
-			continue;
-		woken[procno / 64] &= ~bit;
-		SetLatch(&GetPGProcByNumber(procno)->procLatch);
-	}
-}
-
-/* ----- claims ----- */
-
-bool
-tpm_token_claim_is_mine(const TokenEntry *entry)
-{
-	return entry->claim_procno == tpm_my_procno() && entry->claim_pid == MyProcPid;
-}
-
-bool
-tpm_token_claim_is_held(const TokenEntry *entry, int64 now)
-{
-	if (entry->claim_procno < 0 ||
-		GetPGProcByNumber(entry->claim_procno)->pid != entry->claim_pid)
-		return false;
-	return now - entry->seen_us < CLAIM_PATIENCE_US;
-}
-
-/* who waits for the claim of a dead process goes on waiting, for ours */
-void
-tpm_token_take_claim(TokenEntry *entry, int64 now)
-{
-	entry->claim_procno = tpm_my_procno();
-	entry->claim_pid = MyProcPid;
-	entry->claim_subid = GetCurrentSubTransactionId();
-	entry->seen_us = now;
-	claims_made = true;
-}
-
-void
-tpm_token_end_claim(TokenEntry *entry)
-{
-	entry->claim_procno = -1;
-	tpm_token_collect_waiters(entry);
-}
-
-/*
- * Subtransactions that began inside another one have higher numbers, also
- * when they were committed into it since.
- */
-static void
-give_claims_back(SubTransactionId since)
-{
-	LWLockAcquire(&tpm_tokens->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < tpm_tokens->nentries; i++)
-	{
-		TokenEntry *entry = &tpm_tokens->entries[i];
-
-		if (tpm_token_claim_is_mine(entry) && entry->claim_subid >= since)
-			tpm_token_end_claim(entry);
-	}
-	LWLockRelease(&tpm_tokens->lock);
-	tpm_token_wake_waiters();
-}
-
-static void
-give_all_back(void)
-{
-	if (!claims_made)
-		return;
-	claims_made = false;
-	give_claims_back(InvalidSubTransactionId);
-}
-
-static void
-at_exit(int code, Datum arg)
-{
-	give_all_back();
-}
-
-static void
-at_transaction(XactEvent event, void *arg)
-{
-	/* what a commit still sends, it sends before */
-	if (event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PARALLEL_PRE_COMMIT &&
-		event != XACT_EVENT_PRE_PREPARE)
-		give_all_back();
-}
-
-static void
-at_subtransaction(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && claims_made)
-		give_claims_back(own);
-}
-
-/* all that may allocate or throw */
-void
-tpm_token_prepare(void)
-{
-	Assert(tpm_tokens != NULL);
-	if (woken)
-		return;
-	RegisterXactCallback(at_transaction, NULL);
-	RegisterSubXactCallback(at_subtransaction, NULL);
-	before_shmem_exit(at_exit, 0);
-	woken = MemoryContextAllocZero(TopMemoryContext, tpm_tokens->nwords * sizeof(uint64));
 }

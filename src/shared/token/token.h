@@ -15,7 +15,7 @@
 #include "shared/shared.h"
 
 /* a setting; its meaning and range are in tpm_fdw.c */
-extern int tpm_max_tokens;
+extern int	tpm_max_tokens;
 
 extern const TpmSharedArea tpm_token_area;
 

@@ -4,7 +4,8 @@
  *		Tokens, the entries that hold them, and who uses which.
  *
  * Owns what a token's age means, which entry is given up for a new one, and
- * the holders.  An entry that is claimed is not evicted.
+ * the holders; and the tokens in this backend's memory, for which no entry was
+ * free.  An entry that is claimed is not evicted.
  *
  * Locking: the arrays are walked under the table's lock, which is the caller's;
  * nothing here waits, allocates or throws.

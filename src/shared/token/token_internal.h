@@ -85,15 +85,10 @@ typedef enum TokenState
 
 extern TokenTable *tpm_tokens;
 
-/* token_claim.c: under the lock, but for the first and the last */
-extern void tpm_token_prepare(void);
-extern bool tpm_token_claim_is_mine(const TokenEntry *entry);
+/* token.c: claims; under the lock */
 extern bool tpm_token_claim_is_held(const TokenEntry *entry, int64 now);
-extern void tpm_token_take_claim(TokenEntry *entry, int64 now);
 extern void tpm_token_end_claim(TokenEntry *entry);
-extern void tpm_token_add_waiter(TokenEntry *entry);
 extern void tpm_token_collect_waiters(TokenEntry *entry);
-extern void tpm_token_wake_waiters(void);
 
 /* token_entry.c: one token, wherever it lies */
 extern int64 tpm_token_margin(const Token *token);
@@ -109,7 +104,7 @@ extern TokenEntry *tpm_token_new_entry(uint64 hash, int64 now);
 extern void tpm_token_forget(TokenEntry *entry);
 extern void tpm_token_note_use(const TpmTokenKey *key, int client_id_len, int64 now);
 
-/* token_local.c */
+/* those in this backend's memory */
 extern LocalToken **tpm_token_find_local(uint64 hash);
 extern Token *tpm_token_usable_local(uint64 hash, uint64 resets, int64 now);
 extern LocalToken *tpm_token_make_local(uint64 hash);
