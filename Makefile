@@ -13,6 +13,8 @@ EXTRA_CLEAN = src/*.d results regression.diffs regression.out
 
 # PostgreSQL's own callbacks leave parameters unused, and so do ours
 WARNINGS = -Wall -Wextra -Wno-unused-parameter
+# a function that no header declares returns an int, which cuts sizes and pointers
+WARNINGS += -Werror=implicit-function-declaration
 
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc

@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "cache_internal.h"
+#include "compat.h"
 #include "tpm_fdw.h"
 
 /* smaller areas hold nothing worth keeping, and DSA needs some of it itself */

@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 
 #include "changing.h"
+#include "compat.h"
 
 typedef struct Change
 {
