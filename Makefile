@@ -1,6 +1,6 @@
 # tpm_fdw: a foreign data wrapper for JSON:API services.
 #
-# all, install, installcheck are PGXS's; demo, check, lint, fuzz and bench install what
+# all, install, installcheck are PGXS's; demo, check, soak, lint, fuzz and bench install what
 # they need from Debian's packages first, so they work where there is no
 # PostgreSQL yet and this file must be readable without pg_config.
 
@@ -22,7 +22,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint fuzz bench matrix assert
+SCRIPTED = demo check soak lint fuzz bench matrix assert
 SCRIPTED += deb dist
 
 .DEFAULT_GOAL := all
