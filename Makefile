@@ -1,6 +1,6 @@
 # tpm_fdw: a foreign data wrapper for JSON:API services.
 #
-# all, install, installcheck are PGXS's; demo, check, lint, fuzz and bench install what
+# all, install, installcheck are PGXS's; demo, check, soak, lint, fuzz and bench install what
 # they need from Debian's packages first, so they work where there is no
 # PostgreSQL yet and this file must be readable without pg_config.
 
@@ -13,6 +13,8 @@ EXTRA_CLEAN = $(patsubst %.c,%.d,$(shell find src -name '*.c')) results regressi
 
 # PostgreSQL's own callbacks leave parameters unused, and so do ours
 WARNINGS = -Wall -Wextra -Wno-unused-parameter
+# a function that no header declares returns an int, which cuts sizes and pointers
+WARNINGS += -Werror=implicit-function-declaration
 
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -Isrc
@@ -20,7 +22,7 @@ SHLIB_LINK = -lcurl -lyaml
 # bitcode serves inlining into expressions; none of our functions is one
 override with_llvm = no
 
-SCRIPTED = demo check lint fuzz bench matrix assert
+SCRIPTED = demo check soak lint fuzz bench matrix assert
 SCRIPTED += deb dist
 
 .DEFAULT_GOAL := all

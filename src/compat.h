@@ -29,6 +29,9 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+/* add_size() and mul_size(): palloc.h has them only in newer minor releases */
+#include "storage/shmem.h"
+
 #if PG_VERSION_NUM >= 180000
 #include "commands/explain_format.h"
 #include "commands/explain_state.h"

@@ -17,6 +17,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "shared/counters.h"
 
 int			tpm_request_log_size = 1000;

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
+#include "compat.h"
 #include "shared/write_claims.h"
 
 typedef struct Change

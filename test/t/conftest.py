@@ -42,6 +42,24 @@ def sandbox(shared_sandbox):
     shared_sandbox.reset(data=True)
 
 
+@pytest.fixture(scope="session")
+def icu(cluster):
+    """For a test that needs its collations: not every build of PostgreSQL has them."""
+    # one of those that initdb finds: "unicode" is listed by builds that cannot use it
+    if not cluster.sql("SELECT 1 FROM pg_collation WHERE collname = 'und-x-icu'"):
+        pytest.skip("without ICU: its collations are not in this build of PostgreSQL")
+
+
+@pytest.fixture(scope="session")
+def contrib(cluster):
+    """Creates an extension that comes with PostgreSQL, but not with every build of it."""
+    def create(connection, name):
+        if not cluster.sql("SELECT 1 FROM pg_available_extensions WHERE name = %s", (name,)):
+            pytest.skip(f"without {name}: it is not in this build of PostgreSQL")
+        tpmtest.rows(connection, f"CREATE EXTENSION IF NOT EXISTS {name} SCHEMA public")
+    return create
+
+
 @pytest.fixture
 def db(cluster):
     """A connection to a database of its own, with the extension."""

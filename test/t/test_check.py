@@ -318,8 +318,9 @@ def test_who_may(tpm):
         tpmtest.rows(tpm, "RESET ROLE; DROP OWNED BY checker; DROP ROLE checker")
 
 
-def test_what_is_not_ours(tpm):
-    tpmtest.rows(tpm, "CREATE EXTENSION postgres_fdw; CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw")
+def test_what_is_not_ours(tpm, contrib):
+    contrib(tpm, "postgres_fdw")
+    tpmtest.rows(tpm, "CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw")
     for call in ("tpm_fdw_check('other')", "tpm_fdw_check('other', 'tpm')"):
         with pytest.raises(psycopg2.errors.WrongObjectType):
             tpmtest.rows(tpm, f"SELECT * FROM {call}")

@@ -101,8 +101,10 @@ def test_filters(tpm, sandbox, table, condition, expected):
                                        "lower(status) = 'active'", "status IS DISTINCT FROM 'Active'",
                                        "status > 'A' COLLATE \"de-x-icu\"", "status || '' = 'Active'",
                                        "coalesce(status, '') = 'Active'", "length(status) = 6"])
-def test_what_the_api_cannot_do_stays_local(tpm, sandbox, condition):
+def test_what_the_api_cannot_do_stays_local(request, tpm, sandbox, condition):
     """Nothing of it is sent, and the rows are right."""
+    if "-icu" in condition:
+        request.getfixturevalue("icu")
     local = tpmtest.rows(tpm, f"SELECT id FROM (SELECT * FROM third_parties OFFSET 0) t WHERE {condition} ORDER BY id")
     before = len(sandbox.api_requests())
     assert tpmtest.rows(tpm, f"SELECT id FROM third_parties WHERE {condition} ORDER BY id") == local

@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "shared/cache/cache_internal.h"
 
 int			tpm_cache_size_kb = 256 * 1024;
