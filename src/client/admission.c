@@ -22,6 +22,11 @@
 #include "client/client_internal.h"
 #include "shared/shared.h"
 
+int			tpm_max_wait = 30000;
+int			tpm_max_requests = 200;
+double		tpm_leave_free = 0.1;
+int			tpm_small_statement = 10;
+
 /* nobody needs to be told of less */
 #define TPM_LONG_US		(60 * INT64CONST(1000000))
 
@@ -37,6 +42,8 @@ typedef struct Forecast
 								 * one leave */
 	int64		total_us;
 } Forecast;
+
+/* ----- how long what is still to be sent will take ----- */
 
 /* where a statement stands in line, as far as it is known */
 static TpmLine
@@ -143,12 +150,7 @@ announce_long_wait(TpmSession *session, int64 n)
 			 errhint("The view tpm_fdw_progress shows how far it has come.")));
 }
 
-int			tpm_max_wait = 30000;
-int			tpm_max_requests = 200;
-double		tpm_leave_free = 0.1;
-int			tpm_small_statement = 10;
-
-/* ----- one call ----- */
+/* ----- may it be sent: one call ----- */
 
 void
 tpm_call_check_enabled(TpmCall *call)
@@ -232,7 +234,7 @@ tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
 	raise_no_slot(call, &state);
 }
 
-/* ----- what is known of a statement ----- */
+/* ----- may it be sent: what is known of a statement ----- */
 
 /* would one of the next n requests have to wait longer than max_wait? */
 static bool

@@ -33,6 +33,42 @@
 #define LONGEST_PAUSE_US	INT64CONST(30000000)
 #define LONGEST_RETRY_AFTER_S	3600
 
+bool		tpm_log_requests = false;
+
+char *
+tpm_call_name(const char *method, const char *url)
+{
+	const char *path = strstr(url, "://");
+	const char *end;
+
+	path = path ? strchr(path + 3, '/') : NULL;
+	if (path == NULL)
+		path = "/";
+	end = strchr(path, '?');
+	return psprintf("%s %.*s", method, (int) (end ? (size_t) (end - path) : strlen(path)), path);
+}
+
+/* ----- states ----- */
+
+void
+tpm_call_enter(TpmCall *call, TpmCallState state)
+{
+	call->state = state;
+	call->state_since_us = tpm_monotonic_us();
+	call->wake_us = call->state_since_us;
+}
+
+void
+tpm_call_forget_attempt(TpmCall *call)
+{
+	call->ticket = NULL;
+	call->transfer = NULL;
+	call->secrets = NIL;
+	MemoryContextReset(call->attempt_context);
+}
+
+/* ----- when a call is tried again: the arithmetic ----- */
+
 /* "Sun, 06 Nov 1994 08:49:37 GMT", the one date form that is still sent */
 bool
 tpm_read_http_date(const char *value, pg_time_t *when)
@@ -92,6 +128,8 @@ tpm_retry_fits(int64 began_us, int64 pause_us, const TpmOptions *opt)
 {
 	return tpm_monotonic_us() - began_us + pause_us < (int64) opt->request_timeout * 2000;
 }
+
+/* ----- the outcome of a try ----- */
 
 static const char *
 path_and_query(const char *url)
@@ -337,39 +375,7 @@ step_sent(TpmCall *call)
 		unanswered(call);
 }
 
-bool		tpm_log_requests = false;
-
-char *
-tpm_call_name(const char *method, const char *url)
-{
-	const char *path = strstr(url, "://");
-	const char *end;
-
-	path = path ? strchr(path + 3, '/') : NULL;
-	if (path == NULL)
-		path = "/";
-	end = strchr(path, '?');
-	return psprintf("%s %.*s", method, (int) (end ? (size_t) (end - path) : strlen(path)), path);
-}
-
 /* ----- the steps of a call ----- */
-
-void
-tpm_call_enter(TpmCall *call, TpmCallState state)
-{
-	call->state = state;
-	call->state_since_us = tpm_monotonic_us();
-	call->wake_us = call->state_since_us;
-}
-
-void
-tpm_call_forget_attempt(TpmCall *call)
-{
-	call->ticket = NULL;
-	call->transfer = NULL;
-	call->secrets = NIL;
-	MemoryContextReset(call->attempt_context);
-}
 
 /* runs however the call ends: nobody may wait for a claim that is gone */
 static void
@@ -602,6 +608,8 @@ tpm_call_end(TpmCall *call)
 {
 	tpm_call_forget_attempt(call);
 }
+
+/* ----- waiting for calls ----- */
 
 /* calls that go on while another one is waited for */
 static List *beside = NIL;

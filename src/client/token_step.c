@@ -22,6 +22,11 @@
 #include "compat.h"
 #include "document/document.h"
 
+/* a token answer is small; more than this is not one */
+#define TPM_MAX_TOKEN_ANSWER	(64 * 1024)
+
+/* ----- the request and its answer, as data ----- */
+
 static void
 add_parameter(StringInfo body, const char *name, const char *value)
 {
@@ -145,8 +150,7 @@ tpm_oauth_answer(int status, const char *body, size_t len, int *lifetime, char *
 	return token;
 }
 
-/* a token answer is small; more than this is not one */
-#define TPM_MAX_TOKEN_ANSWER	(64 * 1024)
+/* ----- the steps of a call towards its token ----- */
 
 void
 tpm_call_give_token_back(TpmCall *call, const char *error)

@@ -35,6 +35,17 @@
 #include "shared/shared.h"
 #include "tpm_fdw.h"
 
+/* more header bytes than any honest server sends */
+#define TPM_MAX_HEADER_BYTES	(256 * 1024)
+
+/* handles kept for later transfers; each keeps its TLS sessions */
+#define TPM_IDLE_HANDLES		8
+
+/* connections kept open between statements */
+#define TPM_IDLE_CONNECTIONS	8
+
+/* ----- addresses ----- */
+
 /* addresses that a server of an unprivileged owner must not reach */
 static bool
 address_is_private(const struct sockaddr *addr)
@@ -87,7 +98,7 @@ address_text(const struct sockaddr *addr, char *text, size_t size)
 		text[0] = '\0';
 }
 
-/* ----- headers ----- */
+/* ----- headers of an answer ----- */
 
 /* the value of a header line, malloc'd and trimmed, if it is the named one */
 static bool
@@ -162,7 +173,7 @@ answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 	return true;
 }
 
-/* ----- the body ----- */
+/* ----- its body ----- */
 
 /* false: no memory */
 static bool
@@ -189,14 +200,7 @@ answer_add_body(TpmTransfer *pub, size_t *space, const char *data, size_t len)
 	return true;
 }
 
-/* more header bytes than any honest server sends */
-#define TPM_MAX_HEADER_BYTES	(256 * 1024)
-
-/* handles kept for later transfers; each keeps its TLS sessions */
-#define TPM_IDLE_HANDLES		8
-
-/* connections kept open between statements */
-#define TPM_IDLE_CONNECTIONS	8
+/* ----- transfers ----- */
 
 /* the part of a transfer that libcurl's callbacks work on */
 typedef struct TpmRunning

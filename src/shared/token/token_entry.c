@@ -223,6 +223,8 @@ tpm_token_note_use(const TpmTokenKey *key, int client_id_len, int64 now)
 		forget_unheld(before);
 }
 
+/* ----- tokens in this backend's memory ----- */
+
 static LocalToken *local_tokens = NULL;
 
 void
