@@ -48,7 +48,7 @@ extern bool tpm_json_has(Jsonb *object, const char *name);
 extern char *tpm_json_member(Jsonb *object, const char *name);
 
 /* the same of an object inside */
-extern char *tpm_json_member_text(JsonbContainer *object, const char *name);
+extern char *tpm_json_member_text(JsonbContainer *container, const char *name);
 
 /* is the word in the list, which ends with NULL? */
 static inline bool
