@@ -121,7 +121,7 @@ typedef struct TpmAnswer
 typedef struct TpmCall TpmCall;
 
 /*
- * Begins a call; it goes on in advance_call().  url must be absolute, on
+ * Begins a call; it goes on in tpm_call_wait() or tpm_call_try().  url must be absolute, on
  * the server's origin.  The call is freed with the current memory context, or
  * by tpm_call_end().  Texts must live as long as it does.
  */
@@ -132,9 +132,10 @@ extern TpmCall *tpm_call_start(TpmSession *session, const char *method, const ch
 extern bool tpm_error_is_interrupt(const ErrorData *error);
 
 /*
- * The same, but an error is given back, copied into the call's context, as
- * long as it is no interrupt: others may be under way that must be seen to
- * their end.  True with *error set: there is no answer.
+ * Goes as far as possible without waiting; true: the call is done.  An error
+ * is given back, copied into the call's context, as long as it is no
+ * interrupt: others may be under way that must be seen to their end.  True
+ * with *error set: there is no answer.
  */
 extern bool tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error);
 

@@ -52,7 +52,7 @@ typedef struct TpmRelation
 /* one order of a relation that is worth a path */
 typedef struct TpmOffer
 {
-	List	   *keys;			/* IntList as above */
+	List	   *keys;			/* IntList, see scan/order.h */
 	List	   *pathkeys;		/* what it promises the planner, perhaps NIL */
 	List	   *stops;			/* of RestrictInfo *: bounds that end the list */
 } TpmOffer;
@@ -102,7 +102,7 @@ extern List *tpm_plan_columns(const TpmRelation *relation, const List *order);
 /* does the statement change a table of an API, perhaps this one? */
 extern bool tpm_plan_feeds_write(PlannerInfo *root);
 
-/* count.c */
+/* count_plan.c */
 extern void tpm_get_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,
 								RelOptInfo *output, void *extra);
 extern ForeignScan *tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, ForeignPath *best_path,

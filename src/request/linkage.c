@@ -209,7 +209,6 @@ linkage_is_known(const TpmTable *table, const TpmColumn *column)
 	return find_learnt(table, 'r', name) != NULL || learn_from_table(table, name);
 }
 
-
 bool
 tpm_linkage_is_known(const TpmTable *table, Bitmapset *columns)
 {

@@ -63,6 +63,7 @@ tpm_column_takes_lists(const TpmColumn *column)
 	return column->filter && (column->filter_operators & TPM_FILTER_IN);
 }
 
+/* date, timestamp with or without time zone */
 extern bool tpm_is_time_type(Oid type);
 
 /* a comparison that an order by its column can end: <, <=, >, >= */
