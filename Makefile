@@ -6,10 +6,10 @@
 
 MODULE_big = tpm_fdw
 EXTENSION = tpm_fdw
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(shell find src -name '*.c')))
 DATA = $(wildcard sql/extension/tpm_fdw--*.sql)
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
-EXTRA_CLEAN = src/*.d results regression.diffs regression.out
+EXTRA_CLEAN = $(patsubst %.c,%.d,$(shell find src -name '*.c')) results regression.diffs regression.out
 
 # PostgreSQL's own callbacks leave parameters unused, and so do ours
 WARNINGS = -Wall -Wextra -Wno-unused-parameter

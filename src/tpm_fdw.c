@@ -3,8 +3,8 @@
  * tpm_fdw.c
  *		The handler, the settings and what happens when the library is loaded.
  *
- * Owns the settings and their defaults.  What they mean is decided where they
- * are obeyed.
+ * Owns the names, ranges and defaults of the settings, whose variables are in
+ * the rooms that obey them, and the table of the parts of shared memory.
  *
  *-------------------------------------------------------------------------
  */
@@ -16,12 +16,20 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "cache.h"
-#include "client.h"
+#include "client/client.h"
 #include "compat.h"
-#include "fdw.h"
-#include "modify.h"
-#include "shared.h"
+#include "import/import.h"
+#include "journal/journal.h"
+#include "modify/modify.h"
+#include "monitor/monitor.h"
+#include "plan/plan.h"
+#include "scan/scan.h"
+#include "shared/budget/budget.h"
+#include "shared/cache/cache.h"
+#include "shared/counters.h"
+#include "shared/shared.h"
+#include "shared/token/token.h"
+#include "shared/write_claims.h"
 #include "tpm_fdw.h"
 
 TPM_MODULE_MAGIC;
@@ -30,24 +38,18 @@ extern PGDLLEXPORT void _PG_init(void);
 
 PG_FUNCTION_INFO_V1(tpm_fdw_handler);
 
-int			tpm_cache_size_kb = 256 * 1024;
-int			tpm_max_budgets = 64;
-int			tpm_max_tokens = 256;
-int			tpm_request_log_size = 1000;
-int			tpm_enabled = TPM_ENABLED_ON;
-double		tpm_rate_limit_share = 1.0;
-int			tpm_cache_ttl = -1;
-int			tpm_cache_stale = 0;
-int			tpm_max_wait = 30000;
-int			tpm_max_requests = 200;
-double		tpm_leave_free = 0.1;
-int			tpm_small_statement = 10;
-int			tpm_max_writes = 100;
-bool		tpm_dry_run = false;
-int			tpm_journal_keep = 90 * 86400;
-bool		tpm_journal_values = true;
-bool		tpm_log_requests = false;
-int			tpm_hour = 3600;
+/* every part of the segment */
+static const TpmSharedArea *const shared_areas[] = {
+	&tpm_budget_area,
+	&tpm_token_area,
+	&tpm_requests_area,
+	&tpm_progress_area,
+	&tpm_table_stats_area,
+	&tpm_cache_area,
+	&tpm_journal_area,
+	&tpm_write_claim_area,
+	NULL
+};
 
 static char *rate_limit_share_text;
 static char *leave_free_text;
@@ -197,9 +199,8 @@ _PG_init(void)
 	define_administrator_settings();
 	define_user_settings();
 	MarkGUCPrefixReserved(TPM_NAME);
-	tpm_waiting_hook = tpm_cache_heartbeat;
 	if (preloaded)
-		tpm_shared_install_hooks();
+		tpm_shared_install_hooks(shared_areas);
 }
 
 Datum

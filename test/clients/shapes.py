@@ -138,7 +138,10 @@ SHAPES = [
     Shape("Grafana", "dashboard variable", ["SELECT DISTINCT status FROM {s}.third_parties"], ONCE, ONCE),
 ]
 
-HEAD = """# What query tools cost
+HEAD = """# BI and data tools
+
+What do DBeaver, Metabase, Superset, Tableau, Power BI, Grafana and Cube send, what does it cost, and how do I keep a
+dashboard from spending everybody's hour?
 
 Printed from `test/clients/shapes.py`, whose numbers are compared with the sandbox's count by `test/t/test_bi.py`.
 
@@ -164,7 +167,14 @@ pages taken each time. A tool that reads through cursors is the cheaper the less
 
 ## The role for a tool
 
+A role of its own keeps a dashboard from spending everybody's hour.
+
 ```sql
+CREATE ROLE bi LOGIN;
+GRANT USAGE ON SCHEMA tpm TO bi;
+GRANT SELECT ON ALL TABLES IN SCHEMA tpm TO bi;
+ALTER ROLE bi SET search_path = tpm, public;
+ALTER ROLE bi SET default_transaction_read_only = on;
 {ROLE}
 ```
 
@@ -172,8 +182,8 @@ With it a first connection with every scan switched on (samples, fingerprints, t
 stops where 70 % of the hour's requests have gone, whoever sent them; what it has fetched by then answers it and
 everybody else from the cache. `tpm_fdw.leave_free` alone keeps that part from statements of more than
 `tpm_fdw.small_statement` requests (10): a tool that sends hundreds of small ones needs both. Give the role views, not
-the credential; see the set-up in README.md. Where a tool asks whether it shall scan values or take samples, say no, or
-nightly.
+the credential; see [a first query](../README.md#a-first-query). Where a tool asks whether it shall scan values or take
+samples, say no, or nightly.
 
 For the tables behind a dashboard, `ALTER FOREIGN TABLE ... OPTIONS (ADD cache_scope 'table')` answers whatever is asked
 of them from one complete copy.

@@ -30,13 +30,12 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "body.h"
-#include "client.h"
-#include "document.h"
-#include "import.h"
-#include "option.h"
-#include "retry.h"
-#include "url.h"
+#include "base/url.h"
+#include "client/client.h"
+#include "document/document.h"
+#include "import/import.h"
+#include "option/option.h"
+#include "request/body.h"
 
 extern int	LLVMFuzzerRunDriver(int *argc, char ***argv,
 								int (*callback) (const uint8_t *data, size_t size));
@@ -134,7 +133,7 @@ document(char *text, size_t len)
 	len--;
 	fuzzed->opt.invalid_characters = (flags & 2) ? TPM_INVALID_REPLACE : TPM_INVALID_ERROR;
 	text_len = len;
-	copy = tpm_document_text(memcpy(palloc(len + 1), text, len + 1), &text_len, fuzzed->opt.invalid_characters,
+	copy = tpm_text_of_body(memcpy(palloc(len + 1), text, len + 1), &text_len, fuzzed->opt.invalid_characters,
 							 "GET /fuzz");
 	PROMISE(strlen(copy) == text_len);
 	page = tpm_document_read(decoder, text, len, 0, "GET /fuzz");

@@ -333,7 +333,7 @@ def test_psql_looks_around(served, spent, command, user):
 def test_psql_describes_options(served, spent):
     done, requests = spent(served[0].psql, "\\d+ api.third_parties\n\\det+ api.*\n\\des+\n\\deu+\n", DATABASE)
     assert "(filter 'status'" in done.stdout and "natural_key 'true'" in done.stdout
-    assert "sandbox-secret" in done.stdout, "the mapped role sees its own secret; see README on client_secret_file"
+    assert "sandbox-secret" in done.stdout, "the mapped role sees its own secret; see docs/real-api.md on client_secret_file"
     assert requests == 0
 
 

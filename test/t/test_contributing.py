@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-from fnmatch import fnmatch
 
 import pytest
 
@@ -14,13 +13,17 @@ ROOT = tpmtest.ROOT
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 CODE = [block.strip() for block in re.findall(r"^\s*```\n(.*?)^\s*```$", TEXT, re.M | re.S)]
 WORDS = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S))
-SOURCES = "".join(path.read_text(encoding="utf-8") for pattern in ("src/*.[ch]", "sql/extension/*.sql", "test/sandbox/*.py",
+SOURCES = "".join(path.read_text(encoding="utf-8") for pattern in ("src/**/*.[ch]", "sql/extension/*.sql", "test/sandbox/*.py",
                                                                       "test/lib/*.py", "test/matrix/run")
                   for path in sorted(ROOT.glob(pattern)))
 
+# rooms of the house, from the top floor to the ground
+ROOMS = re.findall(r"^\| `([\w/]+)/`", re.search(r"^\| room \|.*\n((?:\|.*\n)*)", TEXT, re.M)[1], re.M)
+WALKS = re.findall(r"^### (One .*)\n\n((?:.+\n)+)", TEXT, re.M)
+
 # what stands for something else, or is made by a command
 PLACEHOLDERS = {"COMMAND", "PID", "expected/query.out", "results/query.out", "/proc/sys/kernel/core_pattern",
-                "src/", "sql/", "expected/", "debian/", "/tmp", ".clang-format"}
+                "src/", "sql/", "expected/", "debian/", "/tmp", ".clang-format", "_internal.h"}
 MADE = re.compile(r"dist/|results/|tpm_fdw--1\.0--1\.1\.sql|\.tar\.gz$|tpm_\.\.\.")
 
 
@@ -43,7 +46,8 @@ def test_every_file_is_there():
     linked = set(re.findall(r"\]\(([^)#]+)\)", TEXT))
     wrong = [path for path in paths | linked
              if path not in PLACEHOLDERS and not MADE.search(path) and path != "curl.h"
-             and not list(ROOT.glob(path.lstrip("/") if not path.startswith("/usr") else "README.md"))]
+             and not list(ROOT.glob(path.lstrip("/") if not path.startswith("/usr") else "README.md"))
+             and not (path.split("/")[0] in ROOMS and (ROOT / "src" / path).is_dir())]
     assert len(paths) > 50
     assert wrong == []
 
@@ -94,13 +98,27 @@ def test_dimensions_fuzz_targets_and_modes_exist():
 
 
 def test_the_map_is_complete():
-    """Each file of src/ stands in one room of the house."""
-    rooms = [word for line in TEXT.split("\n") if re.match(r"\| (SQL side|API side|shared state)? ?\| `", line)
-             for word in re.findall(r"`(\w+\*)`", line)]
-    files = sorted(path.name for path in (ROOT / "src").glob("*.[ch]"))
-    homeless = [name for name in files if not any(fnmatch(name, room) for room in rooms)]
-    assert homeless == []
-    assert [room for room in rooms if not any(fnmatch(name, room) for name in files)] == []
+    """Each folder of src/ that has a file is a room of the table, and each room of the table is a folder."""
+    folders = {path.relative_to(ROOT / "src").parts[0] for path in ROOT.glob("src/*/**/*.[ch]")}
+    assert ROOMS[0] == "src"
+    assert sorted(ROOMS[1:]) == sorted(folders)
+
+
+@pytest.mark.parametrize("title, walk", WALKS, ids=[title for title, walk in WALKS])
+def test_a_walk_leads_through_the_tree(title, walk):
+    """Each file that it passes is there, and defines the functions that are named behind it."""
+    steps = re.findall(r"`(src/[\w/.]+)`:\s+((?:`\w+`,?\s*)+)", walk)
+    assert walk.count("\n") <= 15
+    assert len(steps) > 10 and len(steps) == len(re.findall("`src/", walk))
+    gone = [path for path, _ in steps if not (ROOT / path).is_file()]
+    astray = [(path, name) for path, names in steps if path not in gone for name in re.findall(r"\w+", names)
+              if not re.search(rf"^{name}\([^;]*?\)\n{{", (ROOT / path).read_text(encoding="utf-8"), re.M)]
+    assert (gone, astray) == ([], [])
+
+
+def test_there_are_two_walks():
+    """One that reads and one that writes."""
+    assert [re.sub(r"^One (\w+).*", r"\1", title) for title, walk in WALKS] == ["SELECT", "INSERT"]
 
 
 def test_every_name_is_in_the_source():

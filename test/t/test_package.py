@@ -101,6 +101,9 @@ def test_package_holds_the_right_files(deb, tmp_path):
         f"usr/share/lintian/overrides/postgresql-{major}-tpm-fdw",
     }
     assert {f"{doc}/README.md.gz", f"{doc}/changelog.gz", f"{doc}/changelog.Debian.gz", f"{doc}/copyright"} <= files
+    # dpkg's helpers compress what is long
+    pages = {f"{doc}/docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert pages and pages <= {name.removesuffix(".gz") for name in files}
     for name in scripts:
         shipped = (tmp_path / name).read_text(encoding="utf-8")
         assert shipped == (ROOT / "sql" / "extension" / name.rsplit("/", 1)[1]).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""README.md tells the truth: its SQL prints what stands there, its reference is complete, its defaults and examples hold."""
+"""The pages tell the truth: their SQL prints what stands there, the reference is complete, defaults and examples hold, links lead somewhere."""
 
 import re
 import subprocess
@@ -6,15 +6,100 @@ import subprocess
 import pytest
 import tpmtest
 
-README = (tpmtest.ROOT / "README.md").read_text(encoding="utf-8")
-PROGRAM = tpmtest.ROOT / "test" / "readme"
-SOURCES = [path.read_text(encoding="utf-8") for path in sorted((tpmtest.ROOT / "src").glob("*.c"))]
+ROOT = tpmtest.ROOT
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+         for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+PROGRAM = ROOT / "test" / "readme"
+SOURCES = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.c"))]
+# bytes: README.md is read at one go, a page of docs/ by who has its question
+MOST_OF_README, MOST_OF_A_PAGE = 10240, 20480
 
 
-def test_blocks():
-    """Every block; a drift is shown as a diff."""
-    run = subprocess.run([PROGRAM], text=True, capture_output=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+def without_blocks(text):
+    """The prose: what stands in no block."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.M | re.S)
+
+
+def with_sql():
+    """Pages that have something to run."""
+    found = [name for name, text in PAGES.items() if "```sql\n" in text]
+    assert len(found) > 8
+    return found
+
+
+@pytest.fixture(scope="module", name="said")
+def said_fixture(request):
+    """What is said of each page that has been chosen; one run for all of them."""
+    chosen = [item.callspec.params["name"] for item in request.session.items
+              if getattr(item, "originalname", None) == "test_blocks"]
+    run = subprocess.run([PROGRAM, *(ROOT / name for name in chosen)], text=True, capture_output=True, check=False)
+    found = {page: (text, right, wrong) for text, page, right, wrong
+             in re.findall(r"(.*?)^(\S+\.md): (\d+) blocks as they stand, (\d+) not\n", run.stdout, re.M | re.S)}
+    return found, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("name", with_sql())
+def test_blocks(name, said):
+    """Every block of a page, on a cluster and a sandbox of its own; a drift is shown as a diff."""
+    pages, everything = said
+    text, right, wrong = pages.get((ROOT / name).name, (everything, None, None))
+    assert wrong == "0", text
+    assert int(right) == PAGES[name].count("```sql\n")
+
+
+def test_every_page_is_run():
+    """What the program runs without an argument are the pages that stand here."""
+    listed = subprocess.run(["/usr/bin/python3", "-c", "import runpy, sys; print(*runpy.run_path(sys.argv[1])['PAGES'])", PROGRAM],
+                            text=True, capture_output=True, check=True).stdout.split()
+    assert listed == [str(ROOT / name) for name in PAGES]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_size(name):
+    """No page is longer than its reader's patience."""
+    assert len(PAGES[name].encode()) <= (MOST_OF_README if name == "README.md" else MOST_OF_A_PAGE)
+
+
+def links(text):
+    """Where a page's links and pictures lead."""
+    return re.findall(r"\]\(([^()\s]+)\)", without_blocks(text))
+
+
+def anchors(path):
+    """GitHub's way to make anchors of headings."""
+    found = []
+    for title in re.findall(r"^#+ (.*)$", without_blocks(path.read_text(encoding="utf-8")), re.M):
+        anchor = re.sub(r"[^\w -]", "", title.lower()).strip().replace(" ", "-")
+        found.append(anchor if anchor not in found else f"{anchor}-{found.count(anchor)}")
+    return found
+
+
+def test_every_page_is_linked():
+    """From README.md in one click."""
+    linked = {link.split("#")[0] for link in links(PAGES["README.md"])}
+    assert [name for name in PAGES if name != "README.md" and name not in linked] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links(name):
+    """Each leads to a file, and to a heading in it."""
+    page = ROOT / name
+    wrong = []
+    for link in links(PAGES[name]):
+        if re.match(r"https?:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append(link)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name != "README.md"])
+def test_first_sentence(name):
+    """A page begins with the question that it answers."""
+    title, _, first = PAGES[name].partition("\n\n")
+    assert title.startswith("# ") and "?" in first.split("\n\n")[0]
 
 
 @pytest.mark.parametrize("block, complaint", [
@@ -42,34 +127,36 @@ def test_write(tmp_path):
 
 # ----- the reference -----
 
-def chapter(title):
-    """What stands below a heading, up to the next of its rank."""
+def chapter(page, title):
+    """What stands in a page below a heading, up to the next of its rank."""
+    text = PAGES[page]
     rank = title.split(" ", maxsplit=1)[0]
-    start = README.index(f"\n{title}\n")
-    end = re.search(rf"^#{{1,{len(rank)}}} ", README[start + len(title) + 2:], re.M)
-    return README[start:start + len(title) + 2 + end.start()]
+    start = text.index(f"\n{title}\n") + len(title) + 2
+    end = re.search(rf"^#{{1,{len(rank)}}} ", text[start:], re.M)
+    return text[start:start + end.start()] if end else text[start:]
 
 
 def code(cell):
     return re.findall(r"`([^`]+)`", cell)
 
 
-def table(title):
+def table(page, title):
     """Cells of the rows of the tables below a heading, without their heads."""
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")]
-            for line in chapter(title).split("\n") if line.startswith("| `")]
+            for line in chapter(page, title).split("\n") if line.startswith("| `")]
     assert rows, title
     return rows
 
 
-OPTION_TABLES = {"SERVER": ["### Server: the API", "### Server: paging and filters",
-                            "### Server: budget, cache, transport, writes"],
-                 "MAPPING": ["### User mapping"], "TABLE": ["### Foreign table"], "COLUMN": ["### Column"]}
+OPTION_TABLES = {"SERVER": ["## Server: the API", "## Server: paging and filters",
+                            "## Server: budget, cache, transport, writes"],
+                 "MAPPING": ["## User mapping"], "TABLE": ["## Foreign table"], "COLUMN": ["## Column"]}
 
 
 def options_of_the_source():
-    """Context, name, whether it is shared, and default of every option of src/option_table.c; None: none, or described."""
-    text = (tpmtest.ROOT / "src" / "option_table.c").read_text(encoding="utf-8")
+    """Context, name, whether it is shared, and default of every option of option_table.c; None: none, or described."""
+    path, = (ROOT / "src").rglob("option_table.c")
+    text = path.read_text(encoding="utf-8")
     found = {}
     pattern = r'^\t(?:[A-Z]+\(|\{)"(\w+)", ([A-Z]+), (?:tpm_\w+, )?(?:\w+\(\w+\)|0), (NULL|"[^"]*")'
     for name, context, preset in re.findall(pattern, text, re.M):
@@ -79,11 +166,11 @@ def options_of_the_source():
     return found
 
 
-def options_of_the_readme():
+def options_of_the_page():
     """The same from the tables, with the examples."""
     found = {}
     for context, titles in OPTION_TABLES.items():
-        for cells in [row for title in titles for row in table(title)]:
+        for cells in [row for title in titles for row in table("docs/options.md", title)]:
             names = code(cells[0])
             defaults = [cell.strip("` ") for cell in (cells[1].split(", ") if len(names) > 1 else [cells[1]])]
             if len(defaults) == 1:
@@ -99,12 +186,12 @@ def options_of_the_readme():
 
 def test_every_option_with_its_default():
     """Names, where they are allowed, defaults."""
-    readme, source = options_of_the_readme(), options_of_the_source()
-    assert sorted(readme) == sorted(source)
+    page, source = options_of_the_page(), options_of_the_source()
+    assert sorted(page) == sorted(source)
     for key, (shared, preset) in source.items():
-        assert readme[key][0] == shared, key
+        assert page[key][0] == shared, key
         if preset is not None:
-            assert readme[key][1] == preset, key
+            assert page[key][1] == preset, key
 
 
 def test_examples_of_options(db):
@@ -124,7 +211,7 @@ def test_examples_of_options(db):
     beside = {"update_check": "update_body 'changed'", "list_format": "filter_format 'where[%s]'",
               "sort_nulls": "sortable 'true'", "filter_match": "filter 'a'", "client_cert": "client_key '/k'",
               "client_key": "client_cert '/c'"}
-    for (context, name), (shared, _, example) in options_of_the_readme().items():
+    for (context, name), (shared, _, example) in options_of_the_page().items():
         given = [example] + ([beside[name]] if name in beside else [])
         if context == "COLUMN":
             if name.startswith("filter_") and name not in beside:
@@ -142,12 +229,12 @@ def test_every_setting_with_its_default(db):
     """What SHOW says; what the example sets can be set."""
     hidden = {"tpm_fdw.hour"}
     source = {name for text in SOURCES for name in re.findall(r'DefineCustom\w+\("(tpm_fdw\.\w+)"', text)}
-    readme = {}
-    for cells in table("## Settings"):
+    page = {}
+    for cells in table("docs/reference.md", "## Settings"):
         names = code(cells[0])
-        readme.update(zip(names, zip(cells[1].replace("`", "").split(", "), code(cells[2]))))
-    assert set(readme) == source - hidden
-    for name, (default, example) in readme.items():
+        page.update(zip(names, zip(cells[1].replace("`", "").split(", "), code(cells[2]))))
+    assert set(page) == source - hidden
+    for name, (default, example) in page.items():
         assert tpmtest.rows(db, f"SHOW {name}") == [(default,)], name
         assert example.startswith(name + " = ")
         tpmtest.rows(db, f"ALTER SYSTEM SET {example}")
@@ -168,14 +255,14 @@ def test_every_function_and_view(db):
         FROM   pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE  d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND d.deptype = 'e'
         AND    p.proname NOT IN (SELECT relname FROM pg_class) AND p.proname !~ '_(handler|validator)$'""")
-    listed = {name for row in table("## Functions") for name in code(row[0]) if name.startswith("tpm_")}
+    listed = {name for row in table("docs/reference.md", "## Functions") for name in code(row[0]) if name.startswith("tpm_")}
     assert listed == {re.sub(r"::name", "", text) for text, in functions}
     views = dict(tpmtest.rows(db, """
         SELECT attrelid::regclass::text, string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
         FROM   pg_attribute WHERE attrelid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
                AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND deptype = 'e')
         AND    attnum > 0 GROUP BY 1"""))
-    listed = {code(row[0])[0]: re.sub(r"`|\s\([^)]*\)|^the journal: ", "", row[1]) for row in table("## Views")}
+    listed = {code(row[0])[0]: re.sub(r"`|\s\([^)]*\)|^the journal: ", "", row[1]) for row in table("docs/reference.md", "## Views")}
     assert listed == {name: short(columns) for name, columns in views.items()}
 
 
@@ -197,6 +284,6 @@ def test_errors_are_real():
     """Each text of the page on trouble is one that the source can say."""
     patterns = list(message_patterns())
     assert len(patterns) > 80
-    wrong = [text for row in table("## When something goes wrong") for text in code(row[0])
+    wrong = [text for row in table("docs/troubleshooting.md", "## By the text of the error") for text in code(row[0])
              if not any(pattern.fullmatch(text) for pattern in patterns)]
     assert wrong == []

@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ *
+ * check.h
+ *		tpm_fdw_check: what its steps share.
+ *
+ * Promises: each step is a row that says what was tried, what came of it and,
+ * where it is known, the statement that mends it; a step that fails is a row,
+ * too, since each runs in a subtransaction.  Needs USAGE on the server.
+ * Never: changes an option, a table or a resource of the API (it sends reads
+ * only), believes a cached answer, or uses another's user mapping.
+ * Locks: AccessShareLock on one table at a time while its columns are read;
+ * no lock of shared memory is held from one step to the next.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_CHECK_H
+#define TPM_CHECK_H
+
+#include "funcapi.h"
+
+#include "client/client.h"
+#include "document/document.h"
+#include "request/request.h"
+
+/* ----- check.c ----- */
+
+/* where rows go; prefix is NULL or the table that is being checked */
+typedef struct TpmReport
+{
+	ReturnSetInfo *result;
+	const char *prefix;
+} TpmReport;
+
+typedef enum TpmStep
+{
+	TPM_STEP_FAILED,
+	TPM_STEP_OK,
+	TPM_STEP_NOT_TRIED
+} TpmStep;
+
+/* detail and hint may be NULL */
+extern void tpm_report(TpmReport *report, const char *step, TpmStep ok, const char *detail,
+					   const char *hint);
+
+/* a failed step, in the error's words; its hint if that has none */
+extern void tpm_report_error(TpmReport *report, const char *step, const ErrorData *error,
+							 const char *hint);
+
+/*
+ * Does some work in a subtransaction.  False: it has failed with *error; an
+ * interrupt is raised again.  What the work allocates lives as long as the
+ * current memory context, or is freed if it fails.
+ */
+typedef void (*TpmWork) (void *arg);
+extern bool tpm_check_try(TpmWork work, void *arg, ErrorData **error);
+
+/* the server's foreign tables in a schema (InvalidOid: in all), by name */
+extern List *tpm_check_tables(Oid serverid, Oid namespace);
+
+/* a list that needs no value for a path or a required filter */
+extern bool tpm_check_can_list(const TpmTable *table);
+
+/* ----- check_server.c ----- */
+
+extern void tpm_check_server(TpmReport *report, const char *server);
+
+/* ----- check_table.c ----- */
+
+/* the most requests that one table costs */
+#define TPM_CHECK_REQUESTS	4
+
+/* one table that is being checked */
+typedef struct TpmTableCheck
+{
+	TpmReport  *report;
+	TpmTable   *table;
+	TupleDesc	tupdesc;
+	TpmSession *session;
+	int			left;			/* requests that may still be sent */
+
+	/* the first page without conditions */
+	Jsonb	   *document;
+	List	   *resources;		/* of JsonbContainer * */
+	bool		more;			/* there is a next page */
+	int64		total;			/* -1: none */
+	char	   *total_pointer;	/* where it stands, NULL */
+	TpmPage    *page;			/* NULL: its values fit no column */
+} TpmTableCheck;
+
+/* the most requests that the table can cost */
+extern int	tpm_check_cost(const TpmTable *table);
+extern void tpm_check_table(TpmTableCheck *check);
+
+/* one page; NULL if none is left.  Any status is an answer. */
+extern TpmAnswer *tpm_check_fetch(TpmTableCheck *check, TpmRequest *request);
+extern TpmRequest *tpm_check_request(const TpmTableCheck *check);
+
+/* the answer's rows with these columns decoded; the errors of tpm_document_read() */
+extern TpmPage *tpm_check_decode(TpmTableCheck *check, const TpmAnswer *answer, Bitmapset *columns);
+
+/* the total of a list document, -1: none */
+extern int64 tpm_check_total(const TpmTableCheck *check, const TpmAnswer *answer);
+
+/* "status 400: unknown filter" */
+extern char *tpm_check_refusal(const TpmAnswer *answer);
+
+/* is the answer about what was asked for, and not about who asked or when? */
+extern bool tpm_check_is_refusal(const TpmAnswer *answer);
+
+/* ----- the parts of a table, each in a file of its name ----- */
+
+extern void tpm_check_members(TpmTableCheck *check);
+extern void tpm_check_filters(TpmTableCheck *check);
+extern void tpm_check_hidden(TpmTableCheck *check);
+extern void tpm_check_sort(TpmTableCheck *check);
+
+/* what each could cost */
+extern bool tpm_check_has_filter(const TpmTable *table);
+extern bool tpm_check_has_sort(const TpmTable *table);
+
+/* the text that a column's value is sent with, NULL: none */
+extern char *tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row);
+
+/* ----- check_alter.c: statements that mend ----- */
+
+/* options to change, of DefElem * with String values; NULL: to be dropped */
+extern List *tpm_alter_option(List *options, const char *name, const char *value);
+extern char *tpm_alter_column(const TpmTable *table, const TpmColumn *column, List *options);
+extern char *tpm_alter_table(const TpmTable *table, List *options);
+
+#endif							/* TPM_CHECK_H */

@@ -1,0 +1,300 @@
+/*-------------------------------------------------------------------------
+ *
+ * admission.c
+ *		Which requests may be sent at all, and how long those to come will take.
+ *
+ * Owns max_requests, max_wait and enabled: what is refused, when, and in which
+ * words; and the arithmetic of slots and measured answers behind it and behind
+ * tpm_fdw_progress.  When a slot comes is the budget's.  Sends nothing, waits for
+ * nothing, holds no lock.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+#include <math.h>
+
+#include "lib/stringinfo.h"
+#include "utils/timestamp.h"
+
+#include "client/client.h"
+#include "client/client_internal.h"
+#include "shared/shared.h"
+
+int			tpm_max_wait = 30000;
+int			tpm_max_requests = 200;
+double		tpm_leave_free = 0.1;
+int			tpm_small_statement = 10;
+
+/* nobody needs to be told of less */
+#define TPM_LONG_US		(60 * INT64CONST(1000000))
+
+/* nor of more than a century, whatever number of rows an API announces */
+#define TPM_LONGEST_US	(100 * 365.25 * USECS_PER_DAY)
+
+typedef struct Forecast
+{
+	int64		n;				/* requests still to be sent */
+	int64		each_us;		/* a measured answer; 0: none yet */
+	int			lanes;			/* under way at a time */
+	int64		last_slot_us;	/* from now, until the budget lets the last
+								 * one leave */
+	int64		total_us;
+} Forecast;
+
+/* ----- how long what is still to be sent will take ----- */
+
+/* where a statement stands in line, as far as it is known */
+static TpmLine
+statement_line(const TpmStatement *statement)
+{
+	return statement->expected > tpm_small_statement ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+}
+
+/* false: they will never all be sent, as things are */
+static bool
+forecast(const TpmSession *session, int64 n, Forecast *f)
+{
+	TpmBudgetState state;
+	int64		slot;
+
+	tpm_budget_state(&session->budget, &state);
+	f->n = n;
+	f->lanes = Max(session->lanes, 1);
+	f->each_us = session->answers > 0 ? session->answers_us / session->answers : 0;
+	slot = tpm_budget_forecast(&session->budget, statement_line(session->statement), tpm_leave_free,
+							   (int) Min(n + state.waiting, INT_MAX));
+	if (slot == PG_INT64_MAX)
+		return false;
+	f->last_slot_us = n > 0 ? Max(slot - tpm_monotonic_us(), 0) : 0;
+	f->total_us = Max(n > 0 ? f->last_slot_us + f->each_us : 0,
+					  (int64) Min((double) n / f->lanes * f->each_us, TPM_LONGEST_US));
+	return true;
+}
+
+static TimestampTz
+expected_end(const TpmSession *session)
+{
+	Forecast	f;
+
+	if (session->expected == 0 || session->progress == NULL ||
+		!forecast(session, Max(session->expected - session->requests, 0), &f))
+		return 0;
+	return GetCurrentTimestamp() + f.total_us;
+}
+
+void
+tpm_session_show(const TpmSession *session, int64 rows)
+{
+	tpm_progress_update(session->progress, session->requests,
+						session->expected == 0 ? 0 : Max(session->expected, session->requests), rows,
+						expected_end(session));
+}
+
+/* ----- for people ----- */
+
+static char *
+duration(int64 us)
+{
+	int64		s = (us + 500000) / 1000000;
+
+	if (s < 60)
+		return psprintf("%d s", (int) s);
+	if (s < 3600)
+		return psprintf("%d min %02d s", (int) (s / 60), (int) (s % 60));
+	return psprintf(INT64_FORMAT " h %02d min", s / 3600, (int) (s % 3600 / 60));
+}
+
+static void
+add_limit_words(StringInfo words, int limit, const char *window)
+{
+	if (limit > 0)
+		appendStringInfo(words, "%s%d %s", words->len > 0 ? ", " : "", limit, window);
+}
+
+static char *
+limits_in_words(const TpmSession *session)
+{
+	TpmBudgetState state;
+	StringInfoData words;
+
+	tpm_budget_state(&session->budget, &state);
+	initStringInfo(&words);
+	add_limit_words(&words, state.limit_second, "a second");
+	add_limit_words(&words, state.limit_minute, "a minute");
+	add_limit_words(&words, state.limit_hour, "an hour");
+	if (state.limit_hour > 0)
+		appendStringInfo(&words, " (%d used; tpm_fdw.leave_free keeps %d)", state.used_hour,
+						 (int) rint(state.limit_hour * tpm_leave_free));
+	return words.len > 0 ? words.data : "none";
+}
+
+/* a NOTICE, once, if n more requests will take more than a minute */
+static void
+announce_long_wait(TpmSession *session, int64 n)
+{
+	Forecast	f;
+
+	if (session->announced || !forecast(session, n, &f) || f.total_us <= TPM_LONG_US)
+		return;
+	session->announced = true;
+	ereport(NOTICE,
+			(errmsg("foreign table %s: " INT64_FORMAT " more requests will take about %s",
+					session->table ? session->table->name : session->server->name, n, duration(f.total_us)),
+			 f.each_us > 0
+			 ? errdetail("An answer takes " INT64_FORMAT " ms, up to %d requests are under way at a time; the last can leave in %s under the limits: %s.",
+						 (f.each_us + 500) / 1000, f.lanes, duration(f.last_slot_us), limits_in_words(session))
+			 : errdetail("The last can leave in %s under the limits: %s.",
+						 duration(f.last_slot_us), limits_in_words(session)),
+			 errhint("The view tpm_fdw_progress shows how far it has come.")));
+}
+
+/* ----- may it be sent: one call ----- */
+
+void
+tpm_call_check_enabled(TpmCall *call)
+{
+	int			enabled = tpm_enabled_now();
+
+	if (enabled == TPM_ENABLED_OFF ||
+		(enabled == TPM_ENABLED_READ && (call->flags & TPM_CALL_WRITE)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("%s is not sent", call->name),
+				 errdetail("tpm_fdw.enabled is \"%s\".",
+						   enabled == TPM_ENABLED_OFF ? "off" : "read"),
+				 errhint("An administrator has switched this off in postgresql.conf.")));
+}
+
+void
+tpm_call_check_max_requests(TpmCall *call)
+{
+	TpmStatement *statement = call->session->statement;
+
+	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) || tpm_max_requests == 0 ||
+		statement->requests < tpm_max_requests)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("the statement needs more than %d requests", tpm_max_requests),
+			 errdetail(INT64_FORMAT " requests have been sent; the setting tpm_fdw.max_requests allows no more.",
+					   statement->requests),
+			 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
+}
+
+/* where there is no limit an hour, something else stands in the way */
+static char *
+hour_words(const TpmBudgetState *state)
+{
+	StringInfoData words;
+
+	initStringInfo(&words);
+	appendStringInfo(&words, "used this hour: %d", state->used_hour);
+	if (state->limit_hour > 0)
+		appendStringInfo(&words, " of %d", state->limit_hour);
+	appendStringInfo(&words, ", %d by this session", state->own_hour);
+	if (state->paused_until_us > tpm_monotonic_us())
+		appendStringInfoString(&words, "; after status 429 all requests pause");
+	return words.data;
+}
+
+static void
+raise_no_slot(TpmCall *call, const TpmBudgetState *state)
+{
+	TpmSession *session = call->session;
+
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("the request budget of server \"%s\" is exhausted", session->server->name),
+			 errdetail("%s would have to wait until %s, longer than tpm_fdw.max_wait (%d ms); %s; waiting: %d.",
+					   call->name, timestamptz_to_str(state->next_slot), tpm_max_wait,
+					   hour_words(state), state->waiting),
+			 errhint("Raise tpm_fdw.max_wait to wait for it; SET tpm_fdw.cache_stale to accept an older answer.")));
+}
+
+/*
+ * Only waits that the hour, the minute or a pause impose are refused: below
+ * them slots come every fraction of a second.
+ */
+void
+tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
+{
+	TpmBudgetState state;
+
+	if (tpm_max_wait < 0 ||
+		slot_us - tpm_monotonic_us() <= tpm_max_wait * INT64CONST(1000))
+		return;
+	tpm_budget_state(&call->session->budget, &state);
+	if (state.paused_until_us <= tpm_monotonic_us() &&
+		(state.limit_hour == 0 || state.used_hour + state.waiting < state.limit_hour * (1 - tpm_leave_free)) &&
+		(state.limit_minute == 0 || state.used_minute + state.waiting < state.limit_minute) &&
+		call->session->budget.endpoint == NULL)
+		return;
+	raise_no_slot(call, &state);
+}
+
+/* ----- may it be sent: what is known of a statement ----- */
+
+/* would one of the next n requests have to wait longer than max_wait? */
+static bool
+would_wait_too_long(TpmSession *session, int64 n)
+{
+	TpmLine		line = statement_line(session->statement);
+	int64		leaves_us;
+
+	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
+								   (int) Min(n, INT_MAX), &leaves_us) > tpm_max_wait * INT64CONST(1000);
+}
+
+static void
+admit_waits(TpmSession *session, int64 n, const char *hint)
+{
+	TpmBudgetState state;
+
+	if (tpm_max_wait < 0 || !would_wait_too_long(session, n))
+		return;
+	tpm_budget_state(&session->budget, &state);
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("the request budget of server \"%s\" does not suffice", session->server->name),
+			 errdetail("Needed: " INT64_FORMAT " requests; %s; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
+					   n, hour_words(&state), tpm_leave_free * 100,
+					   timestamptz_to_str(state.next_slot)),
+			 errhint("%s", hint)));
+}
+
+void
+tpm_client_admit_writes(TpmSession *session, int64 n)
+{
+	TpmStatement *statement = session->statement;
+
+	statement->expected = Max(statement->expected, statement->requests + statement->writes + n);
+	session->expected = Max(session->expected, session->requests + n);
+	if (n <= 0)
+		return;
+	if (n > 1)
+		admit_waits(session, n, "Raise tpm_fdw.max_wait to wait for them, or write fewer rows at once. Nothing of this has been sent.");
+	announce_long_wait(session, n);
+}
+
+void
+tpm_client_admit(TpmSession *session, int64 n)
+{
+	TpmStatement *statement = session->statement;
+
+	statement->expected = Max(statement->expected, statement->requests + n);
+	session->expected = Max(session->expected, session->requests + n);
+	if (n <= 0)
+		return;
+	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the statement needs " INT64_FORMAT " requests, more than tpm_fdw.max_requests (%d)",
+						statement->requests + n, tpm_max_requests),
+				 errdetail(INT64_FORMAT " sent so far, " INT64_FORMAT " still to send.",
+						   statement->requests, n),
+				 errhint("Add a condition that the API can filter by, or raise tpm_fdw.max_requests.")));
+	admit_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
+	announce_long_wait(session, n);
+}

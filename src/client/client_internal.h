@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * client_internal.h
+ *		A call, as the files of the client see it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_CLIENT_INTERNAL_H
+#define TPM_CLIENT_INTERNAL_H
+
+#include "client/client.h"
+#include "client/transport.h"
+
+typedef enum TpmCallState
+{
+	CALL_TOKEN,					/* needs a token */
+	CALL_TOKEN_SENT,			/* has the claim on it, request under way */
+	CALL_SLOT,					/* needs a slot */
+	CALL_SENT,
+	CALL_PAUSE,					/* before the next try */
+	CALL_DONE
+} TpmCallState;
+
+struct TpmCall
+{
+	TpmSession *session;
+	const char *method;
+	const char *url;
+	const char *body;
+	char	   *name;			/* "GET /v1/cases" for messages */
+	List	   *extra_headers;
+	int			flags;
+	MemoryContext context;		/* of the call: the answer */
+	MemoryContext attempt_context;	/* of one try: ticket, transfer, headers */
+	TpmCallState state;
+	int			attempt;		/* tries begun, from 1 */
+	int			token_tries;	/* token requests that were tried again */
+	bool		renewed;		/* a 401 has been answered with a new token */
+	bool		renew_only;		/* the old token serves if this renewal fails */
+	bool		token_claimed;
+	uint64		generation;
+	char	   *token;
+	TpmTicket  *ticket;
+	TpmTransfer *transfer;
+	TpmHttpSpec spec;
+	List	   *secrets;		/* of this try's request, for an answer that
+								 * repeats them */
+	TimestampTz sent_at;
+	int64		began_us;
+	int64		state_since_us;
+	int64		wake_us;
+	int64		waited_us;		/* of this try, for budget and token */
+	TpmSending	sending;		/* of a write; NULL: none */
+	void	   *sending_arg;
+	bool	   *departed;		/* set when its bytes leave; NULL: none */
+	ErrorData  *failure;		/* met while another call was waited for */
+	MemoryContextCallback callback;
+	TpmAnswer	answer;
+};
+
+/* call.c: from now on in that state, due at once */
+extern void tpm_call_enter(TpmCall *call, TpmCallState state);
+
+/* call.c: the try's ticket, transfer and texts are no more */
+extern void tpm_call_forget_attempt(TpmCall *call);
+
+/* session.c: ALTER SERVER reaches the limits of who reads or waits for long.  True: they may be others now */
+extern bool tpm_session_refresh_limits(TpmSession *session);
+
+/* token_step.c: gives up the claim on the token, if the call holds one */
+extern void tpm_call_give_token_back(TpmCall *call, const char *error);
+
+/* token_step.c: as far as possible towards a token; CALL_SLOT is what comes next */
+extern void tpm_call_step_token(TpmCall *call);
+extern void tpm_call_step_token_sent(TpmCall *call);
+
+/* admission.c: each raises an error if the call may not be sent */
+extern void tpm_call_check_enabled(TpmCall *call);
+extern void tpm_call_check_max_requests(TpmCall *call);
+
+/* slot_us: the earliest time at which its slot can come */
+extern void tpm_call_check_max_wait(TpmCall *call, int64 slot_us);
+
+#endif							/* TPM_CLIENT_INTERNAL_H */

@@ -1,0 +1,342 @@
+/*-------------------------------------------------------------------------
+ *
+ * errors.c
+ *		Answers that are no success, as the errors of the reference.
+ *
+ * Owns the SQLSTATE and the words for each status.  Whether to try again is
+ * decided in call.c.
+ *
+ * One place maps statuses to SQLSTATEs.  The API's own words are carried on;
+ * what was sent in headers or bodies never is.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/formatting.h"
+
+#include "base/url.h"
+#include "client/client.h"
+#include "document/document.h"
+#include "request/body.h"
+
+/* an HTML page or a stack trace helps nobody beyond this */
+#define TPM_MAX_WORDS 400
+
+/* all the errors of an answer together */
+#define TPM_MAX_ALL_WORDS 8000
+
+char *
+tpm_clip_words(char *words)
+{
+	int			len = words ? (int) strlen(words) : 0;
+
+	if (len > TPM_MAX_WORDS)
+		strlcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...", 4);
+	return words;
+}
+
+static void
+append_words(StringInfo all, const char *words)
+{
+	if (words == NULL || words[0] == '\0' || all->len > TPM_MAX_ALL_WORDS)
+		return;
+	if (all->len > 0)
+		appendStringInfoString(all, "; ");
+	appendStringInfoString(all, words);
+}
+
+static char *
+words_of_error_object(const TpmApiError *error)
+{
+	StringInfoData all;
+
+	initStringInfo(&all);
+	tpm_clip_words(error->title);
+	tpm_clip_words(error->detail);
+	append_words(&all, error->title);
+	if (error->detail && (error->title == NULL || strcmp(error->detail, error->title) != 0))
+	{
+		if (all.len > 0)
+			appendStringInfoString(&all, ": ");
+		appendStringInfoString(&all, error->detail);
+	}
+	if (error->pointer)
+		appendStringInfo(&all, " (%s)", tpm_clip_words(error->pointer));
+	else if (error->parameter)
+		appendStringInfo(&all, " (parameter %s)", tpm_clip_words(error->parameter));
+	if (all.len == 0 && error->code)
+		appendStringInfoString(&all, tpm_clip_words(error->code));
+	return all.data;
+}
+
+/* other answers are words too, in JSON of their own or as plain text, unless they are a page */
+static char *
+plain_words(const TpmAnswer *answer)
+{
+	size_t		len = Min(answer->len, TPM_MAX_WORDS);
+	char	   *text;
+
+	while (len > 0 && isspace((unsigned char) answer->body[len - 1]))
+		len--;
+	if (len == 0 || answer->body[0] == '<')
+		return NULL;
+	len = pg_encoding_mbcliplen(PG_UTF8, answer->body, answer->len, len);
+	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, answer->body, len) != len ||
+		memchr(answer->body, '\0', len))
+		return NULL;
+	text = pnstrdup(answer->body, len);
+
+	return tpm_text_to_server(text, &len);
+}
+
+char *
+tpm_answer_words(const TpmAnswer *answer)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	StringInfoData all;
+	ListCell   *lc;
+
+	if (errors == NIL)
+		return plain_words(answer);
+	initStringInfo(&all);
+	foreach(lc, errors)
+		append_words(&all, words_of_error_object(lfirst(lc)));
+	return all.len > 0 ? all.data : NULL;
+}
+
+static int
+state_of_status(int status)
+{
+	switch (status)
+	{
+		case 400:
+		case 409:
+		case 422:
+			return ERRCODE_INVALID_PARAMETER_VALUE;
+		case 401:
+			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
+		case 403:
+			return ERRCODE_INSUFFICIENT_PRIVILEGE;
+		case 404:
+			return ERRCODE_FDW_TABLE_NOT_FOUND;
+		case 429:
+			return ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
+		default:
+			break;
+	}
+	if (status >= 500)
+		return ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION;
+	if (status >= 300 && status <= 399)
+		return ERRCODE_FDW_UNABLE_TO_CREATE_REPLY;
+	return ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION;
+}
+
+const char *
+tpm_hint_of_words(const char *words)
+{
+	if (words && strstr(asc_tolower(words, strlen(words)), "invalid ip address"))
+		return "The API lets in only the addresses on its allow-list; ask Diligent to add this machine's public IPv4 address: a static one that is neither private nor a VPN's.";
+	return NULL;
+}
+
+static const char *
+hint_of_status(int status, const char *words)
+{
+	const char *hint = tpm_hint_of_words(words);
+
+	if (hint)
+		return hint;
+	switch (status)
+	{
+		case 401:
+			return "Check the credentials in the user mapping.";
+		case 403:
+			return "The caller must be a System Administrator, and its address on the API's allow-list.";
+		case 404:
+			return "Check the options base_url and resource.";
+		case 405:
+			return "The option ops of the foreign table says what its endpoint offers.";
+		case 406:
+		case 415:
+			return "Check the option media_type.";
+		case 429:
+			return "Another client uses up the limit; lower rate_limit_per_second or rate_limit_per_hour, or raise tpm_fdw.max_wait.";
+		case 400:
+			return "Check the options that name filters, order and paging.";
+		default:
+			return NULL;
+	}
+}
+
+static bool
+is_https_twin(const char *url, const char *target)
+{
+	size_t		len;
+
+	if (strncmp(url, "http://", 7) != 0 || strncmp(target, "https://", 8) != 0)
+		return false;
+	len = strcspn(url + 7, ":/");
+	return len == strcspn(target + 8, ":/?") && pg_strncasecmp(url + 7, target + 8, len) == 0;
+}
+
+/* a 304 that nobody asked for leads nowhere, nor does any other without an address */
+static bool
+is_redirect(const TpmAnswer *answer)
+{
+	return answer->status >= 300 && answer->status <= 399 && answer->location != NULL;
+}
+
+/* never followed: the token would go where the answer says */
+static void
+raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
+{
+	char	   *target = tpm_url_resolve(session->server->opt.base_url, answer->location);
+	char	   *origin = target ? tpm_url_origin(target) : NULL;
+	bool		https_twin = target && is_https_twin(session->server->opt.base_url, target);
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("%s was redirected", request),
+			 errdetail("Status %d to %s; redirects are never followed.", answer->status,
+					   origin ? origin : "an address that cannot be read"),
+			 https_twin ? errhint("Use https:// in base_url.")
+			 : errhint("Set base_url to where the API really is.")));
+}
+
+void
+tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
+{
+	char	   *words = tpm_answer_words(answer);
+	const char *hint = hint_of_status(answer->status, words);
+	int64		asked = answer->retry_after ? tpm_retry_after_seconds(answer->retry_after, (pg_time_t) time(NULL)) : -1;
+
+	if (hint == NULL && asked > 0)
+		hint = psprintf("The API asks to come back in " INT64_FORMAT " seconds.", asked);
+	if (is_redirect(answer))
+		raise_redirect(session, request, answer);
+	ereport(ERROR,
+			(errcode(state_of_status(answer->status)),
+			 errmsg("%s was answered with status %d", request, answer->status),
+			 words ? errdetail("%s", words) : 0,
+			 hint ? errhint("%s", hint) : 0));
+	pg_unreachable();
+}
+
+/* ----- refused writes ----- */
+
+bool
+tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	char	   *copy = pstrdup(conflict_codes ? conflict_codes : "");
+	char	   *save;
+
+	for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save))
+	{
+		char	   *code = strchr(item, ':');
+		bool		matches = true;
+		ListCell   *lc;
+
+		if (atoi(item) != answer->status)
+			continue;
+		if (code == NULL)
+			return true;
+		/* with another reason beside it, the row is wrong as well */
+		foreach(lc, errors)
+		{
+			TpmApiError *error = lfirst(lc);
+
+			matches = matches && error->code && strcmp(error->code, code + 1) == 0;
+		}
+		if (errors != NIL && matches)
+			return true;
+	}
+	return false;
+}
+
+/* adds a name to a list of names, once */
+static List *
+add_column_name(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (strcmp(lfirst(lc), name) == 0)
+			return names;
+	}
+	return lappend(names, unconstify(char *, name));
+}
+
+static char *
+quote_names(List *names)
+{
+	StringInfoData all;
+	ListCell   *lc;
+
+	initStringInfo(&all);
+	foreach(lc, names)
+		appendStringInfo(&all, "%s\"%s\"", all.len > 0 ? ", " : "", (char *) lfirst(lc));
+	return all.data;
+}
+
+/* one line for each reason; columns and members without a column by their names */
+static char *
+reasons(const TpmTable *table, List *errors, List **columns, List **members)
+{
+	StringInfoData all;
+	ListCell   *lc;
+
+	initStringInfo(&all);
+	foreach(lc, errors)
+	{
+		TpmApiError *error = lfirst(lc);
+		char	   *member;
+		const TpmColumn *column = tpm_body_column_at(table, error->pointer, &member);
+
+		if (all.len > TPM_MAX_ALL_WORDS)
+			break;
+		if (all.len > 0)
+			appendStringInfoChar(&all, '\n');
+		if (column)
+		{
+			*columns = add_column_name(*columns, column->name);
+			appendStringInfo(&all, "Column \"%s\": ", column->name);
+		}
+		else if (member)
+			*members = add_column_name(*members, member);
+		appendStringInfoString(&all, words_of_error_object(error));
+	}
+	return all.data;
+}
+
+void
+tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswer *answer,
+				  const char *beside)
+{
+	List	   *errors = tpm_document_errors(answer->body, answer->len);
+	List	   *columns = NIL;
+	List	   *members = NIL;
+	char	   *words = errors ? reasons(session->table, errors, &columns, &members)
+	: tpm_answer_words(answer);
+	const char *hint = answer->status == 400 || columns != NIL ? NULL
+	: hint_of_status(answer->status, words);
+
+	if (is_redirect(answer))
+		raise_redirect(session, request, answer);
+	if (members != NIL)
+		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
+						quote_names(members));
+	ereport(ERROR,
+			(errcode(state_of_status(answer->status)),
+			 columns != NIL ? errmsg("%s was refused with status %d because of %s", request,
+									 answer->status, quote_names(columns))
+			 : errmsg("%s was refused with status %d", request, answer->status),
+			 words && beside ? errdetail("%s\nSent before or beside it: %s.", words, beside)
+			 : words ? errdetail("%s", words)
+			 : beside ? errdetail("Sent before or beside it: %s.", beside) : 0,
+			 hint ? errhint("%s", hint) : 0));
+	pg_unreachable();
+}

@@ -1,0 +1,48 @@
+/*-------------------------------------------------------------------------
+ *
+ * abort_report.h
+ *		What a transaction has sent, for when it is rolled back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_ABORT_REPORT_H
+#define TPM_ABORT_REPORT_H
+
+/* a write of the current transaction; lives until it ends */
+typedef struct TpmSent TpmSent;
+
+/*
+ * A write that will leave.  From then on, which its departed flag says, it is
+ * doubtful until one of the next functions says more.  what is the address of
+ * the list for people; id may be NULL if it is not known yet, and key is what
+ * tells the row apart until then: a natural key, a body.
+ */
+extern TpmSent *tpm_sent_begin(uint64 resource, const char *method, const char *what,
+							   const char *id, const char *key);
+extern bool *tpm_sent_departed(TpmSent *sent);
+
+/* its number in the journal, which is told if nobody else comes to do so */
+extern void tpm_sent_journal(TpmSent *sent, uint64 number);
+
+/* no answer has come: doubtful, whatever becomes of later sendings */
+extern void tpm_sent_doubted(TpmSent *sent);
+
+/* it was written, as the resource of this id (NULL: not known) */
+extern void tpm_sent_written(TpmSent *sent, const char *id);
+
+/* it was not: the API refused it, or it never left */
+extern void tpm_sent_refused(TpmSent *sent);
+
+/* is the resource of this id known to be what another POST of the transaction made? */
+extern bool tpm_sent_created_by_another(const TpmSent *sent, const char *id);
+
+/* has this transaction written anything, or perhaps? */
+extern bool tpm_transaction_has_written(void);
+
+/* how many writes the transaction has sent so far: a mark for the next function */
+extern int64 tpm_sent_mark(void);
+
+/* the writes that were sent since the mark, for a message; NULL if none were */
+extern char *tpm_sent_list(int64 mark);
+
+#endif							/* TPM_ABORT_REPORT_H */

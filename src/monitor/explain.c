@@ -1,0 +1,136 @@
+/*-------------------------------------------------------------------------
+ *
+ * explain.c
+ *		What EXPLAIN shows of a foreign scan.
+ *
+ * Owns its words and their order.  What they tell is the plan's and the scan's.
+ *
+ * Sends nothing and evaluates nothing: a run-time value is shown as its
+ * expression.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/explain.h"
+#include "nodes/makefuncs.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+#include "compat.h"
+#include "monitor/monitor.h"
+#include "scan/scan.h"
+
+/* the clauses of one verdict, as they are written */
+static void
+show_verdict(ForeignScanState *node, ExplainState *es, List *context, TpmVerdict verdict,
+			 const char *label)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	List	   *verdicts = list_nth(plan->fdw_private, TPM_PRIV_VERDICTS);
+	List	   *shown = NIL;
+	ListCell   *lc,
+			   *lc2;
+
+	forboth(lc, tpm_plan_quals(plan), lc2, verdicts)
+	{
+		if (lfirst_int(lc2) == (int) verdict)
+			shown = lappend(shown, lfirst(lc));
+	}
+	if (shown == NIL)
+		return;
+	ExplainPropertyText(label, deparse_expression((Node *) make_ands_explicit(shown), context,
+												  list_length(es->rtable) > 1 || es->verbose, false), es);
+}
+
+/* where a list in this order ends */
+static void
+show_stop(ForeignScan *plan, ExplainState *es, List *context)
+{
+	List	   *shown = NIL;
+	ListCell   *lc;
+
+	foreach(lc, list_nth(plan->fdw_private, TPM_PRIV_STOP))
+		shown = lappend(shown, list_nth(tpm_plan_quals(plan), lfirst_int(lc)));
+	if (shown != NIL)
+		ExplainPropertyText("Stops Beyond",
+							deparse_expression((Node *) make_ands_explicit(shown), context,
+											   list_length(es->rtable) > 1 || es->verbose, false), es);
+}
+
+static void
+show_members(TpmScan *scan, ExplainState *es)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, scan->columns)
+	{
+		char	   *member = tpm_request_member(scan->table, &scan->table->columns[lfirst_int(lc) - 1]);
+
+		if (member)
+			names = lappend(names, member);
+	}
+	if (names != NIL)
+		ExplainPropertyList("Members", names, es);
+}
+
+static char *
+cache_words(TpmScan *scan, ExplainState *es)
+{
+	if (!tpm_scan_uses_cache(scan))
+		return "off";
+	if (scan->hit_fetched != 0)
+		return es->timing ? psprintf("hit, age %lds", (long) ((GetCurrentTimestamp() - scan->hit_fetched) / USECS_PER_SEC))
+			: "hit";
+	return scan->not_kept ? "not kept" : "miss";
+}
+
+static void
+show_cost(TpmScan *scan, ExplainState *es)
+{
+	TpmSession *session = scan->session;
+
+	ExplainPropertyInteger("Requests Sent", NULL, session ? session->requests : 0, es);
+	ExplainPropertyInteger("Pages", NULL, scan->pages, es);
+	if (session)
+		ExplainPropertyText("Cache", cache_words(scan, es), es);
+	if (session && session->retries > 0)
+		ExplainPropertyInteger("Retries", NULL, session->retries, es);
+	if (session && es->timing)
+		ExplainPropertyFloat("Waited for Budget", "ms", session->waited_us / 1000.0, 1, es);
+	if (session && es->summary)
+		ExplainPropertyInteger("Bytes Received", NULL, session->bytes_in, es);
+}
+
+void
+tpm_explain_scan(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	TpmScan    *scan = node->fdw_state;
+	List	   *context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL);
+	const char *sort = scan->sort_parameter ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	char	   *request = tpm_remote_query_show(scan->table, scan->conditions, scan->nconditions,
+												scan->flags & TPM_PLAN_COUNTS ? NULL : sort, context);
+
+	if (scan->flags & TPM_PLAN_COUNTS)
+		ExplainPropertyText("Relations", psprintf("Aggregate on (%s)", scan->table->name), es);
+	ExplainPropertyText("Remote", psprintf("GET %s", request), es);
+	if (es->costs)
+	{
+		double		requests = floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS));
+
+		if (es->format == EXPLAIN_FORMAT_TEXT)
+			ExplainPropertyText("Requests", psprintf("~%.0f", requests), es);
+		else
+			ExplainPropertyFloat("Requests", NULL, requests, 0, es);
+	}
+	show_verdict(node, es, context, TPM_VERDICT_EXACT, "Exact");
+	show_verdict(node, es, context, TPM_VERDICT_RECHECK, "Recheck");
+	show_verdict(node, es, context, TPM_VERDICT_LOCAL, "Local");
+	show_stop(plan, es, context);
+	if (es->verbose)
+		show_members(scan, es);
+	if (es->analyze)
+		show_cost(scan, es);
+}

@@ -1,0 +1,281 @@
+/*-------------------------------------------------------------------------
+ *
+ * option.c
+ *		Servers and tables in parsed form.
+ *
+ * Owns the reading of stored options.  The validator saw every value when it
+ * was set; what depends on who owns the server now, or on other objects, is
+ * decided here, each time.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_foreign_table.h"
+#include "commands/defrem.h"
+#include "common/hashfn.h"
+#include "foreign/foreign.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/url.h"
+#include "compat.h"
+#include "option/option_internal.h"
+
+/* The length goes first, so that ("ab", "c") and ("a", "bc") differ */
+uint64
+tpm_hash_text(uint64 hash, const char *text)
+{
+	uint64		len = strlen(text);
+
+	hash = hash_bytes_extended((const unsigned char *) &len, sizeof(len), hash);
+	return hash_bytes_extended((const unsigned char *) text, len, hash);
+}
+
+uint64
+tpm_hash_options(uint64 hash, List *options)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *elem = (DefElem *) lfirst(lc);
+
+		hash = tpm_hash_text(hash, elem->defname);
+		hash = tpm_hash_text(hash, defGetString(elem));
+	}
+	return tpm_hash_text(hash, "");
+}
+
+/* Secrets in clear over a network are an accident unless somebody says so */
+static void
+check_encrypted(const TpmServer *server, const char *option, const char *url)
+{
+	if (url == NULL || tpm_url_is_https(url) || server->opt.allow_http ||
+		(server->owner_is_superuser && tpm_url_is_loopback(url)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("option \"%s\" of server \"%s\" is not https", option, server->name),
+			 errdetail("Only a server owned by a superuser may use http to a loopback address."),
+			 errhint("Use an https URL, or let a superuser set \"allow_http\" to \"true\".")));
+}
+
+/* token_url as stored may be relative */
+static void
+resolve_token_url(TpmServer *server)
+{
+	TpmOptions *opt = &server->opt;
+
+	if (opt->token_url == NULL)
+		return;
+	opt->token_url = tpm_url_resolve(psprintf("%s/", opt->base_url), opt->token_url);
+	if (opt->token_url == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"token_url\" of server \"%s\" is not valid", server->name)));
+}
+
+TpmServer *
+tpm_get_server(Oid serverid)
+{
+	ForeignServer *stored = GetForeignServer(serverid);
+	TpmServer  *server = palloc0(sizeof(TpmServer));
+
+	server->serverid = serverid;
+	server->name = pstrdup(stored->servername);
+	server->owner = stored->owner;
+	server->owner_is_superuser = superuser_arg(stored->owner);
+	server->owner_reads_files = server->owner_is_superuser ||
+		has_privs_of_role(stored->owner, ROLE_PG_READ_SERVER_FILES);
+
+	tpm_option_presets(TPM_ON_SERVER, &server->opt);
+	tpm_option_apply(stored->options, TPM_ON_SERVER, &server->opt, &server->opt);
+	if (server->opt.base_url == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("server \"%s\" has no option \"base_url\"", server->name)));
+	resolve_token_url(server);
+	tpm_options_finish(&server->opt);
+	check_encrypted(server, "base_url", server->opt.base_url);
+	check_encrypted(server, "token_url", server->opt.token_url);
+
+	server->origin = tpm_url_origin(server->opt.base_url);
+	server->options_hash = tpm_hash_options(0, stored->options);
+	return server;
+}
+
+bool
+tpm_is_our_server(Oid serverid)
+{
+	Oid			handler = GetForeignDataWrapper(GetForeignServer(serverid)->fdwid)->fdwhandler;
+	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
+
+	return handler_name != NULL && strcmp(handler_name, "tpm_fdw_handler") == 0;
+}
+
+Oid
+tpm_usable_server(const char *name)
+{
+	Oid			serverid = get_foreign_server_oid(name, false);
+
+	if (!tpm_has_server_usage(serverid, GetUserId()))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
+	if (!tpm_is_our_server(serverid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
+	return serverid;
+}
+
+/* The last segment without a placeholder, or NULL */
+static char *
+type_of_resource(const char *resource)
+{
+	char	   *type = NULL;
+	ListCell   *lc;
+
+	foreach(lc, tpm_split(resource, '/'))
+	{
+		char	   *segment = strVal(lfirst(lc));
+
+		if (segment[0] != '\0' && strchr(segment, '{') == NULL)
+			type = segment;
+	}
+	return type;
+}
+
+static void
+set_resource(TpmTable *table, const char *relname)
+{
+	if (table->resource == NULL)
+	{
+		const TpmOptionDef *def = tpm_option_find("resource", TPM_ON_TABLE);
+
+		tpm_option_store(def, psprintf("/%s", relname), table);
+	}
+	if (table->type == NULL)
+		table->type = type_of_resource(table->resource);
+	if (table->type == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("foreign table \"%s\" needs the option \"type\"", table->name),
+				 errdetail("Its resource \"%s\" has no segment to take it from.", table->resource)));
+}
+
+/*
+ * Where base_url ends and the resource begins is a matter of taste, and so are
+ * the names of placeholders.
+ */
+static uint64
+address_of(const TpmTable *table)
+{
+	const char *host = strstr(table->opt.base_url, "://") + 3;
+	const char *path = strchr(host, '/');
+	StringInfoData address;
+	bool		in_name = false;
+
+	initStringInfo(&address);
+	appendStringInfo(&address, "%s%s", table->server->origin, path ? path : "");
+	for (const char *c = table->resource; *c; c++)
+	{
+		if (*c == '}')
+			in_name = false;
+		if (!in_name)
+			appendStringInfoChar(&address, *c);
+		if (*c == '{')
+			in_name = true;
+	}
+	return hash_bytes_extended((const unsigned char *) address.data, address.len, 0);
+}
+
+static void
+check_required_filters(const TpmTable *table)
+{
+	ListCell   *lc;
+
+	foreach(lc, table->required_filters)
+	{
+		const char *name = strVal(lfirst(lc));
+		bool		found = false;
+
+		for (int i = 0; i < table->natts && !found; i++)
+			found = table->columns[i].kind != TPM_COL_NONE &&
+				strcmp(table->columns[i].name, name) == 0;
+		if (!found)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+					 errmsg("option \"required_filters\" of foreign table \"%s\" names no column: \"%s\"",
+							table->name, name)));
+	}
+}
+
+/* what an error about its options must not leave open: some callers go on after one */
+static TupleDesc
+read_relation(TpmTable *table, char **relname)
+{
+	Relation	rel = table_open(table->relid, AccessShareLock);
+	TupleDesc	tupdesc = CreateTupleDescCopyConstr(RelationGetDescr(rel));
+
+	*relname = pstrdup(RelationGetRelationName(rel));
+	table->name = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)), *relname);
+	table->owner = rel->rd_rel->relowner;
+	table_close(rel, AccessShareLock);
+	return tupdesc;
+}
+
+TpmTable *
+tpm_get_table(Oid relid)
+{
+	ForeignTable *stored = GetForeignTable(relid);
+	TpmTable   *table = palloc0(sizeof(TpmTable));
+	char	   *relname;
+	TupleDesc	tupdesc;
+
+	table->relid = relid;
+	tupdesc = read_relation(table, &relname);
+	table->server = tpm_get_server(stored->serverid);
+	table->opt = table->server->opt;
+
+	tpm_option_presets(TPM_ON_TABLE, table);
+	tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
+	tpm_options_finish(&table->opt);
+	set_resource(table, relname);
+	table->address = address_of(table);
+
+	table->options_hash = tpm_hash_options(table->server->options_hash, stored->options);
+	table->options_hash = tpm_hash_text(table->options_hash, relname);
+	tpm_read_columns(table, tupdesc);
+	check_required_filters(table);
+	return table;
+}
+
+Oid
+tpm_server_table(Oid serverid, const char *name)
+{
+	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	Oid			found = InvalidOid;
+	HeapTuple	tuple;
+
+	while (!OidIsValid(found) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
+		char	   *relname = form->ftserver == serverid ? get_rel_name(form->ftrelid) : NULL;
+
+		if (relname != NULL && strcmp(relname, name) == 0)
+			found = form->ftrelid;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}

@@ -1,0 +1,131 @@
+/*-------------------------------------------------------------------------
+ *
+ * option_column.c
+ *		Columns of a foreign table in parsed form.
+ *
+ * Owns the defaults of the mapping: which column is the id, which ones fill
+ * the path, and that all others are attributes of their own name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "foreign/foreign.h"
+#include "nodes/value.h"
+
+#include "option/option_internal.h"
+
+static TpmColumn *
+mapped_column_named(TpmTable *table, const char *name)
+{
+	for (int i = 0; i < table->natts; i++)
+	{
+		if (table->columns[i].kind != TPM_COL_NONE && strcmp(table->columns[i].name, name) == 0)
+			return &table->columns[i];
+	}
+	return NULL;
+}
+
+static void
+set_default_source(TpmColumn *column)
+{
+	if (strcmp(column->name, "id") == 0)
+		column->kind = TPM_COL_ID;
+	/* computed here, and the API knows nothing of it unless a member is named */
+	else if (column->generated != '\0')
+		column->kind = TPM_COL_NONE;
+	else
+	{
+		column->kind = TPM_COL_ATTRIBUTE;
+		column->path = list_make1(makeString(column->name));
+	}
+}
+
+static uint64
+hash_column(uint64 hash, Form_pg_attribute attr, const TpmColumn *column, List *options)
+{
+	int64		facts[] = {attr->atttypid, attr->atttypmod, attr->attcollation,
+	attr->attnotnull, attr->attgenerated, attr->attisdropped};
+
+	hash = hash_bytes_extended((const unsigned char *) facts, sizeof(facts), hash);
+	if (attr->attisdropped)
+		return hash;
+	return tpm_hash_options(tpm_hash_text(hash, column->name), options);
+}
+
+static void
+read_column(TpmTable *table, Form_pg_attribute attr)
+{
+	TpmColumn  *column = &table->columns[attr->attnum - 1];
+	List	   *options = NIL;
+
+	column->attnum = attr->attnum;
+	column->kind = TPM_COL_NONE;
+	if (!attr->attisdropped)
+	{
+		column->name = pstrdup(NameStr(attr->attname));
+		column->type = attr->atttypid;
+		column->typmod = attr->atttypmod;
+		column->collation = attr->attcollation;
+		column->notnull = attr->attnotnull;
+		column->generated = attr->attgenerated;
+
+		options = GetForeignColumnOptions(table->relid, attr->attnum);
+		tpm_option_presets(TPM_ON_COLUMN, column);
+		tpm_option_apply(options, TPM_ON_COLUMN, column, NULL);
+		if (!column->explicit_mapping)
+			set_default_source(column);
+	}
+	table->options_hash = hash_column(table->options_hash, attr, column, options);
+}
+
+/* What the path names is given by a condition, and cannot come from a member unless one is named */
+static void
+mark_placeholder(TpmTable *table, const char *name)
+{
+	TpmColumn  *column = mapped_column_named(table, name);
+
+	if (column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+				 errmsg("resource \"%s\" of foreign table \"%s\" names no column: \"{%s}\"",
+						table->resource, table->name, name),
+				 errhint("Add a column \"%s\" to the table.", name)));
+	column->placeholder = true;
+	if (!column->explicit_mapping && column->kind == TPM_COL_ATTRIBUTE)
+	{
+		column->kind = TPM_COL_PLACEHOLDER;
+		column->path = NIL;
+	}
+}
+
+static void
+mark_placeholders(TpmTable *table)
+{
+	const char *open = table->resource;
+
+	while ((open = strchr(open, '{')) != NULL)
+	{
+		const char *close = strchr(open, '}');
+
+		mark_placeholder(table, pnstrdup(open + 1, close - open - 1));
+		open = close;
+	}
+}
+
+void
+tpm_read_columns(TpmTable *table, TupleDesc tupdesc)
+{
+	table->natts = tupdesc->natts;
+	table->columns = palloc0(sizeof(TpmColumn) * Max(tupdesc->natts, 1));
+	for (int i = 0; i < tupdesc->natts; i++)
+		read_column(table, TupleDescAttr(tupdesc, i));
+	mark_placeholders(table);
+
+	for (int i = 0; i < table->natts && table->id_attnum == 0; i++)
+	{
+		if (table->columns[i].kind == TPM_COL_ID)
+			table->id_attnum = table->columns[i].attnum;
+	}
+}

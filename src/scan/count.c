@@ -1,0 +1,217 @@
+/*-------------------------------------------------------------------------
+ *
+ * count.c
+ *		count(*) at run time: the total that the API gives with one small page.
+ *
+ * Owns the run of such a count, and when rows must be counted all the same:
+ * the cache has them, an answer has no total, a filter was caught lying.  Its
+ * plan is plan/count_plan.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "miscadmin.h"
+
+#include "compat.h"
+#include "scan/list.h"
+#include "scan/scan.h"
+
+/* ----- its plan ----- */
+
+List *
+tpm_plan_quals(ForeignScan *plan)
+{
+	if (plan->scan.scanrelid > 0)
+		return plan->scan.plan.qual;
+	return list_copy_tail(plan->fdw_exprs,
+						  list_length(list_nth(plan->fdw_private, TPM_PRIV_CONDITIONS)) / 3);
+}
+
+List *
+tpm_plan_map(ForeignScan *plan)
+{
+	List	   *map = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan->fdw_scan_tlist)
+	{
+		Expr	   *expr = lfirst_node(TargetEntry, lc)->expr;
+
+		map = lappend_int(map, IsA(expr, Var) ? ((Var *) expr)->varattno : 0);
+	}
+	return map;
+}
+
+/* ----- the run ----- */
+
+static bool
+filters_are_believed(TpmScan *scan)
+{
+	for (int i = 0; i < scan->nconditions; i++)
+		if (tpm_filter_is_lying(scan->table, scan->conditions[i].attnum))
+			return false;
+	return true;
+}
+
+/* the rows that come with the total must match, or it counts something else */
+static bool
+page_matches(TpmScan *scan, const TpmPage *page)
+{
+	for (int i = 0; page && i < page->nrows; i++)
+	{
+		tpm_scan_hold(scan, page->rows[i].tuple);
+		tpm_scan_check_filters(scan);
+	}
+	return !scan->demoted;
+}
+
+/* the total of the one list that answers, -1 if rows must be counted */
+static int64
+total_of_list(TpmScan *scan)
+{
+	TpmRequest *request;
+	TpmListCursor cursor;
+	TpmPage    *page;
+	TpmList    *list;
+
+	if (list_length(scan->query->requests) != 1 || !scan->query->all_sent || !filters_are_believed(scan))
+		return -1;
+	/* a table that is kept as a whole is read as a whole */
+	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
+		return -1;
+	request = linitial(scan->query->requests);
+	if (request->by_id || tpm_source_open_complete(scan, request) != NULL)
+		return -1;
+	request = memcpy(palloc(sizeof(TpmRequest)), request, sizeof(TpmRequest));
+	request->page_size = Min(request->page_size, TPM_MIN_ORDERED_PAGE);
+	list = tpm_list_open(scan->session, scan->table, scan->decoder, request, false);
+	page = tpm_list_next(list);
+	tpm_list_get_cursor(list, &cursor);
+	scan->pages++;
+	if (!page_matches(scan, page))
+		return -1;
+	return cursor.total;
+}
+
+/* the same; where the API gives no answer the rows of an older one are counted */
+static int64
+total(TpmScan *scan)
+{
+	MemoryContext old = CurrentMemoryContext;
+	ErrorData  *volatile error = NULL;
+	volatile int64 n = -1;
+
+	PG_TRY();
+	{
+		n = total_of_list(scan);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (error)
+	{
+		scan->source = tpm_source_instead(scan, linitial(scan->query->requests), error);
+		scan->next_request = 1;
+	}
+	return n;
+}
+
+static bool
+row_matches(TpmScan *scan)
+{
+	bool		isnull;
+
+	for (int i = 0; i < scan->nconditions; i++)
+		if (!tpm_scan_test(scan, scan->conditions[i].test, &isnull))
+			return false;
+	return true;
+}
+
+static int64
+count_rows(TpmScan *scan)
+{
+	TupleTableSlot *row = MakeSingleTupleTableSlot(scan->tupdesc, &TTSOpsHeapTuple);
+	int64		n = 0;
+
+	while (tpm_rows_next(scan, row))
+	{
+		tpm_scan_hold(scan, &scan->tuple);
+		if (row_matches(scan))
+			n++;
+		CHECK_FOR_INTERRUPTS();
+	}
+	ExecDropSingleTupleTableSlot(row);
+	return n;
+}
+
+static int64
+count(TpmScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
+	int64		n = scan->query->requests == NIL ? 0 : -1;
+
+	/* a total counts what the statement itself has created */
+	if (n < 0 && scan->session->statement->created == NULL)
+		n = total(scan);
+	if (n < 0)
+		n = count_rows(scan);
+	MemoryContextSwitchTo(old);
+	return n;
+}
+
+/* the same; values that were counted before cost nothing */
+static int64
+count_once(TpmScan *scan)
+{
+	TpmResult  *known = tpm_scan_known(scan);
+
+	if (known == NULL)
+	{
+		int64		n = count(scan);
+
+		/*
+		 * a condition that was not sent has a value that the key does not
+		 * tell
+		 */
+		if (!scan->query->all_sent)
+			return n;
+		known = tpm_scan_new_result(scan);
+		known->count = n;
+		known->complete = true;
+	}
+	return known->count;
+}
+
+TupleTableSlot *
+tpm_iterate_count(ForeignScanState *node)
+{
+	TpmScan    *scan = node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	int64		n;
+	ListCell   *lc;
+
+	ExecClearTuple(slot);
+	if (scan->query != NULL)
+		return slot;
+	tpm_scan_connect(scan);
+	tpm_rows_begin(scan);
+	n = count_once(scan);
+	foreach(lc, scan->map)
+	{
+		int			at = foreach_current_index(lc);
+
+		slot->tts_isnull[at] = lfirst_int(lc) > 0;
+		slot->tts_values[at] = Int64GetDatum(n);
+	}
+	tpm_progress_end(scan->session->progress);
+	scan->session->progress = NULL;
+	return ExecStoreVirtualTuple(slot);
+}

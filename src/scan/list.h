@@ -1,0 +1,64 @@
+/*-------------------------------------------------------------------------
+ *
+ * list.h
+ *		One list of the API, page by page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_LIST_H
+#define TPM_LIST_H
+
+#include "client/client.h"
+#include "document/document.h"
+#include "request/request.h"
+
+typedef struct TpmList TpmList;
+
+/*
+ * Begins to read; nothing is sent before tpm_list_next().  The list lives in
+ * the current memory context.  reads_all: the caller will take every page, so
+ * a list that cannot be finished is refused before its second request.
+ */
+extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
+							  TpmRequest *request, bool reads_all);
+
+/*
+ * The next page with at least one row, or NULL at the end.  It is valid until
+ * the next call.  Resources seen before in this list are left out of it; a
+ * page that brings nothing new, a repeated link and a link to another origin
+ * are errors (HV00M).
+ */
+extern TpmPage *tpm_list_next(TpmList *list);
+
+/* pages received */
+extern int	tpm_list_pages(const TpmList *list);
+
+/* have all its pages been received? */
+extern bool tpm_list_is_complete(const TpmList *list);
+
+/* may pages be requested before their turn?  Not at first. */
+extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
+/* are pages under way that have not been returned? */
+extern bool tpm_list_has_asked(const TpmList *list);
+
+/* the page returned last stays valid as long as the list */
+extern void tpm_list_keep_page(TpmList *list);
+
+/* where the list stands; the text points into the list */
+extern void tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor);
+
+/* goes on where another reader has stopped; a cursor not begun changes nothing */
+extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
+
+/* a resource that another reader received */
+extern void tpm_list_remember(TpmList *list, uint64 idhash);
+
+/*
+ * links.next is a URI reference (RFC 3986, section 4.1): its URL, on our
+ * origin.  NULL: it may not be followed, and *problem says why.
+ */
+extern char *tpm_link_resolve(const TpmServer *server, int links_origin, const char *current,
+							  const char *next, const char **problem);
+
+#endif							/* TPM_LIST_H */

@@ -1,0 +1,225 @@
+/*-------------------------------------------------------------------------
+ *
+ * order.c
+ *		Lists in an order that the API makes: verified, and sorted elsewhere.
+ *
+ * Owns the comparison of rows, and the sort of those that came otherwise.
+ *
+ * What a plan promised holds whatever its source: rows in the API's order are
+ * compared with each other as they come, rows of another source are sorted.
+ * Which orders are offered is order_plan.c's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/sortsupport.h"
+#include "utils/typcache.h"
+
+#include "request/request.h"
+#include "scan/order.h"
+
+typedef struct OrderKey
+{
+	AttrNumber	attnum;
+	bool		nulls_anywhere;
+	Oid			operator;
+	SortSupportData support;
+} OrderKey;
+
+struct TpmOrder
+{
+	const TpmTable *table;
+	TupleDesc	tupdesc;
+	int			nkeys;
+	OrderKey   *keys;
+	MemoryContext context;		/* of the values of the last row */
+	Datum	   *last;
+	bool	   *last_null;
+	bool		any_row;
+	bool		value_seen;		/* the first key had a value */
+	bool		null_after;		/* and then a NULL */
+};
+
+static bool
+is_text(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID;
+}
+
+static void
+prepare_key(TpmOrder *order, OrderKey *key, const List *keys, int at)
+{
+	const TpmColumn *column = &order->table->columns[list_nth_int(keys, at) - 1];
+	bool		descending = list_nth_int(keys, at + 1);
+	TypeCacheEntry *entry = lookup_type_cache(is_text(column->type) ? TEXTOID : column->type,
+											  TYPECACHE_LT_OPR | TYPECACHE_GT_OPR);
+
+	key->attnum = column->attnum;
+	key->nulls_anywhere = list_nth_int(keys, at + 3);
+	key->operator = descending ? entry->gt_opr : entry->lt_opr;
+	key->support.ssup_cxt = CurrentMemoryContext;
+	key->support.ssup_collation = is_text(column->type) ? C_COLLATION_OID : InvalidOid;
+	key->support.ssup_nulls_first = list_nth_int(keys, at + 2);
+	key->support.ssup_attno = column->attnum;
+	PrepareSortSupportFromOrderingOp(key->operator, &key->support);
+}
+
+TpmOrder *
+tpm_order_create(const TpmTable *table, const List *keys, TupleDesc tupdesc)
+{
+	TpmOrder   *order = palloc0(sizeof(TpmOrder));
+
+	order->table = table;
+	order->tupdesc = tupdesc;
+	order->nkeys = list_length(keys) / TPM_ORDER_WIDTH;
+	order->keys = palloc0(sizeof(OrderKey) * order->nkeys);
+	order->last = palloc0(sizeof(Datum) * order->nkeys);
+	order->last_null = palloc0(sizeof(bool) * order->nkeys);
+	order->context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw order",
+										   ALLOCSET_SMALL_SIZES);
+	for (int i = 0; i < order->nkeys; i++)
+		prepare_key(order, &order->keys[i], keys, i * TPM_ORDER_WIDTH);
+	return order;
+}
+
+void
+tpm_order_begin(TpmOrder *order)
+{
+	order->any_row = false;
+	order->value_seen = false;
+	order->null_after = false;
+}
+
+char *
+tpm_order_parameter(const TpmTable *table, const List *keys)
+{
+	StringInfoData text;
+
+	if (keys == NIL)
+		return NULL;
+	initStringInfo(&text);
+	for (int i = 0; i < list_length(keys); i += TPM_ORDER_WIDTH)
+	{
+		const TpmColumn *column = &table->columns[list_nth_int(keys, i) - 1];
+
+		appendStringInfo(&text, "%s%s%s", i > 0 ? "," : "", list_nth_int(keys, i + 1) ? "-" : "",
+						 tpm_request_sort_name(column));
+	}
+	return text.data;
+}
+
+static void
+raise_disorder(const TpmOrder *order, const OrderKey *key)
+{
+	const TpmColumn *column = &order->table->columns[key->attnum - 1];
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("foreign table %s: the API's list is not in the order asked for",
+					order->table->name),
+			 errdetail("A row is out of place by column \"%s\".", column->name),
+			 errhint("If the API does not sort by it as PostgreSQL does, drop the column's option sortable, or correct sort_nulls.")));
+}
+
+/* NULLs may stand at either end of the first key's values, not in their middle */
+static void
+check_middle(TpmOrder *order, bool isnull)
+{
+	if (isnull)
+		order->null_after = order->value_seen;
+	else if (order->null_after)
+		raise_disorder(order, &order->keys[0]);
+	else
+		order->value_seen = true;
+}
+
+/* <0, 0, >0 as the row before stands to this one by a key */
+static int
+compare_key(const OrderKey *key, Datum before, bool before_null, Datum now, bool now_null)
+{
+	if (key->nulls_anywhere && before_null != now_null)
+		return -1;
+	return ApplySortComparator(before, before_null, now, now_null, (SortSupport) &key->support);
+}
+
+static void
+verify_row(TpmOrder *order, HeapTuple tuple)
+{
+	bool		decided = !order->any_row;
+
+	for (int i = 0; i < order->nkeys; i++)
+	{
+		OrderKey   *key = &order->keys[i];
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, key->attnum, order->tupdesc, &isnull);
+
+		if (i == 0 && key->nulls_anywhere)
+			check_middle(order, isnull);
+		if (!decided)
+		{
+			int			compared = compare_key(key, order->last[i], order->last_null[i], value, isnull);
+
+			if (compared > 0)
+				raise_disorder(order, key);
+			decided = (compared < 0);
+		}
+		order->last[i] = value;
+		order->last_null[i] = isnull;
+	}
+	order->any_row = true;
+}
+
+/* the last row's values outlive its page */
+static void
+keep_last(TpmOrder *order)
+{
+	MemoryContext old;
+
+	for (int i = 0; i < order->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(order->tupdesc, order->keys[i].attnum - 1);
+		Datum		value = order->last[i];
+
+		if (i == 0)
+			MemoryContextReset(order->context);
+		old = MemoryContextSwitchTo(order->context);
+		if (!order->last_null[i])
+			order->last[i] = datumCopy(value, att->attbyval, att->attlen);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+void
+tpm_order_verify(TpmOrder *order, const TpmPage *page)
+{
+	for (int i = 0; i < page->nrows; i++)
+		verify_row(order, page->rows[i].tuple);
+	if (page->nrows > 0)
+		keep_last(order);
+}
+
+Tuplesortstate *
+tpm_order_sort(const TpmOrder *order)
+{
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * order->nkeys);
+	Oid		   *operators = palloc(sizeof(Oid) * order->nkeys);
+	Oid		   *collations = palloc(sizeof(Oid) * order->nkeys);
+	bool	   *nulls_first = palloc(sizeof(bool) * order->nkeys);
+
+	for (int i = 0; i < order->nkeys; i++)
+	{
+		attnums[i] = order->keys[i].attnum;
+		operators[i] = order->keys[i].operator;
+		collations[i] = order->keys[i].support.ssup_collation;
+		nulls_first[i] = order->keys[i].support.ssup_nulls_first;
+	}
+	return tuplesort_begin_heap(order->tupdesc, order->nkeys, attnums, operators, collations,
+								nulls_first, work_mem, NULL, TUPLESORT_NONE);
+}

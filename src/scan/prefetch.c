@@ -1,0 +1,139 @@
+/*-------------------------------------------------------------------------
+ *
+ * prefetch.c
+ *		Pages of a list that are requested before their turn.
+ *
+ * Owns the calls of one list that are under way.  They go on whenever this
+ * backend waits for anything.  An error of a page is kept until its turn
+ * comes, since the statement may never get there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "scan/prefetch.h"
+
+typedef struct AheadCall
+{
+	MemoryContext context;
+	char	   *url;
+	TpmCall    *call;
+	ErrorData  *error;
+	bool		done;
+} AheadCall;
+
+struct TpmPrefetch
+{
+	TpmSession *session;
+	MemoryContext context;
+	List	   *calls;			/* of AheadCall *, in the order of their pages */
+	AheadCall  *taken;			/* its answer is in use */
+};
+
+TpmPrefetch *
+tpm_prefetch_create(TpmSession *session)
+{
+	TpmPrefetch *ahead = palloc0(sizeof(TpmPrefetch));
+
+	ahead->session = session;
+	ahead->context = CurrentMemoryContext;
+	return ahead;
+}
+
+int
+tpm_prefetch_count(const TpmPrefetch *ahead)
+{
+	return list_length(ahead->calls);
+}
+
+/* true once it is done; *wake_us is when to come back otherwise */
+static bool
+advance(AheadCall *one, int64 *wake_us)
+{
+	int64		wake = PG_INT64_MAX;
+
+	if (!one->done)
+	{
+		one->done = tpm_call_try(one->call, &wake, &one->error) || one->error != NULL;
+		*wake_us = Min(*wake_us, wake);
+	}
+	return one->done;
+}
+
+void
+tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
+{
+	MemoryContext context = AllocSetContextCreate(ahead->context, "tpm_fdw page ahead",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	AheadCall  *one = palloc0(sizeof(AheadCall));
+	int64		wake_us = PG_INT64_MAX;
+
+	one->context = context;
+	one->url = pstrdup(url);
+	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, TPM_CALL_READ);
+	MemoryContextSwitchTo(ahead->context);
+	ahead->calls = lappend(ahead->calls, one);
+	MemoryContextSwitchTo(old);
+	advance(one, &wake_us);
+}
+
+static void
+forget_taken(TpmPrefetch *ahead)
+{
+	if (ahead->taken)
+		MemoryContextDelete(ahead->taken->context);
+	ahead->taken = NULL;
+}
+
+void
+tpm_prefetch_drop(TpmPrefetch *ahead)
+{
+	ListCell   *lc;
+
+	foreach(lc, ahead->calls)
+		MemoryContextDelete(((AheadCall *) lfirst(lc))->context);
+	list_free(ahead->calls);
+	ahead->calls = NIL;
+	forget_taken(ahead);
+}
+
+/* all go on; true once the first is done */
+static bool
+first_is_done(TpmPrefetch *ahead, int64 *wake_us)
+{
+	bool		done = false;
+	ListCell   *lc;
+
+	*wake_us = PG_INT64_MAX;
+	foreach(lc, ahead->calls)
+	{
+		if (advance(lfirst(lc), wake_us) && foreach_current_index(lc) == 0)
+			done = true;
+	}
+	return done;
+}
+
+TpmAnswer *
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url)
+{
+	AheadCall  *first;
+	int64		wake_us;
+
+	forget_taken(ahead);
+	if (ahead->calls == NIL || strcmp(((AheadCall *) linitial(ahead->calls))->url, url) != 0)
+	{
+		tpm_prefetch_drop(ahead);
+		return NULL;
+	}
+	first = linitial(ahead->calls);
+	while (!first_is_done(ahead, &wake_us))
+		tpm_calls_pause(ahead->session, tpm_call_waiting_for(first->call), wake_us);
+	ahead->calls = list_delete_first(ahead->calls);
+	ahead->taken = first;
+	if (first->error)
+		ReThrowError(first->error);
+	return tpm_call_answer(first->call);
+}

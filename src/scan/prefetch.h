@@ -1,0 +1,35 @@
+/*-------------------------------------------------------------------------
+ *
+ * prefetch.h
+ *		Pages of a list that are requested before their turn.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_PREFETCH_H
+#define TPM_PREFETCH_H
+
+#include "client/client.h"
+
+typedef struct TpmPrefetch TpmPrefetch;
+
+/* lives, with all its calls, in the current memory context */
+extern TpmPrefetch *tpm_prefetch_create(TpmSession *session);
+
+/* requests that are under way or done and not taken */
+extern int	tpm_prefetch_count(const TpmPrefetch *ahead);
+
+/* begins a GET behind those that are there; does not wait and does not throw */
+extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url);
+
+/*
+ * The answer to the first of them, which is waited for; NULL if the first is
+ * of another URL, or there is none: then all are forgotten.  An error of that
+ * request is raised here, those of later ones when their turn comes.  The
+ * answer is valid until the next call.
+ */
+extern TpmAnswer *tpm_prefetch_take(TpmPrefetch *ahead, const char *url);
+
+/* forgets all; what is under way is cut off */
+extern void tpm_prefetch_drop(TpmPrefetch *ahead);
+
+#endif							/* TPM_PREFETCH_H */

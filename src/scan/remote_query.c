@@ -1,0 +1,408 @@
+/*-------------------------------------------------------------------------
+ *
+ * remote_query.c
+ *		From conditions and their values to the requests that answer them.
+ *
+ * Owns how conditions become requests once their values are known; how a
+ * request is spelled is request.c's.
+ *
+ * Decides, once the values are known, which conditions are sent, and whether
+ * one resource is asked for by its id.  A condition that is not sent stays what
+ * it always is: checked by the executor.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "utils/ruleutils.h"
+
+#include "base/url.h"
+#include "scan/remote_query_internal.h"
+#include "shared/counters.h"
+
+/* ids without a filter: more of them than this are found by reading the list */
+#define TPM_MAX_ID_REQUESTS 20
+
+TpmPlanCondition *
+tpm_plan_conditions(ForeignScan *plan, int *n)
+{
+	List	   *triples = list_nth(plan->fdw_private, TPM_PRIV_CONDITIONS);
+	TpmPlanCondition *conditions;
+
+	*n = list_length(triples) / 3;
+	conditions = palloc0(sizeof(TpmPlanCondition) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		conditions[i].attnum = list_nth_int(triples, 3 * i);
+		conditions[i].op = list_nth_int(triples, 3 * i + 1);
+		conditions[i].verdict = list_nth_int(triples, 3 * i + 2);
+		conditions[i].expr = list_nth(plan->fdw_exprs, i);
+	}
+	return conditions;
+}
+
+/* ----- which conditions are sent ----- */
+
+/* a value that no URL holds stays local */
+static bool
+has_long_value(List *values)
+{
+	ListCell   *lc;
+
+	foreach(lc, values)
+	{
+		if (strlen(tpm_url_utf8(lfirst(lc))) * 3 >= TPM_MAX_LIST_BYTES)
+			return true;
+	}
+	return false;
+}
+
+/* of two lists of values, each in order, those that are in both */
+static List *
+common_values(const List *a, const List *b)
+{
+	List	   *result = NIL;
+	int			i = 0;
+	int			j = 0;
+
+	while (i < list_length(a) && j < list_length(b))
+	{
+		int			compared = strcmp(list_nth(a, i), list_nth(b, j));
+
+		if (compared == 0)
+			result = lappend(result, list_nth(a, i));
+		i += compared <= 0;
+		j += compared >= 0;
+	}
+	return result;
+}
+
+/* an equality that a second one on the same column can narrow, or NULL */
+static Sendable *
+find_equality(const List *sendable, const Sendable *second)
+{
+	ListCell   *lc;
+
+	/* the words of filter_values stand for values, but not in a path */
+	if (!is_equality_item(second) || second->column->filter_values != NIL)
+		return NULL;
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column == second->column && is_equality_item(item))
+			return item;
+	}
+	return NULL;
+}
+
+/*
+ * The conditions that can be sent, with their values; two equalities on one
+ * column are one.  False when no row at all can match.
+ */
+static bool
+find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
+			  bool *nulls, List **sendable)
+{
+	*sendable = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		TpmPlanCondition *condition = &conditions[i];
+		const TpmColumn *column = &table->columns[condition->attnum - 1];
+		Sendable   *item,
+				   *first;
+		bool		none;
+		List	   *texts = tpm_condition_values(table, column, condition->op, values[i], nulls[i],
+												 exprType((Node *) condition->expr), &none);
+
+		if (none)
+			return false;
+		if (!column->placeholder && has_long_value(texts))
+			texts = NIL;
+		condition->dropped = (texts == NIL);
+		if (texts == NIL)
+			continue;
+		item = palloc(sizeof(Sendable));
+		item->column = column;
+		item->condition = condition;
+		item->values = texts;
+		first = find_equality(*sendable, item);
+		if (first == NULL)
+			*sendable = lappend(*sendable, item);
+		else
+		{
+			first->values = common_values(first->values, texts);
+			if (first->values == NIL)
+				return false;
+		}
+	}
+	return true;
+}
+
+int
+tpm_remote_query_pages(const TpmTable *table, int unknown)
+{
+	TpmTableStats learnt;
+
+	if (!tpm_table_stats_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
+		return unknown;
+	return Max(1, (int) Min((learnt.total + table->opt.page_size - 1) / table->opt.page_size, INT_MAX));
+}
+
+/* the condition by which single resources are fetched, or NULL */
+static Sendable *
+find_id_condition(const TpmTable *table, List *sendable)
+{
+	ListCell   *lc;
+
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column->kind != TPM_COL_ID || !is_equality_item(item) || !tpm_request_has_id_path(table))
+			continue;
+		if (list_length(item->values) == 1 ||
+			(!tpm_column_takes_lists(item->column) &&
+			 list_length(item->values) <= tpm_remote_query_pages(table, TPM_MAX_ID_REQUESTS)))
+			return item;
+	}
+	return NULL;
+}
+
+/* ----- paths ----- */
+
+/* every combination of values of the columns in the path: a list of char ** */
+static List *
+placeholder_values(const TpmTable *table, List *sendable)
+{
+	List	   *result = list_make1(palloc0(sizeof(char *) * table->natts));
+	ListCell   *lc,
+			   *lc2,
+			   *lc3;
+
+	if (!tpm_request_path_has_columns(table))
+		return result;
+	foreach(lc, sendable)
+	{
+		Sendable   *item = lfirst(lc);
+		List	   *more = NIL;
+		int			at = item->column->attnum - 1;
+
+		if (!item->column->placeholder || !is_equality_item(item))
+			continue;
+		foreach(lc2, result)
+		{
+			char	  **have = lfirst(lc2);
+
+			foreach(lc3, item->values)
+			{
+				char	  **next = palloc(sizeof(char *) * table->natts);
+
+				memcpy(next, have, sizeof(char *) * table->natts);
+				next[at] = lfirst(lc3);
+				more = lappend(more, next);
+			}
+		}
+		result = more;
+	}
+	return result;
+}
+
+static TpmRequest *
+new_request(char *path, char *shown_path, List *terms, int page_size)
+{
+	TpmRequest *request = palloc0(sizeof(TpmRequest));
+
+	request->path = path;
+	request->shown_path = shown_path;
+	request->terms = terms;
+	request->page_size = page_size;
+	request->by_id = (page_size == 0);
+	return request;
+}
+
+static void
+add_request(TpmRemoteQuery *ask, TpmRequest *request, char **placeholders)
+{
+	ask->requests = lappend(ask->requests, request);
+	ask->placeholders = lappend(ask->placeholders, placeholders);
+}
+
+static void
+ask_by_id(TpmRemoteQuery *ask, const TpmTable *table, Sendable *id, List *sendable)
+{
+	char	   *path = tpm_request_path(table, NULL, false);
+	ListCell   *lc;
+
+	foreach(lc, sendable)
+	{
+		if (lfirst(lc) != id)
+			((Sendable *) lfirst(lc))->condition->dropped = true;
+	}
+	foreach(lc, id->values)
+	{
+		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);
+
+		/* a text that is no segment of a path is nothing's id */
+		if (id_path)
+			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, lfirst(lc), true),
+										 NIL, 0), palloc0(sizeof(char *) * table->natts));
+	}
+}
+
+static void
+ask_lists(TpmRemoteQuery *ask, const TpmTable *table, List *sendable)
+{
+	List	   *terms = tpm_remote_query_terms(table, sendable);
+	ListCell   *lc,
+			   *lc2;
+
+	terms = tpm_remote_query_cut_terms(table, terms, &ask->all_sent);
+	foreach(lc, placeholder_values(table, sendable))
+	{
+		char	  **values = lfirst(lc);
+		char	   *path = tpm_request_path(table, values, false);
+
+		if (path == NULL)
+			continue;
+		foreach(lc2, terms)
+			add_request(ask, new_request(path, tpm_request_path(table, values, true), lfirst(lc2),
+										 table->opt.page_size), values);
+	}
+}
+
+static char *
+query_key(const TpmTable *table, TpmRemoteQuery *ask)
+{
+	StringInfoData key;
+	ListCell   *lc;
+
+	initStringInfo(&key);
+	foreach(lc, ask->requests)
+		appendStringInfo(&key, "%s\n", tpm_request_conditions(table, lfirst(lc)));
+	return key.data;
+}
+
+/* the whole table, whose rows answer every request; paths with columns have none */
+static TpmRequest *
+ask_everything(const TpmTable *table)
+{
+	char	   *path = tpm_request_path(table, NULL, false);
+
+	return path ? new_request(path, path, NIL, table->opt.page_size) : NULL;
+}
+
+/*
+ * With everything, one complete copy of the table is asked for instead
+ * (cache_scope 'table'), unless no row can match.
+ */
+TpmRemoteQuery *
+tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum *values,
+					   bool *nulls, bool everything)
+{
+	TpmRemoteQuery *ask = palloc0(sizeof(TpmRemoteQuery));
+	List	   *sendable;
+	Sendable   *id;
+
+	ask->all_sent = true;
+	if (find_sendable(table, conditions, n, values, nulls, &sendable))
+	{
+		id = find_id_condition(table, sendable);
+		if (id)
+			ask_by_id(ask, table, id, sendable);
+		else
+			ask_lists(ask, table, sendable);
+	}
+	for (int i = 0; i < n; i++)
+		if (conditions[i].dropped)
+			ask->all_sent = false;
+	ask->everything = ask_everything(table);
+	if (everything && ask->everything && ask->requests != NIL)
+	{
+		ask->all_sent = (n == 0);
+		ask->requests = list_make1(ask->everything);
+		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
+	}
+	ask->key = query_key(table, ask);
+	return ask;
+}
+
+/* ----- for people ----- */
+
+/* the texts of a constant, or what the expression looks like */
+static List *
+shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, bool *omit)
+{
+	const TpmColumn *column = &table->columns[condition->attnum - 1];
+
+	*omit = false;
+	if (IsA(condition->expr, Const) || condition->op == TPM_COND_NULL)
+	{
+		Const	   *c = (Const *) condition->expr;
+		bool		none;
+		List	   *values = tpm_condition_values(table, column, condition->op, c->constvalue,
+												  c->constisnull, c->consttype, &none);
+
+		*omit = (values == NIL);
+		return values;
+	}
+	return list_make1(deparse_expression((Node *) condition->expr, context, true, false));
+}
+
+char *
+tpm_remote_query_stable_sort(const TpmTable *table)
+{
+	const TpmColumn *id;
+
+	if (table->id_attnum == 0)
+		return NULL;
+	id = &table->columns[table->id_attnum - 1];
+	return id->sortable ? tpm_request_sort_name(id) : NULL;
+}
+
+char *
+tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
+					  List *context)
+{
+	List	   *sendable = NIL;
+	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
+	TpmRequest *request;
+	Sendable   *id = NULL;
+
+	for (int i = 0; i < n; i++)
+	{
+		Sendable   *item = palloc0(sizeof(Sendable)),
+				   *first;
+		bool		omit;
+
+		item->column = &table->columns[conditions[i].attnum - 1];
+		item->condition = &conditions[i];
+		item->values = shown_values(table, &conditions[i], context, &omit);
+		if (omit)
+			continue;
+		first = find_equality(sendable, item);
+		if (first && IsA(first->condition->expr, Const) && IsA(conditions[i].expr, Const))
+		{
+			List	   *common = common_values(first->values, item->values);
+
+			first->values = common != NIL ? common : first->values;
+			continue;
+		}
+		sendable = lappend(sendable, item);
+		if (item->column->placeholder && is_equality_item(item))
+			placeholders[item->column->attnum - 1] = linitial(item->values);
+	}
+	id = find_id_condition(table, sendable);
+	if (id && (id->condition->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
+		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
+	else
+	{
+		request = new_request("", NULL, tpm_remote_query_terms(table, sendable), table->opt.page_size);
+		request->shown_path = tpm_request_path(table, placeholders, true);
+		if (request->shown_path == NULL)
+			request->shown_path = pstrdup(table->resource);
+		request->sort = sort ? pstrdup(sort) : NULL;
+	}
+	return tpm_request_show(table, request);
+}

@@ -1,0 +1,285 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan.h
+ *		A plan at run time, as scan.c, remote_query.c and explain.c see it.
+ *
+ * Promises: the rows of a plan in the order that it promised, whatever their
+ * source (the cache, a list that somebody else fetches, the API); a resource
+ * that moved between pages is not returned twice.
+ * Never: evaluates a run-time value before the first row, changes the size of
+ * a list's pages on the way, or takes a row's value from the query.
+ * Locks: a count takes AccessShareLock on its table and keeps it to the end of
+ * the transaction; no LWLock over a request or a wait for another's page.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_SCAN_H
+#define TPM_SCAN_H
+
+#include "nodes/execnodes.h"
+#include "utils/resowner.h"
+#include "utils/tuplestore.h"
+
+#include "base/idset.h"
+#include "client/client.h"
+#include "document/document.h"
+#include "request/request.h"
+#include "scan/condition.h"
+#include "scan/list.h"
+#include "scan/order.h"
+#include "scan/plan_private.h"
+#include "shared/cache/cache.h"
+
+/* settings; their meaning and range are in tpm_fdw.c */
+extern int	tpm_cache_ttl;		/* seconds; -1 follows the option */
+extern int	tpm_cache_stale;	/* seconds */
+
+/* a pushed condition, as the plan holds it */
+typedef struct TpmPlanCondition
+{
+	AttrNumber	attnum;
+	TpmConditionOp op;
+	TpmVerdict	verdict;
+	Expr	   *expr;
+	ExprState  *state;
+	ExprState  *test;			/* of the whole clause, where the API is
+								 * believed, else NULL */
+	bool		dropped;		/* its value could not be sent this time */
+} TpmPlanCondition;
+
+/* what is asked for one set of values */
+typedef struct TpmRemoteQuery
+{
+	List	   *requests;		/* of TpmRequest *; NIL: no row can match */
+	TpmRequest *everything;		/* the same list without conditions; NULL if
+								 * none */
+	List	   *placeholders;	/* of char **, one for each request, or NIL */
+	bool		all_sent;		/* every condition of the plan is in every
+								 * request */
+	char	   *key;			/* the same for the same requests */
+} TpmRemoteQuery;
+
+/* the answer for one set of values, kept for a rescan */
+typedef struct TpmResult
+{
+	char	   *key;
+	Tuplestorestate *rows;		/* NULL: only their number is known */
+	int64		count;
+	bool		complete;
+	struct TpmResult *next;
+} TpmResult;
+
+/* the rows of one request, wherever they come from; see source.c */
+typedef struct TpmSource TpmSource;
+
+typedef struct TpmScan
+{
+	ForeignScanState *node;
+	TpmTable   *table;
+	Oid			userid;
+	int			flags;			/* TPM_PLAN_* */
+	List	   *columns;		/* of int: attnums to fetch */
+	List	   *checked;		/* of int: attnums whose member must exist */
+	int			nconditions;
+	TpmPlanCondition *conditions;
+
+	TpmSession *session;		/* NULL until the first row is asked for */
+	TpmDecoder *decoder;
+	TupleDesc	tupdesc;
+
+	MemoryContext query_context;	/* of one set of values */
+	TpmRemoteQuery *query;		/* NULL: values not evaluated yet */
+	int			next_request;
+	TpmSource  *source;			/* of the request being read, or NULL */
+	MemoryContext source_context;	/* of it alone; NULL: the one above */
+	const char *path;			/* that it asks */
+	TpmIdSet   *seen;			/* ids that requests of this path have
+								 * brought, NULL: one request only */
+	bool		at_end;
+
+	HeapTupleData tuple;		/* the row that the slot holds */
+	TupleTableSlot *in_hand;	/* a row that is tested or sorted */
+	List	   *map;			/* IntList: attnum of each of its columns,
+								 * NIL: a row of the table as it is */
+
+	/* order */
+	TpmOrder   *order;			/* NULL: none */
+	char	   *sort_parameter;
+	List	   *stops;			/* of ExprState *: bounds that end an ordered
+								 * list */
+	List	   *bounds;			/* of ExprState *: their values, in this order */
+	bool		order_settled;	/* known whether rows must be sorted here */
+	Tuplesortstate *sort;		/* NULL: they come in order */
+
+	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
+	struct TpmScan *next_open;	/* of this backend's open scans */
+
+	/* the cache */
+	bool		cacheable;		/* every column's type is the same in all
+								 * sessions */
+	TpmCacheAge age;
+	uint64		resource;
+	TimestampTz hit_fetched;	/* newest cached answer used, 0 none */
+	bool		not_kept;		/* an answer was too large for the cache */
+
+	bool		keeps_results;	/* the rows may be asked for again */
+	bool		replaying;
+	TpmResult  *results;
+	TpmResult  *filling;		/* the result that the rows being read go to */
+	MemoryContext result_context;
+	ResourceOwner owner;		/* of the portal */
+	TupleTableSlot *kept;		/* for rows of a tuplestore */
+
+	double		wanted;			/* rows that a limit lets through, 0: no limit */
+	bool		tests_rows;		/* rows from the API are tested as they come */
+	ExprContext *tests;			/* of these tests: all of a list may be tested
+								 * for one row of the plan */
+	bool		demoted;		/* a filter was caught lying */
+
+	/* for EXPLAIN ANALYZE */
+	int64		cache_hits;		/* requests answered from the cache */
+	int64		pages;
+	int64		rows;
+	int64		counted_rows;	/* of these in the totals already */
+	int64		counted_hits;
+	bool		warned_missing;
+} TpmScan;
+
+/* scan.c */
+extern void tpm_begin_scan(ForeignScanState *node, int eflags);
+extern TupleTableSlot *tpm_iterate_scan(ForeignScanState *node);
+extern void tpm_rescan_scan(ForeignScanState *node);
+extern void tpm_end_scan(ForeignScanState *node);
+
+/* is a list looked up in the cache, and left there? */
+static inline bool
+tpm_scan_uses_cache(const TpmScan *scan)
+{
+	return scan->cacheable && scan->age.ttl != 0 && !(scan->flags & TPM_PLAN_NO_CACHE);
+}
+
+/* may the rows that the plan wants be the first of a list in its order? */
+static inline bool
+tpm_scan_may_stop(const TpmScan *scan)
+{
+	return scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL);
+}
+
+/* scan_rows.c */
+
+/* evaluates the values of the conditions; sends nothing yet */
+extern void tpm_rows_begin(TpmScan *scan);
+
+/* the next row, in the plan's order; valid in the slot until the next call */
+extern bool tpm_rows_next(TpmScan *scan, TupleTableSlot *slot);
+
+/* can all rows that are left be had without a request? */
+extern bool tpm_rows_are_at_hand(const TpmScan *scan);
+
+/* forgets values and rows */
+extern void tpm_rows_end(TpmScan *scan);
+
+/* scan.c: session and decoder, once they are needed */
+extern void tpm_scan_connect(TpmScan *scan);
+
+/* scan.c: the answer for the values at hand that a rescan may use, NULL if there is none */
+extern TpmResult *tpm_scan_known(TpmScan *scan);
+
+/* scan.c: room for that answer */
+extern TpmResult *tpm_scan_new_result(TpmScan *scan);
+
+/* drain.c */
+
+/* the scan has begun; it is forgotten with its executor run */
+extern void tpm_drain_register(TpmScan *scan);
+
+/*
+ * Before this backend writes to a resource (the address of its tables): reads every
+ * scan of it that is open in this backend to its end.  Returns how many rows
+ * the scan of range table entry feeding_rti in estate will still give, if each
+ * of them is a row that the statement writes; -1 if that is not known.  Once
+ * there are more than most of these, the statement is going to be refused, and
+ * no further page is asked for.
+ */
+extern int64 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most);
+
+/* source.c */
+
+/* the rows of the page at hand stay valid as long as the source's memory */
+extern void tpm_source_keep_page(TpmSource *source);
+extern bool tpm_source_keeps_page(const TpmSource *source);
+
+/*
+ * The rows of a request: from the cache if it has them, else from the API,
+ * leaving them in the cache where that is allowed.  Lives in the current
+ * memory context.
+ */
+extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
+
+/*
+ * Raises the error met while the source was opened or read, unless an older
+ * answer may be given instead: then that is returned, and the user warned.
+ * The error is copied into the current memory context; none of the rows of
+ * the request may have been returned.
+ */
+extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error);
+
+/* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
+extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
+
+/* do its rows come in the order of the plan? */
+extern bool tpm_source_is_ordered(const TpmSource *source);
+
+/* can the rows that are left be had without a request? */
+extern bool tpm_source_is_at_hand(const TpmSource *source);
+
+/* the next row; the tuple is valid until the next call.  idhash 0: no id */
+extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
+
+/* fallback.c */
+
+/* may an older answer be given instead of this error? */
+extern bool tpm_fallback_is_for(const ErrorData *error);
+
+/* says that it is, and how old */
+extern void tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *error);
+
+/* the HINT that there is one */
+extern void tpm_fallback_name(ErrorData *error, TimestampTz fetched);
+
+/* scan_check.c */
+
+/* a page that came from the API is shown to the scan: members, size, progress */
+extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
+
+/* also of a page that is kept: what it does not have was no error to whoever asked for it, perhaps */
+extern void tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen);
+
+/* makes the row the one that tests look at */
+extern void tpm_scan_hold(TpmScan *scan, HeapTuple tuple);
+
+/* does it pass the test? */
+extern bool tpm_scan_test(TpmScan *scan, ExprState *test, bool *isnull);
+
+/* the row in hand came by filters that are believed: does it match them? */
+extern void tpm_scan_check_filters(TpmScan *scan);
+
+/* does the row in hand lie beyond the bounds that end an ordered list? */
+extern bool tpm_scan_is_beyond(TpmScan *scan);
+
+/* remote_query.c: conditions with their values to requests */
+extern TpmPlanCondition *tpm_plan_conditions(ForeignScan *plan, int *n);
+extern TpmRemoteQuery *tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int n,
+											  Datum *values, bool *nulls, bool everything);
+
+/* the request of a plan for people; run-time values as their expressions */
+extern char *tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
+								   const char *sort, List *context);
+
+/* the sort parameter of a list that needs no order: one that edits do not change, or NULL */
+extern char *tpm_remote_query_stable_sort(const TpmTable *table);
+
+/* count.c: a plan that wants the number of rows only */
+extern TupleTableSlot *tpm_iterate_count(ForeignScanState *node);
+
+#endif							/* TPM_SCAN_H */

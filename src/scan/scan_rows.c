@@ -1,0 +1,288 @@
+/*-------------------------------------------------------------------------
+ *
+ * scan_rows.c
+ *		The rows of one set of values, in the order that the plan promised.
+ *
+ * Owns the way from values to requests to rows.  Rows come in the API's order
+ * if there is one list and it was asked for in that order; whatever else they
+ * come from is sorted here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "document/convert.h"
+#include "scan/scan.h"
+
+/* ----- from values to requests ----- */
+
+/* no two values of a type have the same, whatever the session's settings */
+static char *
+exact_text(Datum value, Oid type)
+{
+	Oid			function;
+	bool		varlena;
+	bytea	   *bytes;
+	char	   *text;
+
+	getTypeBinaryOutputInfo(type, &function, &varlena);
+	bytes = OidSendFunctionCall(function, value);
+	text = palloc0(2 * VARSIZE_ANY_EXHDR(bytes) + 1);
+	hex_encode(VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), text);
+	return text;
+}
+
+/* a list that ends at a bound answers that bound only: its value belongs to the key */
+static void
+add_bounds_to_key(TpmScan *scan)
+{
+	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	StringInfoData key;
+	ListCell   *lc;
+
+	initStringInfo(&key);
+	appendStringInfoString(&key, scan->query->key);
+	foreach(lc, scan->bounds)
+	{
+		ExprState  *state = lfirst(lc);
+		bool		isnull;
+		Datum		value = ExecEvalExpr(state, econtext, &isnull);
+
+		appendStringInfo(&key, "%s\n", isnull ? "" : exact_text(value, exprType((Node *) state->expr)));
+	}
+	scan->query->key = key.data;
+}
+
+static void
+evaluate(TpmScan *scan)
+{
+	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
+
+	for (int i = 0; i < scan->nconditions; i++)
+		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
+	scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
+										 tpm_scan_uses_cache(scan) &&
+										 scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
+	if (scan->bounds != NIL)
+		add_bounds_to_key(scan);
+}
+
+/* ----- from requests to rows ----- */
+
+static void
+set_placeholders(TpmScan *scan, char **texts)
+{
+	for (int i = 0; i < scan->table->natts; i++)
+	{
+		const TpmColumn *column = &scan->table->columns[i];
+		Oid			function,
+					ioparam;
+
+		if (column->kind != TPM_COL_PLACEHOLDER || texts[i] == NULL)
+			continue;
+		getTypeInputInfo(column->type, &function, &ioparam);
+		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
+									OidInputFunctionCall(function, texts[i], ioparam, column->typmod));
+	}
+}
+
+/*
+ * Several requests of one path ask for parts of one list, and a filter that
+ * matches more than it should brings a row in more than one of them.
+ */
+static void
+separate_requests(TpmScan *scan, const TpmRequest *request)
+{
+	if (list_length(scan->query->requests) == 1)
+		return;
+	if (scan->seen && strcmp(scan->path, request->path) == 0)
+		return;
+	if (scan->seen)
+		tpm_idset_destroy(scan->seen);
+	scan->seen = tpm_idset_create(128);
+	scan->path = request->path;
+}
+
+/* of many requests each leaves nothing behind, but what is still looked at */
+static TpmSource *
+open_source(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source;
+	MemoryContext old;
+
+	scan->source_context = AllocSetContextCreate(scan->query_context, "tpm_fdw request",
+												 ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(scan->source_context);
+	source = tpm_source_open(scan, request);
+	MemoryContextSwitchTo(old);
+	return source;
+}
+
+static void
+end_source(TpmScan *scan)
+{
+	if (scan->source_context && !tpm_source_keeps_page(scan->source))
+		MemoryContextDelete(scan->source_context);
+	scan->source_context = NULL;
+	scan->source = NULL;
+}
+
+static bool
+next_source(TpmScan *scan)
+{
+	int			n = list_length(scan->query->requests);
+	TpmRequest *request;
+	MemoryContext old;
+
+	if (scan->next_request >= n)
+		return false;
+	old = MemoryContextSwitchTo(scan->query_context);
+	if (scan->next_request == 0 && n > 1)
+	{
+		scan->source = tpm_source_open_complete(scan, NULL);
+		if (scan->source)
+			scan->next_request = n;
+	}
+	if (scan->next_request == 0 && n > 1 && !tpm_scan_uses_cache(scan) && !tpm_scan_may_stop(scan))
+		tpm_client_admit(scan->session, n);
+	if (scan->source == NULL)
+	{
+		request = list_nth(scan->query->requests, scan->next_request);
+		separate_requests(scan, request);
+		set_placeholders(scan, list_nth(scan->query->placeholders, scan->next_request));
+		scan->source = open_source(scan, request);
+		scan->next_request++;
+	}
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/* the next row of any request, in the order in which they come */
+static bool
+next_unsorted(TpmScan *scan)
+{
+	uint64		idhash;
+
+	for (;;)
+	{
+		if (scan->source == NULL && !next_source(scan))
+			return false;
+		if (tpm_source_next(scan->source, &scan->tuple, &idhash))
+		{
+			if (scan->seen && idhash != 0 && !tpm_idset_add(scan->seen, idhash))
+				continue;
+			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
+				continue;
+			scan->rows++;
+			return true;
+		}
+		end_source(scan);
+	}
+}
+
+/* ----- order ----- */
+
+static void
+sort_all(TpmScan *scan)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
+
+	scan->sort = tpm_order_sort(scan->order);
+	MemoryContextSwitchTo(old);
+	while (next_unsorted(scan))
+	{
+		tpm_scan_hold(scan, &scan->tuple);
+
+		/*
+		 * a spilled file must outlive a savepoint in which the scan is
+		 * drained
+		 */
+		CurrentResourceOwner = scan->owner;
+		tuplesort_puttupleslot(scan->sort, scan->in_hand);
+		CurrentResourceOwner = owner;
+		CHECK_FOR_INTERRUPTS();
+	}
+	CurrentResourceOwner = scan->owner;
+	tuplesort_performsort(scan->sort);
+	CurrentResourceOwner = owner;
+}
+
+/* are the rows to come in the order of the plan already? */
+static bool
+comes_in_order(TpmScan *scan)
+{
+	return list_length(scan->query->requests) == 1 &&
+		(((TpmRequest *) linitial(scan->query->requests))->by_id ||
+		 tpm_source_is_ordered(scan->source));
+}
+
+void
+tpm_rows_begin(TpmScan *scan)
+{
+	MemoryContext old;
+
+	MemoryContextReset(scan->query_context);
+	old = MemoryContextSwitchTo(scan->query_context);
+	evaluate(scan);
+	MemoryContextSwitchTo(old);
+	scan->next_request = 0;
+	scan->source = NULL;
+	scan->source_context = NULL;
+	scan->seen = NULL;
+	scan->at_end = false;
+	scan->order_settled = (scan->order == NULL);
+}
+
+void
+tpm_rows_end(TpmScan *scan)
+{
+	if (scan->sort)
+		tuplesort_end(scan->sort);
+	scan->sort = NULL;
+	scan->query = NULL;
+	scan->source = NULL;
+}
+
+bool
+tpm_rows_are_at_hand(const TpmScan *scan)
+{
+	if (scan->sort || scan->at_end)
+		return true;
+	return scan->order_settled && scan->next_request >= list_length(scan->query->requests) &&
+		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
+}
+
+bool
+tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
+{
+	if (!scan->order_settled)
+	{
+		scan->order_settled = true;
+		if (next_source(scan) && !comes_in_order(scan))
+			sort_all(scan);
+	}
+	if (scan->sort)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
+		bool		found = tuplesort_gettupleslot(scan->sort, true, false, scan->kept, NULL);
+
+		MemoryContextSwitchTo(old);
+		if (found)
+			ExecCopySlot(slot, scan->kept);
+		return found;
+	}
+	if (!next_unsorted(scan))
+		return false;
+	ExecStoreHeapTuple(&scan->tuple, slot, false);
+	return true;
+}

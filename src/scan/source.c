@@ -1,0 +1,517 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *		The rows of one request, from the cache or from the API.
+ *
+ * Owns the choice among them, and what is kept of what was fetched.
+ *
+ * The only reader and writer of cached lists.  A request is answered by a
+ * complete list of the same conditions, by one without conditions, by a list
+ * that is just being fetched, or by a list of its own, which is kept where
+ * that is allowed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "base/url.h"
+#include "client/transport.h"
+#include "scan/scan.h"
+#include "shared/shared.h"
+
+int			tpm_cache_stale = 0;
+
+struct TpmSource
+{
+	TpmScan    *scan;
+	TpmRequest *request;
+	TpmCached  *cached;			/* NULL: read alone */
+	bool		ordered;		/* asked for in the order of the plan */
+	bool		complete;		/* the cached list needed no request */
+	TpmList    *list;			/* NULL until a page must be fetched */
+	TpmPage    *page;			/* of the list, being returned */
+	int			row;
+	TpmCachedPage shared;		/* page of the cache, being returned */
+	bool		at_end;
+	MemoryContext context;		/* of the list and its pages */
+	bool		on_trial;		/* its errors are seen to elsewhere */
+	bool		keeps_page;		/* a row of it is still being looked at */
+};
+
+static TpmSource *
+new_source(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = palloc0(sizeof(TpmSource));
+
+	source->scan = scan;
+	source->request = request;
+	source->context = CurrentMemoryContext;
+	return source;
+}
+
+/* an answer that the cache has in full */
+static TpmSource *
+from_cache(TpmScan *scan, TpmRequest *request, TpmCached *cached)
+{
+	TpmSource  *source = new_source(scan, request);
+
+	source->cached = cached;
+	source->complete = true;
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+	return source;
+}
+
+static TpmCacheKey
+source_key(const TpmScan *scan, const TpmRequest *request)
+{
+	TpmCacheKey key = {
+		.relid = scan->table->relid,
+		.serverid = scan->table->server->serverid,
+		.userid = scan->userid,
+		.options_hash = scan->table->options_hash,
+		.credential = scan->session->token.hash,
+		.conditions = tpm_request_conditions(scan->table, request),
+		.resource = scan->resource,
+	};
+
+	return key;
+}
+
+static TpmCached *
+find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
+{
+	TpmCacheKey key = source_key(scan, request);
+
+	return tpm_cache_open(&key, &scan->age, complete);
+}
+
+static bool
+list_has_member(const char *members, const char *member)
+{
+	size_t		len = strlen(member);
+
+	for (const char *at = strstr(members, member); at; at = strstr(at + 1, member))
+		if ((at == members || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+/* the members that the query reads, NULL where only all of them will do */
+static char *
+wanted_members(const TpmScan *scan)
+{
+	StringInfoData members;
+	ListCell   *lc;
+
+	initStringInfo(&members);
+	foreach(lc, scan->columns)
+	{
+		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
+		char	   *member = tpm_request_member(scan->table, column);
+
+		if (member == NULL && tpm_request_is_memberless(column))
+			continue;
+		/* a name that the list's grammar cannot hold is among all of them */
+		if (member == NULL || member[0] == '\0' || strchr(member, ',') != NULL)
+			return NULL;
+		if (!list_has_member(members.data, member))
+			appendStringInfo(&members, "%s%s", members.len ? "," : "", member);
+	}
+	/* rather more bytes back than an address that servers refuse */
+	if (members.len == 0 || strlen(tpm_url_encode_query(members.data)) > TPM_MAX_LIST_BYTES)
+		return NULL;
+	return members.data;
+}
+
+/* order, members and page of a list that is read for this scan alone, or for all */
+static void
+spell(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+	TpmRequest *request = source->request;
+
+	if (source->cached == NULL)
+		request->fields = wanted_members(scan);
+	if (request->by_id)
+		return;
+	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
+		request->page_size = Min(request->page_size,
+								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
+}
+
+TpmSource *
+tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
+{
+	TpmCached  *cached = NULL;
+
+	if (!tpm_scan_uses_cache(scan))
+		return NULL;
+	if (request)
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && scan->query->everything)
+		cached = find_cached(scan, scan->query->everything, true);
+	return cached ? from_cache(scan, request, cached) : NULL;
+}
+
+/*
+ * A list in an order of which not all may be wanted is read alone: those who
+ * share a list read it to its end.
+ */
+static TpmSource *
+open_new(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = new_source(scan, request);
+	bool		shares;
+
+	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+	if (shares)
+		source->cached = find_cached(scan, request, false);
+	if (shares && source->cached == NULL)
+		scan->not_kept = true;
+	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id;
+	spell(source);
+	return source;
+}
+
+/* goes on without the cache, where a page of it may still be looked at */
+static void
+leave_cache(TpmSource *source)
+{
+	if (!source->keeps_page)
+		tpm_cache_close(source->cached);
+	source->cached = NULL;
+}
+
+/* a list that answers the request, however old within so many seconds */
+static TpmCached *
+find_older(TpmScan *scan, TpmRequest *request, int seconds)
+{
+	TpmCacheKey key = source_key(scan, request);
+	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
+
+	if (older == NULL && scan->query->everything)
+	{
+		key = source_key(scan, scan->query->everything);
+		older = tpm_cache_open_stale(&key, seconds);
+	}
+	return older;
+}
+
+/* raises the error, which names an older answer if there is one */
+static void
+raise_named(TpmScan *scan, TpmRequest *request, ErrorData *error)
+{
+	TpmCached  *older = tpm_scan_uses_cache(scan) ? find_older(scan, request, INT_MAX) : NULL;
+
+	if (older)
+		tpm_fallback_name(error, tpm_cache_fetched(older));
+	ReThrowError(error);
+}
+
+TpmSource *
+tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error)
+{
+	TpmCached  *older = NULL;
+
+	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+		older = find_older(scan, request, tpm_cache_stale);
+	if (older == NULL)
+		raise_named(scan, request, error);
+	tpm_fallback_warn(scan, tpm_cache_fetched(older), error);
+	return from_cache(scan, request, older);
+}
+
+static bool next_page(TpmSource *source);
+
+/*
+ * Gets what an error could still be exchanged for: the whole list where all of
+ * it is wanted and it is kept, else its first page.
+ */
+static void
+read_ahead(TpmSource *source)
+{
+	if (!next_page(source))
+	{
+		source->at_end = true;
+		return;
+	}
+	if (source->cached == NULL || tpm_scan_may_stop(source->scan))
+		return;
+	while (source->cached && !tpm_cache_is_complete(source->cached))
+	{
+		if (!next_page(source))
+			break;
+	}
+	source->page = NULL;
+	if (source->cached)
+	{
+		tpm_cache_rewind(source->cached);
+		source->shared.nrows = 0;
+		source->complete = true;
+	}
+}
+
+/*
+ * With an older answer at hand nothing is returned before it is certain that
+ * it is not needed: rows of two readings must not be mixed.
+ */
+static TpmSource *
+open_or_older(TpmScan *scan, TpmRequest *request)
+{
+	MemoryContext old = CurrentMemoryContext;
+	MemoryContext trial = AllocSetContextCreate(old, "tpm_fdw reading", ALLOCSET_DEFAULT_SIZES);
+	ErrorData  *volatile error = NULL;
+	TpmSource  *volatile source = NULL;
+
+	PG_TRY();
+	{
+		MemoryContextSwitchTo(trial);
+		source = open_new(scan, request);
+		source->on_trial = true;
+		read_ahead(source);
+		source->on_trial = false;
+		MemoryContextSwitchTo(old);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		source = NULL;
+	}
+	PG_END_TRY();
+	if (source == NULL)
+	{
+		MemoryContextDelete(trial);
+		return tpm_source_instead(scan, request, error);
+	}
+	/* a list that outgrew the cache while it was read ahead: from its start */
+	if (source->page == NULL && source->cached == NULL && !source->at_end)
+		return open_new(scan, request);
+	return source;
+}
+
+TpmSource *
+tpm_source_open(TpmScan *scan, TpmRequest *request)
+{
+	TpmSource  *source = tpm_source_open_complete(scan, request);
+	TpmCached  *older = NULL;
+
+	if (source)
+		return source;
+	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+		older = find_older(scan, request, tpm_cache_stale);
+	if (older == NULL)
+		return open_new(scan, request);
+	tpm_cache_close(older);
+	return open_or_older(scan, request);
+}
+
+bool
+tpm_source_is_ordered(const TpmSource *source)
+{
+	return source->ordered;
+}
+
+void
+tpm_source_keep_page(TpmSource *source)
+{
+	source->keeps_page = true;
+	if (source->list)
+		tpm_list_keep_page(source->list);
+}
+
+bool
+tpm_source_keeps_page(const TpmSource *source)
+{
+	return source->keeps_page;
+}
+
+bool
+tpm_source_is_at_hand(const TpmSource *source)
+{
+	if (source->complete || source->at_end)
+		return true;
+	return source->cached == NULL && source->list != NULL && tpm_list_is_complete(source->list);
+}
+
+/* ----- from the API ----- */
+
+static void
+open_source_list(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+	MemoryContext old = MemoryContextSwitchTo(source->context);
+
+	if (source->list == NULL)
+	{
+		source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
+									 !tpm_scan_may_stop(scan));
+		if (source->ordered)
+			tpm_order_begin(scan->order);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+static TpmPage *
+receive(TpmSource *source)
+{
+	MemoryContext old = CurrentMemoryContext;
+	TpmPage    *volatile page = NULL;
+
+	if (source->on_trial)
+		return tpm_list_next(source->list);
+	PG_TRY();
+	{
+		page = tpm_list_next(source->list);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(old);
+		error = CopyErrorData();
+		if (!tpm_fallback_is_for(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		raise_named(source->scan, source->request, error);
+	}
+	PG_END_TRY();
+	return page;
+}
+
+static bool
+fetch(TpmSource *source)
+{
+	source->page = receive(source);
+	source->row = 0;
+	if (source->page == NULL)
+		return false;
+	tpm_scan_received(source->scan, source->page);
+	/* to its end, before its first row is returned */
+	if (source->ordered)
+		tpm_order_verify(source->scan->order, source->page);
+	return true;
+}
+
+/* this reader has claimed the next page of a shared list */
+static bool
+fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+{
+	TpmListCursor after;
+	bool		any;
+
+	PG_TRY();
+	{
+		open_source_list(source);
+		tpm_list_set_cursor(source->list, cursor);
+		/* who may not come back for them must not hold pages that others need */
+		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
+		any = fetch(source);
+	}
+	PG_CATCH();
+	{
+		tpm_cache_give_back(source->cached);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	tpm_list_get_cursor(source->list, &after);
+	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
+	{
+		/* not kept, or taken over: the rows are good, and so is the way on */
+		source->scan->not_kept = true;
+		leave_cache(source);
+	}
+	return any;
+}
+
+/* true if there is a page to return rows from */
+static bool
+next_page(TpmSource *source)
+{
+	TpmListCursor cursor;
+
+	while (source->cached)
+	{
+		switch (tpm_cache_next(source->cached, &source->shared, &cursor))
+		{
+			case TPM_CACHE_PAGE:
+				tpm_scan_check_members(source->scan, source->shared.nrows, source->shared.seen);
+				return true;
+			case TPM_CACHE_END:
+				return false;
+			case TPM_CACHE_CLAIMED:
+				return fetch_claimed(source, &cursor);
+			case TPM_CACHE_WAIT:
+				tpm_cache_yield();
+				/* a claim may also become free by the time that passes */
+				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
+								tpm_monotonic_us() + INT64CONST(500000));
+				break;
+			case TPM_CACHE_ALONE:
+				open_source_list(source);
+				tpm_list_set_cursor(source->list, &cursor);
+				source->scan->not_kept = true;
+				leave_cache(source);
+				break;
+		}
+	}
+	open_source_list(source);
+	tpm_list_ask_ahead(source->list, true);
+	return fetch(source);
+}
+
+/* false: no row of the list from this one on can be wanted */
+static bool
+is_wanted(TpmSource *source, HeapTuple tuple)
+{
+	TpmScan    *scan = source->scan;
+
+	if (!scan->tests_rows)
+		return true;
+	tpm_scan_hold(scan, tuple);
+	tpm_scan_check_filters(scan);
+	if (!source->ordered || !tpm_scan_is_beyond(scan))
+		return true;
+	source->at_end = true;
+	source->page = NULL;
+	return false;
+}
+
+bool
+tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
+{
+	for (;;)
+	{
+		if (source->page && source->row < source->page->nrows)
+		{
+			*tuple = *source->page->rows[source->row].tuple;
+			*idhash = source->page->rows[source->row++].idhash;
+			return is_wanted(source, tuple);
+		}
+		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
+		{
+			/* this reader may have to fetch the page after those of others */
+			if (!source->complete)
+			{
+				open_source_list(source);
+				tpm_list_remember(source->list, *idhash);
+			}
+			return true;
+		}
+		source->page = NULL;
+		if (source->at_end || !next_page(source))
+		{
+			source->at_end = true;
+			if (source->cached)
+				leave_cache(source);
+			return false;
+		}
+	}
+}

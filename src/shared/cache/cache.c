@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache.c
+ *		Lists of decoded rows in shared memory.
+ *
+ * A list is a chain of pages and the place where it goes on.  It belongs to
+ * nobody; this file owns a reader's hold on it, what a write does to lists, and
+ * the view.  The pages are cache_page.c's, which list answers a key is
+ * cache_list.c's, and where it all lies is cache_area.c's.
+ *
+ * Locking: one LWLock guards the directory and everything in a list but the
+ * rows of its pages.  A page never changes once it is appended, and lives as
+ * long as its list, which lives while somebody holds it; so rows are read
+ * without a lock.  No lock is held while anything waits or is sent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "shared/cache/cache_internal.h"
+#include "shared/shared.h"
+
+static TpmCached *holds = NULL; /* of this backend */
+
+/* ----- holds ----- */
+
+static void
+release_hold(TpmCached *cached)
+{
+	for (TpmCached **at = &holds; *at; at = &(*at)->next)
+	{
+		SharedList *list = cached->list;
+
+		if (*at != cached)
+			continue;
+		*at = cached->next;
+		ConditionVariableCancelSleep();
+		LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+		if (cached->claim != 0 && list->claim == cached->claim && list->claimer != 0)
+			tpm_cache_end_claim(list);
+		list->holders--;
+		/* a list that nobody goes on with is no answer */
+		if (list->holders == 0 && (list->slot < 0 || !list->complete))
+			tpm_cache_unlink(cached->pointer);
+		LWLockRelease(&tpm_cache->lock);
+		cached->list = NULL;
+		return;
+	}
+}
+
+/* this backend ends */
+void
+tpm_cache_release_all(void)
+{
+	while (holds)
+		release_hold(holds);
+}
+
+static void
+release_holds_callback(void *arg)
+{
+	release_hold(arg);
+}
+
+static TpmCached *
+hold(dsa_pointer pointer)
+{
+	TpmCached  *cached = palloc0(sizeof(TpmCached));
+
+	cached->list = tpm_cache_list_at(pointer);
+	cached->pointer = pointer;
+	cached->list->holders++;
+	cached->list->used_us = tpm_monotonic_us();
+	if (cached->list->complete)
+		cached->list->hits++;
+	cached->next = holds;
+	holds = cached;
+	cached->callback.func = release_holds_callback;
+	cached->callback.arg = cached;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &cached->callback);
+	return cached;
+}
+
+TpmCached *
+tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete)
+{
+	dsa_pointer pointer;
+	TpmCached  *cached = NULL;
+
+	if (age->ttl == 0 || !tpm_cache_attach())
+		return NULL;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	pointer = tpm_cache_find(key, age, 0);
+	if (only_complete && DsaPointerIsValid(pointer) && !tpm_cache_list_at(pointer)->complete)
+		pointer = InvalidDsaPointer;
+	if (!DsaPointerIsValid(pointer) && !only_complete)
+		pointer = tpm_cache_new_list(key, age);
+	if (DsaPointerIsValid(pointer))
+		cached = hold(pointer);
+	LWLockRelease(&tpm_cache->lock);
+	return cached;
+}
+
+TpmCached *
+tpm_cache_open_stale(const TpmCacheKey *key, int seconds)
+{
+	dsa_pointer pointer;
+	TpmCached  *cached = NULL;
+
+	if (!tpm_cache_attach())
+		return NULL;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	pointer = tpm_cache_find(key, NULL, seconds);
+	if (DsaPointerIsValid(pointer))
+		cached = hold(pointer);
+	LWLockRelease(&tpm_cache->lock);
+	return cached;
+}
+
+void
+tpm_cache_close(TpmCached *cached)
+{
+	release_hold(cached);
+}
+
+void
+tpm_cache_rewind(TpmCached *cached)
+{
+	cached->page = InvalidDsaPointer;
+}
+
+bool
+tpm_cache_is_complete(const TpmCached *cached)
+{
+	return cached->list->complete;
+}
+
+TimestampTz
+tpm_cache_fetched(const TpmCached *cached)
+{
+	return cached->list->completed;
+}
+
+bool
+tpm_cache_heartbeat(void)
+{
+	bool		any = false;
+
+	for (TpmCached *cached = holds; cached; cached = cached->next)
+	{
+		if (cached->claim == 0)
+			continue;
+		LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+		if (cached->list->claim == cached->claim && !cached->list->resting)
+		{
+			cached->list->seen_us = tpm_monotonic_us();
+			any = true;
+		}
+		LWLockRelease(&tpm_cache->lock);
+	}
+	return any;
+}
+
+void
+tpm_cache_yield(void)
+{
+	for (TpmCached *cached = holds; cached; cached = cached->next)
+		tpm_cache_yield_claim(cached);
+}
+
+/* ----- writes and resets ----- */
+
+void
+tpm_cache_written(uint64 resource)
+{
+	if (tpm_cache)
+		pg_atomic_fetch_add_u64(tpm_cache_write_counter(resource), 1);
+}
+
+int
+tpm_cache_reset(Oid serverid)
+{
+	int			n = 0;
+
+	if (!tpm_cache_attach())
+		return 0;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MAX_LISTS; i++)
+	{
+		dsa_pointer pointer = tpm_cache->slots[i].list;
+		SharedList *list;
+
+		if (!DsaPointerIsValid(pointer))
+			continue;
+		list = tpm_cache_list_at(pointer);
+		if (OidIsValid(serverid) && (list->serverid != serverid || list->dbid != MyDatabaseId))
+			continue;
+		tpm_cache_unlink(pointer);
+		n++;
+	}
+	LWLockRelease(&tpm_cache->lock);
+	return n;
+}
+
+static TpmCacheInfo *
+info_of(const SharedList *list)
+{
+	TpmCacheInfo *info = palloc0(sizeof(TpmCacheInfo));
+
+	info->dbid = list->dbid;
+	info->relid = list->relid;
+	info->serverid = list->serverid;
+	info->userid = list->userid;
+	info->conditions = pstrdup(dsa_get_address(tpm_cache_dsa, list->conditions));
+	info->complete = list->complete;
+	info->rows = list->rows;
+	info->bytes = list->bytes;
+	info->requests = list->requests;
+	info->fetched = list->completed;
+	if (list->complete)
+		info->expires = list->completed + tpm_cache_lifetime(list, &list->age) * USECS_PER_SEC;
+	info->hits = list->hits;
+	return info;
+}
+
+List *
+tpm_cache_list(void)
+{
+	List	   *result = NIL;
+
+	if (!tpm_cache_attach())
+		return NIL;
+	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+	for (int i = 0; i < MAX_LISTS; i++)
+		if (DsaPointerIsValid(tpm_cache->slots[i].list))
+			result = lappend(result, info_of(tpm_cache_list_at(tpm_cache->slots[i].list)));
+	LWLockRelease(&tpm_cache->lock);
+	return result;
+}

@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * cache_page.c
+ *		Pages of shared lists: reading them, and the claim on the next one.
+ *
+ * Owns how a page is claimed, appended and read; which list is read is the
+ * caller's.
+ *
+ * A reader that needs a page that is not there claims that page; the others
+ * wait for the claim, never for a session.  A claim whose holder has shown no
+ * sign of life may be taken over.
+ *
+ * Locking: takes the cache's lock itself.  The rows of a page are read without
+ * it: a page never changes once it is appended.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "shared/cache/cache_internal.h"
+
+/* a claim whose holder has shown no sign of life may be taken over */
+#define CLAIM_PATIENCE_US	INT64CONST(5000000)
+
+/*
+ * One on a page that was asked for ahead, sooner: its holder returns rows, or
+ * reads another list, and may not come back to this one for long.
+ */
+#define RESTING_PATIENCE_US	INT64CONST(500000)
+
+typedef struct CachedRow
+{
+	uint64		idhash;
+	uint32		len;
+	uint32		pad;
+} CachedRow;
+
+/* ----- claims ----- */
+
+void
+tpm_cache_end_claim(SharedList *list)
+{
+	list->claimer = 0;
+	ConditionVariableBroadcast(&list->changed);
+}
+
+static bool
+claim_is_free(const SharedList *list)
+{
+	int64		patience = list->resting ? RESTING_PATIENCE_US : CLAIM_PATIENCE_US;
+
+	return list->claimer == 0 || tpm_monotonic_us() - list->seen_us > patience;
+}
+
+static bool
+holds_claim(const TpmCached *cached)
+{
+	return cached->claim != 0 && cached->claim == cached->list->claim && cached->list->claimer != 0;
+}
+
+static void
+take_claim(TpmCached *cached)
+{
+	SharedList *list = cached->list;
+
+	if (!holds_claim(cached))
+		cached->claim = ++list->claim;
+	list->claimer = MyProcPid;
+	list->resting = false;
+	list->seen_us = tpm_monotonic_us();
+}
+
+/* ----- reading ----- */
+
+static void
+copy_cursor(const SharedList *list, TpmListCursor *cursor)
+{
+	*cursor = list->cursor;
+	cursor->url = DsaPointerIsValid(list->url) ? pstrdup(dsa_get_address(tpm_cache_dsa, list->url)) : NULL;
+}
+
+TpmCacheVerdict
+tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
+{
+	SharedList *list = cached->list;
+	dsa_pointer next;
+	TpmCacheVerdict verdict;
+
+	/* before the look, so that a broadcast in between is not lost */
+	if (!list->complete)
+		ConditionVariablePrepareToSleep(&list->changed);
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	next = DsaPointerIsValid(cached->page)
+		? ((CachedPage *) dsa_get_address(tpm_cache_dsa, cached->page))->next : list->first;
+	if (DsaPointerIsValid(next))
+	{
+		CachedPage *header = dsa_get_address(tpm_cache_dsa, next);
+
+		cached->page = next;
+		page->rows = (char *) header + MAXALIGN(sizeof(CachedPage));
+		page->nrows = header->nrows;
+		memcpy(page->seen, header->seen, sizeof(page->seen));
+		page->at = 0;
+		verdict = TPM_CACHE_PAGE;
+	}
+	else if (list->complete)
+		verdict = TPM_CACHE_END;
+	else if (list->closed)
+	{
+		copy_cursor(list, cursor);
+		verdict = TPM_CACHE_ALONE;
+	}
+	else if (holds_claim(cached) || claim_is_free(list))
+	{
+		copy_cursor(list, cursor);
+		take_claim(cached);
+		verdict = TPM_CACHE_CLAIMED;
+	}
+	else
+		verdict = TPM_CACHE_WAIT;
+	LWLockRelease(&tpm_cache->lock);
+	if (verdict != TPM_CACHE_WAIT)
+		ConditionVariableCancelSleep();
+	return verdict;
+}
+
+bool
+tpm_cache_row(TpmCachedPage *page, HeapTuple tuple, uint64 *idhash)
+{
+	CachedRow  *row;
+
+	if (page->nrows == 0)
+		return false;
+	row = (CachedRow *) (page->rows + page->at);
+	tuple->t_len = row->len;
+	tuple->t_data = (HeapTupleHeader) (page->rows + page->at + MAXALIGN(sizeof(CachedRow)));
+	ItemPointerSetInvalid(&tuple->t_self);
+	tuple->t_tableOid = InvalidOid;
+	*idhash = row->idhash;
+	page->at += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(row->len);
+	page->nrows--;
+	return true;
+}
+
+/* ----- appending ----- */
+
+static dsa_pointer
+copy_page(const TpmPage *page)
+{
+	Size		bytes = MAXALIGN(sizeof(CachedPage));
+	dsa_pointer pointer;
+	CachedPage *header;
+	char	   *to;
+
+	for (int i = 0; i < page->nrows; i++)
+		bytes += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(page->rows[i].tuple->t_len);
+	pointer = tpm_cache_allocate(bytes);
+	if (!DsaPointerIsValid(pointer))
+		return pointer;
+	header = dsa_get_address(tpm_cache_dsa, pointer);
+	header->next = InvalidDsaPointer;
+	header->nrows = page->nrows;
+	header->bytes = bytes;
+	memcpy(header->seen, page->seen, sizeof(header->seen));
+	to = (char *) header + MAXALIGN(sizeof(CachedPage));
+	for (int i = 0; i < page->nrows; i++)
+	{
+		HeapTuple	tuple = page->rows[i].tuple;
+		CachedRow  *row = (CachedRow *) to;
+
+		row->idhash = page->rows[i].idhash;
+		row->len = tuple->t_len;
+		memcpy(to + MAXALIGN(sizeof(CachedRow)), tuple->t_data, tuple->t_len);
+		to += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(tuple->t_len);
+	}
+	tpm_cache->bytes += bytes;
+	return pointer;
+}
+
+static bool
+append_page(SharedList *list, const TpmPage *page)
+{
+	dsa_pointer pointer;
+
+	if (page == NULL || page->nrows == 0)
+		return true;
+	pointer = copy_page(page);
+	if (!DsaPointerIsValid(pointer))
+		return false;
+	if (DsaPointerIsValid(list->last))
+		((CachedPage *) dsa_get_address(tpm_cache_dsa, list->last))->next = pointer;
+	else
+		list->first = pointer;
+	list->last = pointer;
+	list->pages++;
+	list->rows += page->nrows;
+	list->bytes += ((CachedPage *) dsa_get_address(tpm_cache_dsa, pointer))->bytes;
+	return true;
+}
+
+static void
+move_cursor(SharedList *list, const TpmListCursor *cursor)
+{
+	if (DsaPointerIsValid(list->url))
+		dsa_free(tpm_cache_dsa, list->url);
+	list->url = tpm_cache_copy_text(cursor->url);
+	list->cursor = *cursor;
+	list->cursor.url = NULL;
+	list->requests = cursor->position.page;
+	if (cursor->url == NULL)
+	{
+		list->complete = true;
+		list->completed_us = tpm_monotonic_us();
+		list->completed = GetCurrentTimestamp();
+	}
+	else if (!DsaPointerIsValid(list->url))
+		tpm_cache_close_list(list);
+}
+
+bool
+tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, bool keep)
+{
+	SharedList *list = cached->list;
+	bool		kept;
+
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (list->claim != cached->claim || list->closed)
+		kept = false;			/* taken over: the page is somebody else's to
+								 * append */
+	else
+	{
+		kept = append_page(list, page);
+		if (kept)
+		{
+			move_cursor(list, cursor);
+			if (DsaPointerIsValid(list->last) && page && page->nrows > 0)
+				cached->page = list->last;
+			tpm_cache_replace_older(list, cached->pointer);
+		}
+		else
+			tpm_cache_close_list(list);
+		keep = keep && kept && !list->complete;
+		if (keep)
+		{
+			list->seen_us = tpm_monotonic_us();
+			list->resting = true;
+			ConditionVariableBroadcast(&list->changed);
+		}
+		else
+			tpm_cache_end_claim(list);
+	}
+	if (!kept || !keep)
+		cached->claim = 0;
+	LWLockRelease(&tpm_cache->lock);
+	return kept;
+}
+
+void
+tpm_cache_yield_claim(TpmCached *cached)
+{
+	SharedList *list = cached->list;
+
+	if (cached->claim == 0)
+		return;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (holds_claim(cached) && list->resting)
+	{
+		list->seen_us = tpm_monotonic_us() - RESTING_PATIENCE_US - 1;
+		ConditionVariableBroadcast(&list->changed);
+	}
+	LWLockRelease(&tpm_cache->lock);
+}
+
+void
+tpm_cache_give_back(TpmCached *cached)
+{
+	SharedList *list = cached->list;
+
+	if (list == NULL || cached->claim == 0)
+		return;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (list->claim == cached->claim)
+		tpm_cache_end_claim(list);
+	cached->claim = 0;
+	LWLockRelease(&tpm_cache->lock);
+}

@@ -1,0 +1,156 @@
+/*-------------------------------------------------------------------------
+ *
+ * counters.h
+ *		What the views show: the latest requests, statements at work, totals.
+ *
+ * Shared memory only, short critical sections, nothing waits.  All functions
+ * do nothing when shared state does not exist.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_COUNTERS_H
+#define TPM_COUNTERS_H
+
+#include "access/attnum.h"
+#include "datatype/timestamp.h"
+
+#include "base/page.h"
+#include "shared/shared.h"
+
+/* a setting; its meaning and range are in tpm_fdw.c */
+extern int	tpm_request_log_size;
+
+extern const TpmSharedArea tpm_requests_area;
+extern const TpmSharedArea tpm_progress_area;
+extern const TpmSharedArea tpm_table_stats_area;
+
+/* one request that was sent (or refused before), for tpm_fdw_requests and tpm_fdw_stats */
+typedef struct TpmRequestRecord
+{
+	TimestampTz at;
+	Oid			roleid;			/* GetUserId() */
+	Oid			credential_role;	/* role whose mapping was used */
+	Oid			serverid;
+	Oid			relid;			/* InvalidOid: none */
+	const char *method;
+	const char *path;			/* path and query, percent-encoded, no secrets */
+	int			status;			/* 0: no answer */
+	const char *error;			/* NULL: none */
+	double		ms;
+	double		waited_ms;		/* for budget and token */
+	int64		bytes_in;
+	int64		bytes_out;
+	int			attempt;		/* from 1 */
+	bool		is_retry;
+} TpmRequestRecord;
+
+extern void tpm_count_request(const TpmRequestRecord *record);
+extern void tpm_count_rows(Oid serverid, Oid roleid, int64 rows, int64 cache_hits);
+
+/* one row of tpm_fdw_requests; texts are cut to what fits, "" is none */
+typedef struct TpmRequestRow
+{
+	TimestampTz at;
+	int			pid;
+	Oid			roleid;
+	Oid			dbid;
+	Oid			serverid;
+	Oid			relid;
+	int			status;
+	int			attempt;
+	double		ms;
+	double		waited_ms;
+	int64		bytes_in;
+	int64		bytes_out;
+	char		application_name[NAMEDATALEN];
+	char		method[8];
+	char		path[512];
+	char		error[256];
+} TpmRequestRow;
+
+/* one row of tpm_fdw_stats; dbid and roleid 0: what found no entry of its own */
+typedef struct TpmStatRow
+{
+	Oid			dbid;
+	Oid			serverid;
+	Oid			roleid;
+	char		method[8];
+	int64		requests;
+	int64		cache_hits;
+	int64		rows;
+	int64		bytes_in;
+	int64		retries;
+	int64		status_429;
+	int64		errors;
+	double		ms;
+	double		waited_ms;
+	TimestampTz since;
+} TpmStatRow;
+
+/* palloc'd copies; they raise 55000 without shared state */
+extern int	tpm_requests_rows(TpmRequestRow **rows);
+extern int	tpm_stat_rows(TpmStatRow **rows);
+
+/* begins the totals anew; the log stays */
+extern void tpm_stat_reset(void);
+
+/*
+ * A statement at work, for tpm_fdw_progress.  It lives in the current memory
+ * context, whose reset ends it if nobody else does first.
+ */
+typedef struct TpmProgress TpmProgress;
+
+/* NULL when no slot is free; every function takes NULL */
+extern TpmProgress *tpm_progress_start(Oid relid, const char *operation);
+extern void tpm_progress_update(TpmProgress *progress, int64 requests_done,
+								int64 requests_expected, int64 rows_done,
+								TimestampTz expected_end);
+
+/* waiting_for: a string constant such as "budget", "answer", NULL for none */
+extern void tpm_progress_waiting(TpmProgress *progress, const char *waiting_for);
+extern void tpm_progress_end(TpmProgress *progress);
+
+/* one row of tpm_fdw_progress */
+typedef struct TpmProgressRow
+{
+	int			pid;
+	Oid			roleid;
+	Oid			dbid;
+	Oid			relid;
+	char		operation[16];
+	char		waiting_for[16];
+	int64		requests_done;
+	int64		requests_expected;	/* 0: not known */
+	int64		rows_done;
+	TimestampTz started;
+	TimestampTz expected_end;	/* 0: not known */
+} TpmProgressRow;
+
+extern int	tpm_progress_rows(TpmProgressRow **rows);
+
+/* requests of this backend to this server's group within the hour are in budget.h */
+
+/*
+ * What was learnt about a table and outlives the session: size of a complete
+ * list, members ever seen, exact filters caught lying.  Keyed by database and
+ * relation, dropped when options_hash differs.
+ */
+typedef struct TpmTableStats
+{
+	int64		total;			/* -1 unknown */
+	TimestampTz total_at;
+	int			a_page;			/* rows that came on the first page then */
+	uint64		seen_columns[TPM_SEEN_WORDS];	/* bit attnum: member was on
+												 * some resource */
+	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
+												 * to recheck */
+	int64		slowest_us;		/* slowest answer seen from this table */
+} TpmTableStats;
+
+extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
+extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
+extern void tpm_table_stats_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
+extern void tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
+extern void tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us);
+
+#endif							/* TPM_COUNTERS_H */
