@@ -2,9 +2,9 @@
 
 import os
 import re
-import resource
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import crowd
@@ -224,7 +224,7 @@ def test_little_address_space(sandbox):
     # the page has 60 MB; what a backend has without it depends on the libraries that PostgreSQL was built with
     status = Path(f"/proc/{db.info.backend_pid}/status").read_text(encoding="utf-8")
     limit = (int(re.search(r"VmSize:\s+(\d+) kB", status)[1]) + 40960) * 1024
-    resource.prlimit(db.info.backend_pid, resource.RLIMIT_AS, (limit, limit))
+    subprocess.run(["prlimit", f"--pid={db.info.backend_pid}", f"--as={limit}"], check=True, **tpmtest.as_cluster_user())
     sandbox.fault("big_page", match="GET /v1/third_parties")
     tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
     error = failure(db, QUERY)
