@@ -52,12 +52,11 @@ def icu(cluster):
 
 @pytest.fixture(scope="session")
 def contrib(cluster):
-    """Creates an extension that comes with PostgreSQL, but not with every build of it."""
-    def create(connection, name):
+    """To be told of an extension that a test needs: it comes with PostgreSQL, but not with every build of it."""
+    def need(name):
         if not cluster.sql("SELECT 1 FROM pg_available_extensions WHERE name = %s", (name,)):
             pytest.skip(f"without {name}: it is not in this build of PostgreSQL")
-        tpmtest.rows(connection, f"CREATE EXTENSION IF NOT EXISTS {name} SCHEMA public")
-    return create
+    return need
 
 
 @pytest.fixture

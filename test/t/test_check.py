@@ -319,8 +319,8 @@ def test_who_may(tpm):
 
 
 def test_what_is_not_ours(tpm, contrib):
-    contrib(tpm, "postgres_fdw")
-    tpmtest.rows(tpm, "CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw")
+    contrib("postgres_fdw")
+    tpmtest.rows(tpm, "CREATE EXTENSION postgres_fdw; CREATE SERVER other FOREIGN DATA WRAPPER postgres_fdw")
     for call in ("tpm_fdw_check('other')", "tpm_fdw_check('other', 'tpm')"):
         with pytest.raises(psycopg2.errors.WrongObjectType):
             tpmtest.rows(tpm, f"SELECT * FROM {call}")

@@ -39,8 +39,10 @@ def said_fixture(request):
 
 
 @pytest.mark.parametrize("name", with_sql())
-def test_blocks(name, said):
+def test_blocks(name, said, contrib):
     """Every block of a page, on a cluster and a sandbox of its own; a drift is shown as a diff."""
+    for extension in re.findall(r"^CREATE EXTENSION (\w+);", PAGES[name], re.M):
+        contrib(extension)
     pages, everything = said
     text, right, wrong = pages.get((ROOT / name).name, (everything, None, None))
     assert wrong == "0", text

@@ -18,6 +18,8 @@ import pytest
 import tpmtest
 from tpmtest import rows
 
+NUMBERS = itertools.count(1)
+
 SECRET = "sandbox-secret"
 OTHER = ("other", "other%secret&more")
 
@@ -212,7 +214,7 @@ def test_repeated(chatty, auth, answer, path):
     server = hostile.Hostile()
     server.answers["/oauth/token"] = hostile.token(TOKEN)
     server.answers[path] = answer
-    name = f"repeated{tpmtest.free_port()}"
+    name = f"repeated{next(NUMBERS)}"
     chatty.sql(f"CREATE DATABASE {name}")
     db = chatty.connect(name)
     secret = "Th1s+is/the secret"
@@ -251,7 +253,7 @@ def test_repeated(chatty, auth, answer, path):
 def roles(chatty, talkative):
     """{client: a session of a role with a mapping of its own}, on the same tables."""
     talkative.reset(data=True)
-    name = f"roles{tpmtest.free_port()}"
+    name = f"roles{next(NUMBERS)}"
     chatty.sql(f"CREATE DATABASE {name}")
     admin = chatty.connect(name)
     tpmtest.setup_server(admin, talkative, schema="tpm", trust="exact")
