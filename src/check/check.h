@@ -8,8 +8,8 @@
  * too, since each runs in a subtransaction.  Needs USAGE on the server.
  * Never: changes an option, a table or a resource of the API (it sends reads
  * only), believes a cached answer, or uses another's user mapping.
- * Locks: AccessShareLock on one table at a time while its columns are read;
- * no lock of shared memory is held from one step to the next.
+ * Locks: AccessShareLock on a catalog, or on one table at a time while it is
+ * read; no lock of shared memory is held from one step to the next.
  *
  *-------------------------------------------------------------------------
  */

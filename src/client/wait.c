@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * wait.c
- *		The one function in which this backend waits.
+ *		The one function in which this backend waits for the API, a slot or a page.
  *
  * Owns the sockets that transfers wait for, as libcurl names them, and the
  * set of events made from them.

@@ -8,9 +8,9 @@
  * Never: writes under an open scan of the same resource (the scan is read to
  * its end before), sends without an intent in the journal, or builds a PUT
  * from a page of a list or from the cache.
- * Locks: none while anything is sent.  An UPDATE without ETag claims its
- * resource in shared/write_claims.c until its outcome is known; who comes
- * second is refused and never waits.
+ * Locks: none while anything is sent.  An UPDATE that is checked
+ * without an ETag claims its resource in shared/write_claims.c until its
+ * outcome is known; who comes second is refused and never waits.
  *
  *-------------------------------------------------------------------------
  */

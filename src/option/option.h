@@ -3,14 +3,11 @@
  * option.h
  *		Options of servers, user mappings, tables and columns in parsed form.
  *
- * Everything here is palloc'd in the caller's current memory context and
- * never changes after it was built.  Nothing points into the system caches.
- *
  * Promises: every option in parsed form, palloc'd in the caller's memory
  * context and unchanged afterwards; nothing points into the system caches.
  * What depends on who owns the server now is decided at each look.
- * Never: repeats a value that may be a secret, opens a file that the server's
- * owner may not read, or follows a link to one.
+ * Never: repeats a value that may be a secret, opens a file that whoever
+ * asks may not have read, or follows a link that stands for one.
  * Locks: AccessShareLock on a catalog, or on a foreign table while its columns
  * are read; given back at once.
  *
@@ -21,6 +18,7 @@
 
 #include "access/tupdesc.h"
 #include "nodes/pg_list.h"
+
 #include "base/text.h"
 
 typedef enum TpmAuth

@@ -3,9 +3,10 @@
  * plan.h
  *		The planner's callbacks, and what planning knows of a relation.
  *
- * Promises: every condition stays in the plan's quals, sent or not, so a plan
- * is right wherever its rows come from; what it holds are node trees that can
- * be copied and cached, at the positions that scan/plan_private.h names.
+ * Promises: every condition stays in the plan, sent or not (in its quals, of a
+ * count in fdw_exprs), so a plan is right wherever its rows come from; what it
+ * holds are node trees that can be copied and cached, at the positions that
+ * scan/plan_private.h names.
  * Never: sends a request while a statement is planned (ANALYZE does, at most
  * analyze_pages), or calls a condition exact whose filter is not trusted.
  * Locks: none; tables are locked by the planner, statistics behind the lock of

@@ -359,7 +359,10 @@ verdict_of(const TpmTable *table, const TpmColumn *column, const TpmCondition *c
 			break;
 		case TPM_COND_LIKE:
 			return offered ? TPM_VERDICT_RECHECK : TPM_VERDICT_LOCAL;
-		default:
+		case TPM_COND_LT:
+		case TPM_COND_LE:
+		case TPM_COND_GT:
+		case TPM_COND_GE:
 			if (!offered || !bound_is_sendable(column->type))
 				return TPM_VERDICT_LOCAL;
 			/* bounds may be widened to what the API offers */

@@ -53,7 +53,8 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 			if (!tpm_column_takes_lists(column) && list_length(item->values) > 1)
 				return NULL;
 			break;
-		default:
+		case TPM_COND_EQ:
+		case TPM_COND_NULL:
 			break;
 	}
 	return column->filter ? tpm_request_filter_name(table, column) : NULL;

@@ -7,7 +7,8 @@
  * source (the cache, a list that somebody else fetches, the API); a resource
  * that moved between pages is not returned twice.
  * Never: evaluates a run-time value before the first row, changes the size of
- * a list's pages on the way, or takes a row's value from the query.
+ * a list's pages without beginning it again, or takes a row's value from the
+ * query (but for a column in the path, which no answer can repeat otherwise).
  * Locks: a count takes AccessShareLock on its table and keeps it to the end of
  * the transaction; no LWLock over a request or a wait for another's page.
  *

@@ -8,8 +8,8 @@
  * Promises: the cluster's state in one segment, made when the server starts
  * and of fixed size: it never grows, and what finds no room is given up or not
  * kept.  What cannot do without it says so by tpm_shared_require().
- * Never: sends anything, sleeps, reads a catalog, or waits for the disk while
- * a lock is held.
+ * Never: sends anything, sleeps, reads a catalog, or calls fsync while a lock
+ * is held.
  * Locks: one LWLock for each part (budget, tokens, cache, requests, progress,
  * table statistics, write claims), given back within the call, never two of
  * them at a time; each file says at its top what its lock guards.

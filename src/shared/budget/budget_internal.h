@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * budget_internal.h
- *		What budget.c, budget_log.c and budget_file.c share.
+ *		What the files of the budget share.
  *
  *-------------------------------------------------------------------------
  */
