@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 
 #include "lib/stringinfo.h"
+
 #include "base/url.h"
 
 /* A piece of a string; text is NULL where the component is absent */

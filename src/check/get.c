@@ -17,9 +17,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "base/text.h"
 #include "base/url.h"
 #include "client/client.h"
-#include "document/document.h"
 
 PG_FUNCTION_INFO_V1(tpm_fdw_get);
 

@@ -228,7 +228,6 @@ extern const char *tpm_hint_of_words(const char *words);
 /* cuts words of the API, in place, to what a message has room for; NULL is NULL */
 extern char *tpm_clip_words(char *words);
 
-
 /* token_step.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest
 {

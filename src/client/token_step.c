@@ -15,12 +15,12 @@
 #include "common/base64.h"
 #include "utils/memutils.h"
 
+#include "base/text.h"
 #include "base/url.h"
 #include "client/client.h"
 #include "client/client_internal.h"
 #include "client/redact.h"
 #include "compat.h"
-#include "document/document.h"
 
 /* a token answer is small; more than this is not one */
 #define TPM_MAX_TOKEN_ANSWER	(64 * 1024)

@@ -104,5 +104,4 @@ extern TpmTransfer *tpm_transfer_start(const TpmHttpSpec *spec);
  */
 extern void tpm_wait(TpmWaitReason reason, int64 until_us);
 
-
 #endif							/* TPM_TRANSPORT_H */

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+
 #include "compat.h"
 #include "document/convert.h"
 #include "document/document_internal.h"

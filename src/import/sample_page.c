@@ -14,6 +14,7 @@
 #include <ctype.h>
 
 #include "common/base64.h"
+
 #include "base/json.h"
 #include "base/url.h"
 #include "import/sample.h"

@@ -20,8 +20,6 @@
 #include "client/transport.h"
 #include "modify/modify.h"
 #include "modify/write.h"
-#include "request/linkage.h"
-#include "scan/scan.h"
 
 /* from the first look to the second, at least */
 #define TPM_BETWEEN_LOOKS_US	INT64CONST(5000000)

@@ -14,7 +14,6 @@
 #include "nodes/value.h"
 #include "utils/guc.h"
 
-#include "base/url.h"
 #include "option/option_internal.h"
 #include "shared/cache/cache.h"
 

@@ -29,7 +29,6 @@
 
 #include "plan/shippable.h"
 #include "request/request.h"
-#include "shared/counters.h"
 
 /* ----- operators ----- */
 

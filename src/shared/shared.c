@@ -31,7 +31,6 @@ typedef struct TpmSharedHeader
 								 * last */
 } TpmSharedHeader;
 
-
 /* ends with NULL */
 static const TpmSharedArea *const *areas = NULL;
 

@@ -18,9 +18,9 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 
+#include "base/text.h"
 #include "base/url.h"
 #include "client/client.h"
-#include "document/document.h"
 #include "import/openapi/openapi_internal.h"
 
 #define FILE_SCHEME "file://"
