@@ -63,6 +63,8 @@ ALTER SERVER tpm OPTIONS (ADD update_check 'none', ADD update_body 'changed');
 -- formats and lists
 ALTER SERVER tpm OPTIONS (ADD filter_format 'filter');
 ALTER SERVER tpm OPTIONS (ADD filter_format '%s[%d]');
+ALTER SERVER tpm OPTIONS (ADD sort_keys 'two');
+ALTER SERVER tpm OPTIONS (ADD sort_keys 'one');
 ALTER SERVER tpm OPTIONS (ADD page_parameters 'limit');
 ALTER SERVER tpm OPTIONS (ADD page_parameters 'limit,offset');
 ALTER SERVER tpm OPTIONS (ADD total_pointer 'meta/total');

@@ -164,7 +164,7 @@ hint_of_status(int status, const char *words)
 		case 429:
 			return "Another client uses up the limit; lower rate_limit_per_second or rate_limit_per_hour, or raise tpm_fdw.max_wait.";
 		case 400:
-			return "Check the options that name filters, order and paging.";
+			return "Check the options that name filters, order and paging: sort_keys \"one\" is for an API that takes one sort key only.";
 		default:
 			return NULL;
 	}

@@ -42,6 +42,12 @@ typedef enum TpmPagination
 	TPM_PAGE_OFFSET
 } TpmPagination;
 
+typedef enum TpmSortKeys
+{
+	TPM_SORT_MANY,				/* sort=a,b */
+	TPM_SORT_ONE				/* the first key only */
+} TpmSortKeys;
+
 typedef enum TpmListFormat
 {
 	TPM_LIST_COMMA,
@@ -126,6 +132,7 @@ typedef struct TpmOptions
 	char	   *page_parameters;	/* as given, or NULL; see the two below */
 	char	   *page_size_parameter;
 	char	   *page_number_parameter;
+	int			sort_keys;		/* TpmSortKeys */
 	char	   *sort_parameter;
 	char	   *fields_format;	/* may hold one %s; "": none are asked for */
 	char	   *include_parameter;

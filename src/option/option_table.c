@@ -49,6 +49,9 @@ static const TpmWord pagination_words[] = {
 	{"links", TPM_PAGE_LINKS}, {"number", TPM_PAGE_NUMBER},
 	{"number_base64", TPM_PAGE_NUMBER_BASE64}, {"offset", TPM_PAGE_OFFSET}, {NULL, 0}
 };
+static const TpmWord sort_words[] = {
+	{"many", TPM_SORT_MANY}, {"one", TPM_SORT_ONE}, {NULL, 0}
+};
 static const TpmWord list_words[] = {
 	{"comma", TPM_LIST_COMMA}, {"repeat", TPM_LIST_REPEAT}, {NULL, 0}
 };
@@ -120,6 +123,7 @@ static const TpmOptionDef all_options[] = {
 	NUMBER("page_size", SHARED, IN_OPT(page_size), "100", 1, 10000, 0, NULL),
 	WORD("pagination", SHARED, IN_OPT(pagination), "links", pagination_words),
 	TEXT("page_parameters", SHARED, IN_OPT(page_parameters), NULL, 0, tpm_check_two_names),
+	WORD("sort_keys", SHARED, IN_OPT(sort_keys), "many", sort_words),
 	TEXT("sort_parameter", SHARED, IN_OPT(sort_parameter), "sort", 0, NULL),
 	TEXT("fields_format", SHARED, IN_OPT(fields_format), "fields[%s]", TPM_OPT_EMPTY, tpm_check_fields_format),
 	TEXT("include_parameter", SHARED, IN_OPT(include_parameter), "include", 0, NULL),

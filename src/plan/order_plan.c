@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "plan/plan.h"
+#include "scan/order.h"
 
 /* ----- NULLs ----- */
 
@@ -131,6 +132,15 @@ add_pathkey(RelOptInfo *rel, const TpmRelation *relation, PathKey *pathkey, List
 									 pathkey->pk_nulls_first, keys);
 }
 
+/* can a further key behind these be left to the API?  Otherwise PostgreSQL sorts what is equal so far. */
+static bool
+may_follow(const TpmTable *table, const List *keys)
+{
+	AttrNumber	last = list_nth_int(keys, list_length(keys) - TPM_ORDER_WIDTH);
+
+	return table->opt.sort_keys == TPM_SORT_MANY && tpm_order_is_by_print(&table->columns[last - 1]);
+}
+
 /* the longest part of the query's own order that the API makes */
 static TpmOffer *
 offer_query_order(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
@@ -143,6 +153,8 @@ offer_query_order(PlannerInfo *root, RelOptInfo *rel, TpmRelation *relation)
 		if (!add_pathkey(rel, relation, lfirst(lc), &offer->keys))
 			break;
 		offer->pathkeys = lappend(offer->pathkeys, lfirst(lc));
+		if (!may_follow(relation->table, offer->keys))
+			break;
 	}
 	return offer->keys != NIL ? offer : NULL;
 }

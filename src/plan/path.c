@@ -78,6 +78,22 @@ rows_before_stop(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation, 
 						 clauselist_selectivity(root, stops, baserel->relid, JOIN_INNER, NULL));
 }
 
+/*
+ * Are the first rows of the list in this order likely to be all that is asked
+ * for?  Grouping, windows and their like take all rows before the first one of
+ * theirs.
+ */
+static bool
+wants_first_rows(const PlannerInfo *root)
+{
+	const Query *parse = root->parse;
+
+	if (root->limit_tuples > 0)
+		return true;
+	return root->tuple_fraction > 0 && !parse->hasAggs && !parse->hasWindowFuncs &&
+		parse->groupClause == NIL && parse->distinctClause == NIL;
+}
+
 static void
 add_ordered_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
@@ -95,6 +111,10 @@ add_ordered_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 
 		/* without a promise, an order is worth what it saves */
 		if (offer->pathkeys == NIL && offer->stops == NIL)
+			continue;
+		/* where rows may be equal, all of them are read in another order */
+		if (offer->stops == NIL && !wants_first_rows(root) &&
+			!tpm_order_is_total(relation->table, offer->keys))
 			continue;
 		tpm_estimate_cost(requests, rows, &startup, &total);
 		add_path(baserel, (Path *)

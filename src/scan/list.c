@@ -72,6 +72,13 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	return list;
 }
 
+void
+tpm_list_close(TpmList *list)
+{
+	tpm_prefetch_drop(list->ahead);
+	list->url = NULL;
+}
+
 int
 tpm_list_pages(const TpmList *list)
 {

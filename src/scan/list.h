@@ -30,6 +30,9 @@ extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDec
  */
 extern TpmPage *tpm_list_next(TpmList *list);
 
+/* no further page is wanted: what was asked for ahead is cut off */
+extern void tpm_list_close(TpmList *list);
+
 /* pages received */
 extern int	tpm_list_pages(const TpmList *list);
 

@@ -97,9 +97,58 @@ tpm_order_begin(TpmOrder *order)
 	order->null_after = false;
 }
 
+/* ----- orders as they are sent ----- */
+
+const TpmColumn *
+tpm_order_unique_column(const TpmTable *table)
+{
+	const TpmColumn *key = NULL;
+
+	if (table->id_attnum > 0 && table->columns[table->id_attnum - 1].sortable)
+		return &table->columns[table->id_attnum - 1];
+	for (int i = 0; i < table->natts; i++)
+	{
+		if (!table->columns[i].natural_key)
+			continue;
+		/* of several columns it is a key only together */
+		if (key != NULL)
+			return NULL;
+		key = &table->columns[i];
+	}
+	/* NULLs are equal to each other in an order */
+	return key && key->sortable && key->notnull ? key : NULL;
+}
+
+bool
+tpm_order_is_total(const TpmTable *table, const List *keys)
+{
+	const TpmColumn *unique = tpm_order_unique_column(table);
+
+	if (unique == NULL)
+		return false;
+	return table->opt.sort_keys == TPM_SORT_MANY || linitial_int(keys) == unique->attnum;
+}
+
+bool
+tpm_order_is_by_print(const TpmColumn *column)
+{
+	switch (column->type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return true;
+		default:
+			return false;
+	}
+}
+
 char *
 tpm_order_parameter(const TpmTable *table, const List *keys)
 {
+	const TpmColumn *unique = tpm_order_unique_column(table);
 	StringInfoData text;
 
 	if (keys == NIL)
@@ -111,9 +160,20 @@ tpm_order_parameter(const TpmTable *table, const List *keys)
 
 		appendStringInfo(&text, "%s%s%s", i > 0 ? "," : "", list_nth_int(keys, i + 1) ? "-" : "",
 						 tpm_request_sort_name(column));
+
+		/*
+		 * behind it, and behind the only one that is understood, no key tells
+		 * anything
+		 */
+		if (table->opt.sort_keys == TPM_SORT_ONE || column == unique)
+			return text.data;
 	}
+	if (unique)
+		appendStringInfo(&text, ",%s", tpm_request_sort_name(unique));
 	return text.data;
 }
+
+/* ----- rows as they come ----- */
 
 static void
 raise_disorder(const TpmOrder *order, const OrderKey *key)
@@ -149,7 +209,8 @@ compare_key(const OrderKey *key, Datum before, bool before_null, Datum now, bool
 	return ApplySortComparator(before, before_null, now, now_null, (SortSupport) &key->support);
 }
 
-static void
+/* false: it is equal to the row before */
+static bool
 verify_row(TpmOrder *order, HeapTuple tuple)
 {
 	bool		decided = !order->any_row;
@@ -174,6 +235,7 @@ verify_row(TpmOrder *order, HeapTuple tuple)
 		order->last_null[i] = isnull;
 	}
 	order->any_row = true;
+	return decided;
 }
 
 /* the last row's values outlive its page */
@@ -196,13 +258,19 @@ keep_last(TpmOrder *order)
 	}
 }
 
-void
+bool
 tpm_order_verify(TpmOrder *order, const TpmPage *page)
 {
+	bool		parted = true;
+
 	for (int i = 0; i < page->nrows; i++)
-		verify_row(order, page->rows[i].tuple);
+	{
+		if (!verify_row(order, page->rows[i].tuple) && i == 0)
+			parted = false;
+	}
 	if (page->nrows > 0)
 		keep_last(order);
+	return parted;
 }
 
 Tuplesortstate *

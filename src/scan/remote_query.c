@@ -18,6 +18,7 @@
 #include "utils/ruleutils.h"
 
 #include "base/url.h"
+#include "scan/order.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
 
@@ -353,12 +354,9 @@ shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, 
 char *
 tpm_remote_query_stable_sort(const TpmTable *table)
 {
-	const TpmColumn *id;
+	const TpmColumn *unique = tpm_order_unique_column(table);
 
-	if (table->id_attnum == 0)
-		return NULL;
-	id = &table->columns[table->id_attnum - 1];
-	return id->sortable ? tpm_request_sort_name(id) : NULL;
+	return unique ? tpm_request_sort_name(unique) : NULL;
 }
 
 char *

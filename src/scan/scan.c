@@ -137,7 +137,10 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 	prepare_tests(scan, plan);
 	prepare_slots(scan, plan);
 	if (order != NIL)
+	{
 		scan->order = tpm_order_create(scan->table, order, scan->tupdesc);
+		scan->order_is_total = tpm_order_is_total(scan->table, order);
+	}
 	scan->query_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw scan",
 												ALLOCSET_DEFAULT_SIZES);
 	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);

@@ -105,6 +105,8 @@ typedef struct TpmScan
 
 	/* order */
 	TpmOrder   *order;			/* NULL: none */
+	bool		order_is_total; /* no two rows are equal in what is sent */
+	bool		in_order;		/* the source gives rows in this order */
 	char	   *sort_parameter;
 	List	   *stops;			/* of ExprState *: bounds that end an ordered
 								 * list */
@@ -277,7 +279,7 @@ extern TpmRemoteQuery *tpm_remote_query_build(const TpmTable *table, TpmPlanCond
 extern char *tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
 								   const char *sort, List *context);
 
-/* the sort parameter of a list that needs no order: one that edits do not change, or NULL */
+/* the sort parameter of a list that needs no order: one that few edits change and in which no rows are equal, or NULL */
 extern char *tpm_remote_query_stable_sort(const TpmTable *table);
 
 /* count.c: a plan that wants the number of rows only */

@@ -191,16 +191,18 @@ next_unsorted(TpmScan *scan)
 
 /* ----- order ----- */
 
+/* all rows that are left; with at_hand, the one read last is among them */
 static void
-sort_all(TpmScan *scan)
+sort_all(TpmScan *scan, bool at_hand)
 {
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
 
 	scan->sort = tpm_order_sort(scan->order);
 	MemoryContextSwitchTo(old);
-	while (next_unsorted(scan))
+	while (at_hand || next_unsorted(scan))
 	{
+		at_hand = false;
 		tpm_scan_hold(scan, &scan->tuple);
 
 		/*
@@ -241,6 +243,7 @@ tpm_rows_begin(TpmScan *scan)
 	scan->seen = NULL;
 	scan->at_end = false;
 	scan->order_settled = (scan->order == NULL);
+	scan->in_order = false;
 }
 
 void
@@ -268,9 +271,17 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 	if (!scan->order_settled)
 	{
 		scan->order_settled = true;
-		if (next_source(scan) && !comes_in_order(scan))
-			sort_all(scan);
+		if (next_source(scan))
+		{
+			scan->in_order = tpm_source_is_ordered(scan->source);
+			if (!comes_in_order(scan))
+				sort_all(scan, false);
+		}
 	}
+	if (scan->sort == NULL && !next_unsorted(scan))
+		return false;
+	if (scan->sort == NULL && scan->in_order && !tpm_source_is_ordered(scan->source))
+		sort_all(scan, true);
 	if (scan->sort)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
@@ -281,8 +292,6 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 			ExecCopySlot(slot, scan->kept);
 		return found;
 	}
-	if (!next_unsorted(scan))
-		return false;
 	ExecStoreHeapTuple(&scan->tuple, slot, false);
 	return true;
 }

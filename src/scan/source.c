@@ -38,6 +38,9 @@ struct TpmSource
 	MemoryContext context;		/* of the list and its pages */
 	bool		on_trial;		/* its errors are seen to elsewhere */
 	bool		keeps_page;		/* a row of it is still being looked at */
+	TpmIdSet   *returned;		/* rows returned in an order that may be left,
+								 * or NULL */
+	bool		anonymous;		/* one of them had no id */
 };
 
 static TpmSource *
@@ -172,7 +175,11 @@ open_new(TpmScan *scan, TpmRequest *request)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
 		scan->not_kept = true;
-	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id;
+	/* to its end a list is read in an order in which no rows are equal */
+	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id &&
+		(scan->order_is_total || tpm_scan_may_stop(scan));
+	if (source->ordered && !scan->order_is_total)
+		source->returned = tpm_idset_create(128);
 	spell(source);
 	return source;
 }
@@ -386,17 +393,67 @@ receive(TpmSource *source)
 	return page;
 }
 
+/*
+ * The pages of this list met inside a run of rows that are equal in the order
+ * asked for.  The API may put these in another order for each page, so that
+ * some are on two pages and others on none.  All rows in front of the run have
+ * been returned, and some of the run; what has not is found by reading the
+ * list in an order that has no such runs, and sorted by whoever reads it.
+ */
+static void
+leave_order(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+	MemoryContext old = MemoryContextSwitchTo(source->context);
+	TpmRequest *request = memcpy(palloc(sizeof(TpmRequest)), source->request, sizeof(TpmRequest));
+
+	if (source->anonymous)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("foreign table %s: its list cannot be read in the order asked for", scan->table->name),
+				 errdetail("A page ends between rows that are equal in this order, and resources without id cannot be told apart."),
+				 errhint("Drop the option sortable of the columns that the query sorts by.")));
+	ereport(DEBUG1,
+			(errmsg_internal("foreign table %s: a page ends between rows that are equal by \"%s\"; the list is read anew",
+							 scan->table->name, request->sort)));
+	tpm_list_close(source->list);
+	request->sort = tpm_remote_query_stable_sort(scan->table);
+	request->page_size = scan->table->opt.page_size;
+	source->request = request;
+	source->ordered = false;
+	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, request, true);
+	tpm_list_ask_ahead(source->list, true);
+	MemoryContextSwitchTo(old);
+}
+
 static bool
 fetch(TpmSource *source)
 {
+	TpmScan    *scan = source->scan;
+
 	source->page = receive(source);
 	source->row = 0;
 	if (source->page == NULL)
 		return false;
-	tpm_scan_received(source->scan, source->page);
+	tpm_scan_received(scan, source->page);
 	/* to its end, before its first row is returned */
-	if (source->ordered)
-		tpm_order_verify(source->scan->order, source->page);
+	if (source->ordered && !tpm_order_verify(scan->order, source->page) && !scan->order_is_total)
+	{
+		leave_order(source);
+		return fetch(source);
+	}
+	return true;
+}
+
+/* false: it was returned before the order was left */
+static bool
+is_new(TpmSource *source, uint64 idhash)
+{
+	if (source->returned == NULL)
+		return true;
+	if (idhash != 0)
+		return tpm_idset_add(source->returned, idhash);
+	source->anonymous = true;
 	return true;
 }
 
@@ -493,7 +550,9 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 		{
 			*tuple = *source->page->rows[source->row].tuple;
 			*idhash = source->page->rows[source->row++].idhash;
-			return is_wanted(source, tuple);
+			if (is_new(source, *idhash))
+				return is_wanted(source, tuple);
+			continue;
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
 		{

@@ -43,7 +43,7 @@ CREATE FOREIGN TABLE shelf.books (
 NESTJS = """
 CREATE SERVER trade FOREIGN DATA WRAPPER tpm_fdw OPTIONS (base_url '{url}', {fast}, media_type 'application/json',
   pagination 'number', page_parameters 'page[size],page[number]', page_size '25', total_pointer '/meta/totalItems',
-  filter_format 'filter[%s][in]', fields_format '', update_method 'PATCH', update_body 'changed');
+  filter_format 'filter[%s][in]', fields_format '', sort_keys 'one', update_method 'PATCH', update_body 'changed');
 CREATE USER MAPPING FOR CURRENT_USER SERVER trade;
 CREATE SCHEMA trade;
 CREATE FOREIGN TABLE trade.suppliers (
