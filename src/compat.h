@@ -49,6 +49,15 @@
 #define TPM_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* whether a run may be repeated was told to it before 18 */
+#if PG_VERSION_NUM >= 180000
+#define TPM_EXECUTOR_RUN_PARAMETERS QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define TPM_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count
+#else
+#define TPM_EXECUTOR_RUN_PARAMETERS QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define TPM_EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count, execute_once
+#endif
+
 /* JSON callbacks returned nothing before 16 and could only throw */
 #if PG_VERSION_NUM >= 160000
 typedef JsonParseErrorType TpmJsonResult;

@@ -199,6 +199,7 @@ _PG_init(void)
 	define_administrator_settings();
 	define_user_settings();
 	MarkGUCPrefixReserved(TPM_NAME);
+	tpm_scan_install_hooks();
 	if (preloaded)
 		tpm_shared_install_hooks(shared_areas);
 }

@@ -16,6 +16,17 @@
 /* columns as bits, by attnum: the first 255 of a table */
 #define TPM_SEEN_WORDS	4
 
+/* of the columns that were read from a page, as bits */
+typedef struct TpmPageMembers
+{
+	uint64		seen[TPM_SEEN_WORDS];	/* some resource had the member */
+	uint64		lacked[TPM_SEEN_WORDS]; /* some resource had it not */
+	uint64		unknown[TPM_SEEN_WORDS];	/* of some resource the answer
+											 * does not tell the value:
+											 * linkage without data, or to a
+											 * resource that is not included */
+} TpmPageMembers;
+
 typedef struct TpmRow
 {
 	HeapTuple	tuple;
@@ -36,8 +47,7 @@ typedef struct TpmPage
 	char	   *next;			/* links.next as given, NULL if none or null */
 	char	   *last;			/* links.last as given, NULL */
 	int64		total;			/* -1: none */
-	uint64		seen[TPM_SEEN_WORDS];	/* columns whose member stood in some
-										 * resource */
+	TpmPageMembers members;
 	Size		bytes;			/* of all tuples, for accounting */
 } TpmPage;
 

@@ -45,6 +45,7 @@ typedef struct TpmStatement
 	int64		writes;			/* rows sent, or about to be */
 	int64		queued;			/* rows of COPY that wait to be sent */
 	struct TpmIdSet *created;	/* resources; NULL: none */
+	bool		makes_table;	/* its rows become a table, or a file */
 	struct TpmStatement *next;
 } TpmStatement;
 

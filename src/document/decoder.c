@@ -62,11 +62,28 @@ compile_relationship(DocNode *resource, const TpmColumn *column)
 
 	member->presence = lappend_int(member->presence, column->attnum);
 	data->linkage = lappend_int(data->linkage, column->attnum);
+	data->told = lappend_int(data->told, column->attnum);
 	child_of(data, "id");
 	child_of(data, "type");
 }
 
+/* one that leads into the linkage of a relationship knows as much as it does */
 static void
+compile_pointer(DocNode *resource, const TpmColumn *column)
+{
+	DocNode    *node = descend(resource, column->path);
+	DocNode    *member;
+
+	node->columns = lappend_int(node->columns, column->attnum);
+	if (!tpm_column_in_linkage(column))
+		return;
+	member = child_of(child_of(resource, "relationships"), strVal(lsecond(column->path)));
+	member->presence = lappend_int(member->presence, column->attnum);
+	member = child_of(member, "data");
+	member->told = lappend_int(member->told, column->attnum);
+}
+
+static DocNode *
 compile_custom(TpmDecoder *decoder, DocNode *resource)
 {
 	char	   *copy = pstrdup(decoder->table->opt.custom_fields_attribute);
@@ -78,6 +95,7 @@ compile_custom(TpmDecoder *decoder, DocNode *resource)
 	node->role = NODE_CUSTOM;
 	child_of(node, "term")->role = NODE_CUSTOM_TERM;
 	child_of(node, "value")->role = NODE_CUSTOM_VALUE;
+	return node;
 }
 
 static void
@@ -98,8 +116,7 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 			node->columns = lappend_int(node->columns, column->attnum);
 			break;
 		case TPM_COL_POINTER:
-			node = descend(resource, column->path);
-			node->columns = lappend_int(node->columns, column->attnum);
+			compile_pointer(resource, column);
 			break;
 		case TPM_COL_RELATIONSHIP:
 			compile_relationship(resource, column);
@@ -111,8 +128,8 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 			decoder->included = lappend_int(decoder->included, column->attnum);
 			break;
 		case TPM_COL_CUSTOM_FIELD:
-			if (decoder->custom == NIL)
-				compile_custom(decoder, resource);
+			node = compile_custom(decoder, resource);
+			node->presence = lappend_int(node->presence, column->attnum);
 			decoder->custom = lappend_int(decoder->custom, column->attnum);
 			break;
 		case TPM_COL_FETCHED_AT:
@@ -124,6 +141,21 @@ compile_column(TpmDecoder *decoder, DocNode *resource, const TpmColumn *column)
 	}
 	if (tpm_conversion_needs_settings(&decoder->converters[column->attnum - 1]))
 		decoder->needs_settings = true;
+}
+
+/* whether a resource has them is noted of each, see document_row.c */
+static void
+note_columns(TpmDecoder *decoder, const TpmColumn *column)
+{
+	List	   *attnum = list_make1_int(column->attnum);
+
+	if (tpm_column_has_member(column))
+		tpm_mark_columns(decoder->members, attnum);
+	if (column->kind == TPM_COL_RELATIONSHIP || column->kind == TPM_COL_INCLUDED ||
+		tpm_column_in_linkage(column))
+		tpm_mark_columns(decoder->linkages, attnum);
+	if (column->placeholder && column->kind != TPM_COL_PLACEHOLDER)
+		decoder->fallbacks = lappend_int(decoder->fallbacks, column->attnum);
 }
 
 TpmDecoder *
@@ -140,6 +172,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	decoder->needed = needed;
 	decoder->converters = palloc0(sizeof(TpmConverter) * table->natts);
 	decoder->placeholder_values = palloc0(sizeof(Datum) * table->natts);
+	decoder->placeholder_given = palloc0(sizeof(bool) * table->natts);
 	data->role = NODE_DATA;
 	child_of(data, "id")->role = NODE_ID;
 	child_of(data, "type")->role = NODE_TYPE;
@@ -159,6 +192,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 			continue;
 		tpm_converter_init(&decoder->converters[i], column);
 		compile_column(decoder, data, column);
+		note_columns(decoder, column);
 	}
 	if (decoder->included != NIL)
 	{
@@ -172,7 +206,8 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 }
 
 void
-tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value)
+tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value, bool isnull)
 {
 	decoder->placeholder_values[attnum - 1] = value;
+	decoder->placeholder_given[attnum - 1] = !isnull;
 }

@@ -181,6 +181,7 @@ object_start(void *state)
 	{
 		if (reader->depth == 2)
 			begin_data(reader);
+		frame->start = reader->lex->token_start;
 		tpm_begin_resource(reader);
 	}
 	else if (is_included_frame(reader, frame))
@@ -220,18 +221,19 @@ end_container(Reader *reader, Frame *frame)
 		tpm_end_linkage(reader, node, frame->is_array);
 }
 
+/* one that linkage may lead to: included, or among the data, where no document repeats it */
 static void
-keep_included(Reader *reader)
+keep_resource(Reader *reader, const char *id, const char *type, const char *start)
 {
 	IncludedResource *resource;
 
-	if (reader->included_id == NULL || reader->included_type == NULL)
+	if (id == NULL || type == NULL)
 		return;
 	resource = palloc(sizeof(IncludedResource));
-	resource->id = reader->included_id;
-	resource->type = reader->included_type;
-	resource->json = reader->included_start;
-	resource->len = reader->lex->prev_token_terminator - reader->included_start;
+	resource->id = pstrdup(id);
+	resource->type = pstrdup(type);
+	resource->json = start;
+	resource->len = reader->lex->prev_token_terminator - start;
 	reader->included = lappend(reader->included, resource);
 }
 
@@ -242,9 +244,13 @@ object_end(void *state)
 	Frame	   *frame = &reader->stack[reader->depth - 1];
 
 	if (is_resource_frame(reader, frame))
+	{
 		tpm_end_resource(reader, reader->page->context);
+		if (reader->decoder->included != NIL)
+			keep_resource(reader, reader->id, reader->type, frame->start);
+	}
 	else if (is_included_frame(reader, frame))
-		keep_included(reader);
+		keep_resource(reader, reader->included_id, reader->included_type, reader->included_start);
 	else
 	{
 		if (frame->node && frame->node->role == NODE_CUSTOM && reader->in_resource)
@@ -300,9 +306,11 @@ field_start(void *state, char *name, bool isnull)
 		if (node)
 		{
 			if (node->columns != NIL)
-				tpm_mark_seen(reader, node->columns);
+				tpm_mark_columns(reader->present, node->columns);
 			if (node->presence != NIL)
-				tpm_mark_seen(reader, node->presence);
+				tpm_mark_columns(reader->present, node->presence);
+			if (node->told != NIL)
+				tpm_mark_columns(reader->told, node->told);
 		}
 	}
 
@@ -326,6 +334,9 @@ resource_scalar(Reader *reader, DocNode *node, const Token *token)
 		reader->type = tpm_token_copy(token);
 	else if (node->role == NODE_CUSTOM_TERM && token->type == JSON_TOKEN_STRING)
 		reader->custom_term = tpm_token_copy(token);
+	/* a relationship that is null as a whole leads nowhere */
+	if (node->presence != NIL && token->type == JSON_TOKEN_NULL)
+		tpm_mark_columns(reader->told, node->presence);
 	foreach(lc, node->columns)
 		tpm_store_value(reader, lfirst_int(lc), token, NULL, 0);
 }

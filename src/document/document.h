@@ -38,8 +38,12 @@ extern uint64 tpm_id_hash(const char *type, const char *id);
  */
 extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed);
 
-/* a column named in the path: what this request's path holds for it */
-extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value);
+/*
+ * A column named in the path: what this request's path holds for it.  It is
+ * the column's value where it is read from nothing else, or where a resource
+ * is silent about it.
+ */
+extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value, bool isnull);
 
 /*
  * Reads a document of resources (JSON:API 1.0, section 7) in one pass.  The

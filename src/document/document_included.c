@@ -77,6 +77,7 @@ fill_from_included(Reader *reader, const TpmColumn *column, IncludedResource *re
 	ListCell   *lc;
 	StringInfoData json;
 
+	reader->nulls[column->attnum - 1] = true;
 	for_each_from(lc, column->path, 1)
 	{
 		char	   *name = strVal(lfirst(lc));
@@ -88,7 +89,6 @@ fill_from_included(Reader *reader, const TpmColumn *column, IncludedResource *re
 	}
 	if (value == NULL || value->type == jbvNull)
 		return;
-	tpm_mark_seen(reader, list_make1_int(column->attnum));
 	if (value->type != jbvBinary)
 		tpm_store_jsonb(reader, column->attnum, value);
 	else
@@ -97,6 +97,22 @@ fill_from_included(Reader *reader, const TpmColumn *column, IncludedResource *re
 		JsonbToCString(&json, value->val.binary.data, value->val.binary.len);
 		tpm_store_value(reader, column->attnum, NULL, json.data, json.len);
 	}
+}
+
+/* linkage leads to what the document does not hold; the path may know better */
+static void
+resource_is_missing(Reader *reader, const TpmColumn *column)
+{
+	const TpmDecoder *decoder = reader->decoder;
+	int			i = column->attnum - 1;
+
+	if (column->placeholder && decoder->placeholder_given[i])
+	{
+		reader->values[i] = decoder->placeholder_values[i];
+		reader->nulls[i] = false;
+	}
+	else
+		tpm_mark_columns(reader->page->members.unknown, list_make1_int(column->attnum));
 }
 
 void
@@ -129,6 +145,8 @@ tpm_fill_waiting_rows(Reader *reader)
 				resource = find_included(reader, waiting->linked_type[n], waiting->linked_id[n]);
 			if (resource)
 				fill_from_included(reader, column, resource);
+			else if (waiting->linked_id[n])
+				resource_is_missing(reader, column);
 			n++;
 		}
 		MemoryContextSwitchTo(reader->page->context);

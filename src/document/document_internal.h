@@ -43,6 +43,8 @@ typedef struct DocNode
 	List	   *linkage;		/* of int: attnums that read ids found here */
 	List	   *presence;		/* of int: attnums that exist if this member
 								 * does */
+	List	   *told;			/* of int: attnums whose linkage is known if
+								 * this member is there */
 	int			nchildren;
 	struct DocNode **children;
 	int			hint;			/* child after the one found last */
@@ -57,7 +59,13 @@ struct TpmDecoder
 	Bitmapset  *needed;
 	List	   *fetched_at;		/* of int */
 	List	   *placeholders;	/* of int */
+	List	   *fallbacks;		/* of int: in the path, and mapped to a member
+								 * as well */
 	Datum	   *placeholder_values; /* [attnum - 1] */
+	bool	   *placeholder_given;	/* [attnum - 1] */
+	uint64		members[TPM_SEEN_WORDS];	/* columns that are read from a
+											 * member */
+	uint64		linkages[TPM_SEEN_WORDS];	/* columns that rest on linkage */
 	List	   *included;		/* of int */
 	List	   *arrays;			/* of int: those that hold ids of a to-many
 								 * relationship */
@@ -110,6 +118,8 @@ typedef struct Reader
 	char	   *type;
 	Datum	   *values;
 	bool	   *nulls;
+	uint64		present[TPM_SEEN_WORDS];	/* members that this resource has */
+	uint64		told[TPM_SEEN_WORDS];	/* linkage that it has */
 	List	  **links;			/* [attnum - 1]: (id, type) of what is
 								 * included */
 	ArrayBuildState **arrays;	/* [attnum - 1]: ids of a to-many relationship */
@@ -141,8 +151,8 @@ extern void tpm_not_a_document(Reader *reader, const char *detail);
 /* a text that outlives the body; "" for none */
 extern char *tpm_token_copy(const Token *token);
 
-/* the columns' member was there, perhaps null */
-extern void tpm_mark_seen(Reader *reader, List *attnums);
+/* sets the bits of columns */
+extern void tpm_mark_columns(uint64 *words, List *attnums);
 
 /* a member's value: a token, or the text of an object or array */
 extern void tpm_store_value(Reader *reader, int attnum, const Token *token, const char *json, int len);

@@ -25,7 +25,7 @@
 #include "document/document_internal.h"
 
 void
-tpm_mark_seen(Reader *reader, List *attnums)
+tpm_mark_columns(uint64 *words, List *attnums)
 {
 	ListCell   *lc;
 
@@ -34,7 +34,7 @@ tpm_mark_seen(Reader *reader, List *attnums)
 		int			attnum = lfirst_int(lc);
 
 		if (attnum < TPM_SEEN_WORDS * 64)
-			reader->page->seen[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
+			words[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
 	}
 }
 
@@ -118,6 +118,8 @@ tpm_begin_resource(Reader *reader)
 	MemoryContextSwitchTo(reader->scratch);
 	reader->in_resource = true;
 	reader->id = reader->type = NULL;
+	memset(reader->present, 0, sizeof(reader->present));
+	memset(reader->told, 0, sizeof(reader->told));
 	reader->values = palloc0(natts * sizeof(Datum));
 	reader->nulls = palloc(natts * sizeof(bool));
 	memset(reader->nulls, true, natts * sizeof(bool));
@@ -158,7 +160,55 @@ fill_fixed_columns(Reader *reader)
 	foreach(lc, decoder->placeholders)
 	{
 		reader->values[lfirst_int(lc) - 1] = decoder->placeholder_values[lfirst_int(lc) - 1];
-		reader->nulls[lfirst_int(lc) - 1] = (reader->values[lfirst_int(lc) - 1] == (Datum) 0);
+		reader->nulls[lfirst_int(lc) - 1] = !decoder->placeholder_given[lfirst_int(lc) - 1];
+	}
+}
+
+/* is there a word about the column in this resource, be it null? */
+static bool
+is_told(const Reader *reader, int attnum)
+{
+	const uint64 bit = UINT64CONST(1) << (attnum % 64);
+	int			word = attnum / 64;
+
+	if (attnum >= TPM_SEEN_WORDS * 64)
+		return !reader->nulls[attnum - 1];
+	return (reader->present[word] & bit) != 0 &&
+		((reader->decoder->linkages[word] & bit) == 0 || (reader->told[word] & bit) != 0);
+}
+
+/* a resource need not repeat what the path has said of it */
+static void
+fill_from_path(Reader *reader)
+{
+	TpmDecoder *decoder = reader->decoder;
+	ListCell   *lc;
+
+	foreach(lc, decoder->fallbacks)
+	{
+		int			attnum = lfirst_int(lc);
+
+		if (!decoder->placeholder_given[attnum - 1] || is_told(reader, attnum))
+			continue;
+		reader->values[attnum - 1] = decoder->placeholder_values[attnum - 1];
+		reader->nulls[attnum - 1] = false;
+		tpm_mark_columns(reader->present, list_make1_int(attnum));
+		tpm_mark_columns(reader->told, list_make1_int(attnum));
+	}
+}
+
+/* what this resource has, and has not, becomes the page's */
+static void
+note_members(Reader *reader)
+{
+	const TpmDecoder *decoder = reader->decoder;
+	TpmPageMembers *members = &reader->page->members;
+
+	for (int i = 0; i < TPM_SEEN_WORDS; i++)
+	{
+		members->seen[i] |= reader->present[i];
+		members->lacked[i] |= decoder->members[i] & ~reader->present[i];
+		members->unknown[i] |= decoder->linkages[i] & reader->present[i] & ~reader->told[i];
 	}
 }
 
@@ -258,6 +308,9 @@ tpm_end_resource(Reader *reader, MemoryContext page_context)
 	require_resource_type(reader);
 	fill_fixed_columns(reader);
 	finish_arrays(reader);
+	if (reader->decoder->fallbacks != NIL)
+		fill_from_path(reader);
+	note_members(reader);
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);
 	else
@@ -338,7 +391,6 @@ tpm_end_custom_field(Reader *reader)
 
 		if (strcmp(strVal(linitial(column->path)), reader->custom_term) != 0)
 			continue;
-		tpm_mark_seen(reader, list_make1_int(column->attnum));
 		if (column->type == TEXTARRAYOID || column->type == JSONBOID)
 		{
 			tpm_store_value(reader, column->attnum, NULL, reader->custom_value, reader->custom_value_len);

@@ -185,12 +185,13 @@ tpm_write_set_placeholders(TpmWrite *write)
 	for (int i = 0; i < writer->table->natts; i++)
 	{
 		const TpmColumn *column = &writer->table->columns[i];
-		Datum		value = write->slot->tts_isnull[i] ? (Datum) 0 : write->slot->tts_values[i];
+		Datum		value = write->slot->tts_values[i];
+		bool		isnull = write->slot->tts_isnull[i];
 
-		if (column->kind != TPM_COL_PLACEHOLDER)
+		if (!column->placeholder)
 			continue;
-		tpm_decoder_set_placeholder(writer->all, column->attnum, value);
-		tpm_decoder_set_placeholder(writer->brief, column->attnum, value);
+		tpm_decoder_set_placeholder(writer->all, column->attnum, value, isnull);
+		tpm_decoder_set_placeholder(writer->brief, column->attnum, value, isnull);
 	}
 }
 

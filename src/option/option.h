@@ -307,6 +307,12 @@ typedef struct TpmTable
 								 * and over the row type */
 } TpmTable;
 
+/* option_column.c: is the column read from a member of its own, whose absence tells something? */
+extern bool tpm_column_has_member(const TpmColumn *column);
+
+/* a pointer into the linkage of a relationship */
+extern bool tpm_column_in_linkage(const TpmColumn *column);
+
 /* option_table.c: NULL if the value is good for a foreign table's option of texts, else what is wrong with it */
 extern const char *tpm_option_problem(const char *name, const char *value);
 

@@ -114,6 +114,21 @@ mark_placeholders(TpmTable *table)
 	}
 }
 
+bool
+tpm_column_has_member(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_ATTRIBUTE || column->kind == TPM_COL_RELATIONSHIP ||
+		column->kind == TPM_COL_POINTER;
+}
+
+bool
+tpm_column_in_linkage(const TpmColumn *column)
+{
+	return column->kind == TPM_COL_POINTER && list_length(column->path) > 2 &&
+		strcmp(strVal(linitial(column->path)), "relationships") == 0 &&
+		strcmp(strVal(lthird(column->path)), "data") == 0;
+}
+
 void
 tpm_read_columns(TpmTable *table, TupleDesc tupdesc)
 {

@@ -242,10 +242,24 @@ columns_in(PlannerInfo *root, Index relid, List *exprs)
 	return result;
 }
 
-/* columns that conditions, joins, grouping and order of this query level use */
+/* does the statement write what it reads, here or to an API? */
+static bool
+is_of_a_write(PlannerInfo *root)
+{
+	while (root->parent_root)
+		root = root->parent_root;
+	return root->parse->commandType != CMD_SELECT || root->parse->hasModifyingCTE;
+}
+
+/*
+ * Columns that conditions, joins, grouping and order of this query level use,
+ * or that feed a write.  (The row that an UPDATE compares with, whole, does
+ * not: what is not set is left as it is.)
+ */
 static List *
 checked_columns(PlannerInfo *root, RelOptInfo *rel)
 {
+	bool		feeds = is_of_a_write(root);
 	Bitmapset  *vars;
 	Bitmapset  *result = NULL;
 	List	   *exprs = NIL;
@@ -268,10 +282,18 @@ checked_columns(PlannerInfo *root, RelOptInfo *rel)
 		foreach(lc2, ec->ec_members)
 			exprs = lappend(exprs, ((EquivalenceMember *) lfirst(lc2))->em_expr);
 	}
+	if (feeds)
+		exprs = list_concat(exprs, rel->reltarget->exprs);
 	vars = columns_in(root, rel->relid, exprs);
 	while ((bit = bms_next_member(vars, bit)) >= 0)
-		if (bit + FirstLowInvalidHeapAttributeNumber > 0)
-			result = bms_add_member(result, bit + FirstLowInvalidHeapAttributeNumber);
+	{
+		int			attnum = bit + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 0)
+			result = bms_add_member(result, attnum);
+		else if (attnum == 0 && feeds && !bms_is_member(rel->relid, root->all_result_relids))
+			result = bms_add_range(result, 1, rel->max_attr);
+	}
 	return int_list_of(result);
 }
 

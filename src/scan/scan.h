@@ -146,6 +146,7 @@ typedef struct TpmScan
 	int64		counted_rows;	/* of these in the totals already */
 	int64		counted_hits;
 	bool		warned_missing;
+	bool		warned_unknown;
 } TpmScan;
 
 /* scan.c */
@@ -167,6 +168,9 @@ tpm_scan_may_stop(const TpmScan *scan)
 {
 	return scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL);
 }
+
+/* destination.c: called by _PG_init */
+extern void tpm_scan_install_hooks(void);
 
 /* scan_rows.c */
 
@@ -256,7 +260,17 @@ extern void tpm_fallback_name(ErrorData *error, TimestampTz fetched);
 extern void tpm_scan_received(TpmScan *scan, const TpmPage *page);
 
 /* also of a page that is kept: what it does not have was no error to whoever asked for it, perhaps */
-extern void tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen);
+extern void tpm_scan_check_members(TpmScan *scan, int nrows, const TpmPageMembers *members);
+
+/* the columns to read whose members may be named in "fields"; false: the API is asked for all members */
+extern bool tpm_scan_may_name(const TpmScan *scan);
+
+/*
+ * What the first rows of a list tell, whose members were named.  False: some
+ * member is on none of them, and perhaps only under that name, so that the
+ * list must be asked for without names, now and from now on.
+ */
+extern bool tpm_scan_names_are_known(const TpmScan *scan, const TpmPageMembers *members);
 
 /* makes the row the one that tests look at */
 extern void tpm_scan_hold(TpmScan *scan, HeapTuple tuple);

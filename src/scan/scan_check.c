@@ -21,93 +21,178 @@
 
 /* ----- members ----- */
 
-/* nothing is told of a column that has no bit */
-static bool
-is_seen(const uint64 *seen, int attnum)
+static TpmTableStats
+learnt_of(const TpmScan *scan)
 {
-	return attnum >= TPM_SEEN_WORDS * 64 ||
-		(seen[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
+	TpmTableStats learnt = {0};
+
+	(void) tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt);
+	return learnt;
+}
+
+/* does what the column holds decide which rows there are, or is it kept somewhere? */
+static bool
+matters(const TpmScan *scan, const TpmColumn *column)
+{
+	return list_member_int(scan->checked, column->attnum) || scan->session->statement->makes_table;
+}
+
+/* ERROR, WARNING, or 0: nothing is to be said, or it was said */
+static int
+level_for(TpmScan *scan, const TpmColumn *column, bool *warned)
+{
+	int			mode = scan->table->opt.missing_attribute;
+
+	if (mode == TPM_MISSING_NULL)
+		return 0;
+	if (mode == TPM_MISSING_ERROR || matters(scan, column))
+		return ERROR;
+	if (*warned)
+		return 0;
+	*warned = true;
+	return WARNING;
 }
 
 static void
-missing_member(TpmScan *scan, int nrows, const TpmColumn *column)
+missing_member(TpmScan *scan, int nrows, const TpmColumn *column, bool once_there)
 {
-	int			mode = scan->table->opt.missing_attribute;
-	int			level = ERROR;
+	int			level = level_for(scan, column, &scan->warned_missing);
 
-	if (mode == TPM_MISSING_NULL)
+	if (level == 0)
 		return;
-	if (mode == TPM_MISSING_WARN && !list_member_int(scan->checked, column->attnum))
-	{
-		if (scan->warned_missing)
-			return;
-		scan->warned_missing = true;
-		level = WARNING;
-	}
 	ereport(level,
 			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
 			 errmsg("no resource of %s has the member that column \"%s\" is mapped to",
 					scan->table->name, column->name),
-			 errdetail("Member \"%s\" is on none of %d resources.", tpm_request_member(scan->table, column)
-					   ? tpm_request_sort_name(column) : column->name, nrows),
+			 errdetail("Member \"%s\" is on none of %d resources%s.", tpm_request_member(scan->table, column)
+					   ? tpm_request_sort_name(column) : column->name, nrows,
+					   once_there ? ", and was on every one that was read before" : ""),
 			 errhint("Correct the column's option attribute, relationship or pointer, or set missing_attribute to \"null\".")));
 }
 
-static bool
-has_member(const TpmColumn *column)
+static void
+unknown_value(TpmScan *scan, const TpmColumn *column)
 {
-	return column->kind == TPM_COL_ATTRIBUTE || column->kind == TPM_COL_RELATIONSHIP ||
-		column->kind == TPM_COL_POINTER;
+	int			level = level_for(scan, column, &scan->warned_unknown);
+	const char *name = tpm_request_member(scan->table, column);
+
+	if (level == 0)
+		return;
+	ereport(level,
+			(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
+			 errmsg("the API does not tell the value of column \"%s\" for every resource of %s",
+					column->name, scan->table->name),
+			 column->kind == TPM_COL_INCLUDED
+			 ? errdetail("Relationship \"%s\" of a resource has no \"data\", or leads to a resource that is not in \"included\".", name)
+			 : errdetail("Relationship \"%s\" of a resource has no \"data\", which would name what it leads to.", name),
+			 errhint("Name the relationship in the option include of the table, if the API can include it; or set missing_attribute to \"null\", which reads such values as NULL.")));
 }
 
-/* a wrong name must not look like an empty column, wherever the page comes from */
+/*
+ * A wrong name, a member that has gone and a value that is not told must not
+ * look like an empty column, wherever the page comes from.  A member that some
+ * resources have and others have not is NULL on those.
+ */
 void
-tpm_scan_check_members(TpmScan *scan, int nrows, const uint64 *seen)
+tpm_scan_check_members(TpmScan *scan, int nrows, const TpmPageMembers *members)
 {
 	TpmTableStats learnt;
 	bool		is_known = false;
 	ListCell   *lc;
 
-	if (nrows < TPM_TELLING_PAGE)
-		return;
 	foreach(lc, scan->columns)
 	{
 		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
+		bool		once_there;
 
-		if (!has_member(column) || is_seen(seen, column->attnum))
+		if (tpm_column_bit(members->unknown, column->attnum))
+			unknown_value(scan, column);
+		if (nrows < TPM_TELLING_PAGE || !tpm_column_has_member(column) ||
+			column->attnum >= TPM_SEEN_WORDS * 64 || tpm_column_bit(members->seen, column->attnum))
 			continue;
 		if (!is_known)
-		{
-			memset(&learnt, 0, sizeof(learnt));
-			(void) tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt);
-			is_known = true;
-		}
-		if (!is_seen(learnt.seen_columns, column->attnum))
-			missing_member(scan, nrows, column);
+			learnt = learnt_of(scan);
+		is_known = true;
+		once_there = tpm_column_bit(learnt.seen_columns, column->attnum);
+		if (!once_there || !tpm_column_bit(learnt.lacked_columns, column->attnum))
+			missing_member(scan, nrows, column, once_there);
 	}
 }
 
 static void
-learn_members(TpmScan *scan, const uint64 *seen)
+learn_members(TpmScan *scan, const TpmPageMembers *members)
 {
-	TpmTableStats learnt = {0};
+	TpmTableStats learnt = learnt_of(scan);
 	bool		anything_new = false;
 
-	(void) tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt);
 	for (int i = 0; i < TPM_SEEN_WORDS; i++)
-		anything_new = anything_new || (seen[i] & ~learnt.seen_columns[i]) != 0;
+	{
+		uint64		gone = learnt.seen_columns[i] & ~learnt.lacked_columns[i] & ~members->seen[i];
+
+		anything_new = anything_new || (members->seen[i] & ~learnt.seen_columns[i]) != 0 ||
+			(members->lacked[i] & ~learnt.lacked_columns[i] & ~gone) != 0;
+	}
 	if (anything_new)
-		tpm_table_stats_seen(scan->table->relid, scan->table->options_hash, seen);
+		tpm_table_stats_members(scan->table->relid, scan->table->options_hash, members->seen,
+								members->lacked);
 }
 
 void
 tpm_scan_received(TpmScan *scan, const TpmPage *page)
 {
-	learn_members(scan, page->seen);
-	tpm_scan_check_members(scan, page->nrows, page->seen);
+	learn_members(scan, &page->members);
+	tpm_scan_check_members(scan, page->nrows, &page->members);
 	scan->pages++;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);
+}
+
+/* ----- names of members in "fields" ----- */
+
+bool
+tpm_scan_may_name(const TpmScan *scan)
+{
+	TpmTableStats learnt = learnt_of(scan);
+	ListCell   *lc;
+
+	foreach(lc, scan->columns)
+	{
+		int			attnum = lfirst_int(lc);
+
+		/* of a column without a bit nothing is learnt */
+		if (attnum >= TPM_SEEN_WORDS * 64 ||
+			(tpm_column_bit(learnt.unnamed_columns, attnum) && !tpm_column_bit(learnt.named_columns, attnum)))
+			return false;
+	}
+	return true;
+}
+
+bool
+tpm_scan_names_are_known(const TpmScan *scan, const TpmPageMembers *members)
+{
+	TpmTableStats learnt = learnt_of(scan);
+	uint64		named[TPM_SEEN_WORDS] = {0};
+	uint64		unnamed[TPM_SEEN_WORDS] = {0};
+	bool		is_new = false;
+	bool		all_known = true;
+	ListCell   *lc;
+
+	foreach(lc, scan->columns)
+	{
+		int			attnum = lfirst_int(lc);
+		bool		seen = tpm_column_bit(members->seen, attnum);
+		uint64	   *words = seen ? named : unnamed;
+
+		if (tpm_request_member(scan->table, &scan->table->columns[attnum - 1]) == NULL ||
+			tpm_column_bit(learnt.named_columns, attnum))
+			continue;
+		words[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
+		is_new = true;
+		all_known = all_known && seen;
+	}
+	if (is_new)
+		tpm_table_stats_fields(scan->table->relid, scan->table->options_hash, named, unnamed);
+	return all_known;
 }
 
 /* ----- filters ----- */

@@ -87,11 +87,11 @@ set_placeholders(TpmScan *scan, char **texts)
 		Oid			function,
 					ioparam;
 
-		if (column->kind != TPM_COL_PLACEHOLDER || texts[i] == NULL)
+		if (!column->placeholder || texts[i] == NULL)
 			continue;
 		getTypeInputInfo(column->type, &function, &ioparam);
 		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
-									OidInputFunctionCall(function, texts[i], ioparam, column->typmod));
+									OidInputFunctionCall(function, texts[i], ioparam, column->typmod), false);
 	}
 }
 

@@ -109,6 +109,8 @@ wanted_members(const TpmScan *scan)
 	StringInfoData members;
 	ListCell   *lc;
 
+	if (!tpm_scan_may_name(scan))
+		return NULL;
 	initStringInfo(&members);
 	foreach(lc, scan->columns)
 	{
@@ -426,12 +428,30 @@ leave_order(TpmSource *source)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * An API may know a member and not its name in "fields": what is on none of
+ * the first rows is looked for among all members, once a table.
+ */
+static void
+ask_for_all_members(TpmSource *source)
+{
+	source->request->fields = NULL;
+	tpm_list_close(source->list);
+	source->list = NULL;
+	open_source_list(source);
+	source->page = receive(source);
+}
+
 static bool
 fetch(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
+	bool		names_members = source->request->fields && scan->table->opt.fields_format[0] &&
+	tpm_list_pages(source->list) == 0;
 
 	source->page = receive(source);
+	if (source->page && names_members && !tpm_scan_names_are_known(scan, &source->page->members))
+		ask_for_all_members(source);
 	source->row = 0;
 	if (source->page == NULL)
 		return false;
@@ -499,7 +519,7 @@ next_page(TpmSource *source)
 		switch (tpm_cache_next(source->cached, &source->shared, &cursor))
 		{
 			case TPM_CACHE_PAGE:
-				tpm_scan_check_members(source->scan, source->shared.nrows, source->shared.seen);
+				tpm_scan_check_members(source->scan, source->shared.nrows, &source->shared.members);
 				return true;
 			case TPM_CACHE_END:
 				return false;

@@ -131,26 +131,59 @@ extern int	tpm_progress_rows(TpmProgressRow **rows);
 /* requests of this backend to this server's group within the hour are in budget.h */
 
 /*
- * What was learnt about a table and outlives the session: size of a complete
- * list, members ever seen, exact filters caught lying.  Keyed by database and
- * relation, dropped when options_hash differs.
+ * What was learnt about a table and outlives session and server.  Keyed by
+ * database and relation, dropped when options_hash differs.  Columns are bits,
+ * by attnum; a column beyond them is one of which nothing is learnt.
  */
+#define TPM_SUSPECTS 8
+
 typedef struct TpmTableStats
 {
-	int64		total;			/* -1 unknown */
+	int64		total;			/* of a complete list, -1 unknown */
 	TimestampTz total_at;
 	int			a_page;			/* rows that came on the first page then */
-	uint64		seen_columns[TPM_SEEN_WORDS];	/* bit attnum: member was on
-												 * some resource */
-	uint64		lying_columns[TPM_SEEN_WORDS];	/* bit attnum: filter demoted
-												 * to recheck */
+
+	/*
+	 * Members: one that was seen and never lacked is on every resource, one
+	 * of which both is true on some, one that was never seen perhaps nowhere.
+	 */
+	uint64		seen_columns[TPM_SEEN_WORDS];	/* some resource had it */
+	uint64		lacked_columns[TPM_SEEN_WORDS]; /* some resource had it not */
+
+	/* sparse fieldsets: what the API calls the member there */
+	uint64		named_columns[TPM_SEEN_WORDS];	/* its name was understood */
+	uint64		unnamed_columns[TPM_SEEN_WORDS];	/* it was not, or nothing
+													 * shows that it was */
+
+	uint64		lying_columns[TPM_SEEN_WORDS];	/* filter demoted to recheck */
 	int64		slowest_us;		/* slowest answer seen from this table */
+	bool		hides;			/* its list does not show every resource */
+	bool		total_ignores_filter;
+	uint64		suspects[TPM_SUSPECTS]; /* tpm_id_hash() of resources that a
+										 * list lacked; 0: none */
 } TpmTableStats;
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
 extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
-extern void tpm_table_stats_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns);
+
+/* of one page: columns whose member some resource had, and whose member some had not */
+extern void tpm_table_stats_members(Oid relid, uint64 options_hash, const uint64 *seen, const uint64 *lacked);
+extern void tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, const uint64 *unnamed);
 extern void tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
 extern void tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us);
+
+/* a resource that a complete list without conditions lacks, by its tpm_id_hash() */
+extern void tpm_table_stats_suspect(Oid relid, uint64 options_hash, uint64 idhash);
+extern void tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash);
+extern void tpm_table_stats_hides(Oid relid, uint64 options_hash);
+extern void tpm_table_stats_total_lies(Oid relid, uint64 options_hash);
+
+/* is a column among such bits? */
+static inline bool
+tpm_column_bit(const uint64 *words, int attnum)
+{
+	return attnum > 0 && attnum < TPM_SEEN_WORDS * 64 &&
+		(words[attnum / 64] & (UINT64CONST(1) << (attnum % 64))) != 0;
+}
 
 #endif							/* TPM_COUNTERS_H */

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * table_stats.c
- *		What was learnt about tables and outlives the session.
+ *		What was learnt about tables: it outlives the session and the server.
  *
  * Owns a fixed hash table of entries keyed by database and relation.  An entry
  * whose options have changed since is begun anew; when the table is full, the
@@ -9,6 +9,11 @@
  * and the scan's.  One lock over all, which a look takes exclusively, too: it
  * is a use.  Nothing in here throws or waits while holding it.  Without shared
  * state nothing is learnt.
+ *
+ * Each entry has its place in a file (table_stats_file.c).  Whoever changes it
+ * copies it under the lock and writes the copy after; while he writes, others
+ * only leave a mark, and he writes again.  So what is on disk is never older
+ * than what was written before it, and no lock is held over a write.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,18 +23,17 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "shared/counters.h"
+#include "shared/table_stats_file.h"
 
 #define TPM_LEARNT_ENTRIES 1024
 
 typedef struct LearntEntry
 {
-	Oid			dbid;
-	Oid			relid;
-	uint64		options_hash;
+	TpmLearntKept kept;			/* what is on disk as well */
 	uint64		used;			/* when, by the clock below */
 	int			next;			/* of its chain: a place, from 1; 0: none */
-	TpmTableStats learnt;
+	bool		writing;		/* somebody does, and looks at changed after */
+	bool		changed;		/* since it was copied for that */
 } LearntEntry;
 
 typedef struct LearntShared
@@ -42,24 +46,6 @@ typedef struct LearntShared
 } LearntShared;
 
 static LearntShared *shared = NULL;
-
-static Size
-learnt_size(void)
-{
-	return sizeof(LearntShared);
-}
-
-static void
-learnt_init(void *area, int tranche, bool found)
-{
-	shared = area;
-	if (found)
-		return;
-	memset(shared, 0, sizeof(LearntShared));
-	LWLockInitialize(&shared->lock, tranche);
-}
-
-const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learnt_init};
 
 /* ----- the table; with the lock held exclusively ----- */
 
@@ -81,7 +67,7 @@ find_stats(Oid relid)
 	{
 		LearntEntry *entry = &shared->entries[place - 1];
 
-		if (entry->dbid == MyDatabaseId && entry->relid == relid)
+		if (entry->kept.dbid == MyDatabaseId && entry->kept.relid == relid)
 		{
 			entry->used = ++shared->clock;
 			return entry;
@@ -105,7 +91,7 @@ free_place(void)
 		if (shared->entries[i].used < shared->entries[best].used)
 			best = i;
 	}
-	at = head_of(shared->entries[best].dbid, shared->entries[best].relid);
+	at = head_of(shared->entries[best].kept.dbid, shared->entries[best].kept.relid);
 	while (*at != best + 1)
 		at = &shared->entries[*at - 1].next;
 	*at = shared->entries[best].next;
@@ -113,14 +99,15 @@ free_place(void)
 }
 
 static LearntEntry *
-make(Oid relid)
+make(Oid dbid, Oid relid)
 {
 	int			place = free_place();
 	LearntEntry *entry = &shared->entries[place - 1];
-	int		   *head = head_of(MyDatabaseId, relid);
+	int		   *head = head_of(dbid, relid);
 
-	entry->dbid = MyDatabaseId;
-	entry->relid = relid;
+	memset(&entry->kept, 0, sizeof(entry->kept));
+	entry->kept.dbid = dbid;
+	entry->kept.relid = relid;
 	entry->used = ++shared->clock;
 	entry->next = *head;
 	*head = place;
@@ -132,17 +119,83 @@ find_or_make(Oid relid, uint64 options_hash)
 {
 	LearntEntry *entry = find_stats(relid);
 
-	if (entry && entry->options_hash == options_hash)
+	if (entry && entry->kept.options_hash == options_hash)
 		return entry;
 	if (entry == NULL)
-		entry = make(relid);
-	entry->options_hash = options_hash;
-	memset(&entry->learnt, 0, sizeof(TpmTableStats));
-	entry->learnt.total = -1;
+		entry = make(MyDatabaseId, relid);
+	entry->kept.options_hash = options_hash;
+	memset(&entry->kept.learnt, 0, sizeof(TpmTableStats));
+	entry->kept.learnt.total = -1;
 	return entry;
 }
 
+/* ----- the segment ----- */
+
+/* the postmaster, before anybody else is there */
+static void
+load(void)
+{
+	TpmLearntKept *read = palloc(TPM_LEARNT_ENTRIES * sizeof(TpmLearntKept));
+	int			nread = tpm_learnt_file_load(read, TPM_LEARNT_ENTRIES);
+
+	for (int i = 0; i < nread; i++)
+		make(read[i].dbid, read[i].relid)->kept = read[i];
+	pfree(read);
+}
+
+static Size
+learnt_size(void)
+{
+	return sizeof(LearntShared);
+}
+
+static void
+learnt_init(void *area, int tranche, bool found)
+{
+	shared = area;
+	if (found)
+		return;
+	memset(shared, 0, sizeof(LearntShared));
+	LWLockInitialize(&shared->lock, tranche);
+	load();
+}
+
+const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learnt_init};
+
 /* ----- what others ask and tell ----- */
+
+/* begins a change; the lock is held until the end of it */
+static LearntEntry *
+begin_change(Oid relid, uint64 options_hash)
+{
+	if (shared == NULL)
+		return NULL;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	return find_or_make(relid, options_hash);
+}
+
+static void
+end_change(LearntEntry *entry)
+{
+	int			place = entry - shared->entries;
+
+	entry->changed = true;
+	if (!entry->writing)
+	{
+		entry->writing = true;
+		while (entry->changed)
+		{
+			TpmLearntKept copy = entry->kept;
+
+			entry->changed = false;
+			LWLockRelease(&shared->lock);
+			tpm_learnt_file_write(&copy, place);
+			LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+		}
+		entry->writing = false;
+	}
+	LWLockRelease(&shared->lock);
+}
 
 bool
 tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt)
@@ -154,9 +207,9 @@ tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt)
 		return false;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	entry = find_stats(relid);
-	known = entry && entry->options_hash == options_hash;
+	known = entry && entry->kept.options_hash == options_hash;
 	if (known)
-		*learnt = entry->learnt;
+		*learnt = entry->kept.learnt;
 	LWLockRelease(&shared->lock);
 	return known;
 }
@@ -165,30 +218,51 @@ void
 tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	LearntEntry *entry;
+	LearntEntry *entry = begin_change(relid, options_hash);
 
-	if (shared == NULL)
+	if (entry == NULL)
 		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = find_or_make(relid, options_hash);
-	entry->learnt.total = total;
-	entry->learnt.total_at = now;
-	entry->learnt.a_page = a_page;
-	LWLockRelease(&shared->lock);
+	entry->kept.learnt.total = total;
+	entry->kept.learnt.total_at = now;
+	entry->kept.learnt.a_page = a_page;
+	end_change(entry);
+}
+
+/*
+ * A member that every resource had until now, and none of this page has, does
+ * not become one that some have: that is for whoever reads to be told.
+ */
+void
+tpm_table_stats_members(Oid relid, uint64 options_hash, const uint64 *seen, const uint64 *lacked)
+{
+	LearntEntry *entry = begin_change(relid, options_hash);
+
+	if (entry == NULL)
+		return;
+	for (int i = 0; i < TPM_SEEN_WORDS; i++)
+	{
+		TpmTableStats *learnt = &entry->kept.learnt;
+		uint64		always = learnt->seen_columns[i] & ~learnt->lacked_columns[i];
+
+		learnt->seen_columns[i] |= seen[i];
+		learnt->lacked_columns[i] |= lacked[i] & ~(always & ~seen[i]);
+	}
+	end_change(entry);
 }
 
 void
-tpm_table_stats_seen(Oid relid, uint64 options_hash, const uint64 *seen_columns)
+tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, const uint64 *unnamed)
 {
-	LearntEntry *entry;
+	LearntEntry *entry = begin_change(relid, options_hash);
 
-	if (shared == NULL)
+	if (entry == NULL)
 		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = find_or_make(relid, options_hash);
-	for (int i = 0; i < (int) lengthof(entry->learnt.seen_columns); i++)
-		entry->learnt.seen_columns[i] |= seen_columns[i];
-	LWLockRelease(&shared->lock);
+	for (int i = 0; i < TPM_SEEN_WORDS; i++)
+	{
+		entry->kept.learnt.named_columns[i] |= named[i];
+		entry->kept.learnt.unnamed_columns[i] |= unnamed[i];
+	}
+	end_change(entry);
 }
 
 void
@@ -196,23 +270,83 @@ tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum)
 {
 	LearntEntry *entry;
 
-	if (shared == NULL || attnum < 0 || attnum >= 256)
+	if (attnum < 0 || attnum >= TPM_SEEN_WORDS * 64)
 		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = find_or_make(relid, options_hash);
-	entry->learnt.lying_columns[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
-	LWLockRelease(&shared->lock);
+	entry = begin_change(relid, options_hash);
+	if (entry == NULL)
+		return;
+	entry->kept.learnt.lying_columns[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
+	end_change(entry);
 }
 
 void
 tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us)
 {
-	LearntEntry *entry;
+	LearntEntry *entry = begin_change(relid, options_hash);
 
-	if (shared == NULL)
+	if (entry == NULL)
 		return;
-	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	entry = find_or_make(relid, options_hash);
-	entry->learnt.slowest_us = Max(entry->learnt.slowest_us, us);
-	LWLockRelease(&shared->lock);
+	entry->kept.learnt.slowest_us = Max(entry->kept.learnt.slowest_us, us);
+	end_change(entry);
+}
+
+void
+tpm_table_stats_hides(Oid relid, uint64 options_hash)
+{
+	LearntEntry *entry = begin_change(relid, options_hash);
+
+	if (entry == NULL)
+		return;
+	entry->kept.learnt.hides = true;
+	end_change(entry);
+}
+
+/* when there is no room, the one that is known longest is forgotten */
+void
+tpm_table_stats_suspect(Oid relid, uint64 options_hash, uint64 idhash)
+{
+	LearntEntry *entry = begin_change(relid, options_hash);
+	uint64	   *suspects;
+	int			at = 0;
+
+	if (entry == NULL)
+		return;
+	suspects = entry->kept.learnt.suspects;
+	while (at < TPM_SUSPECTS - 1 && suspects[at] != 0 && suspects[at] != idhash)
+		at++;
+	if (suspects[at] != 0 && suspects[at] != idhash)
+		memmove(suspects, suspects + 1, (TPM_SUSPECTS - 1) * sizeof(uint64));
+	suspects[at] = idhash;
+	end_change(entry);
+}
+
+void
+tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash)
+{
+	LearntEntry *entry = begin_change(relid, options_hash);
+	uint64	   *suspects;
+
+	if (entry == NULL)
+		return;
+	suspects = entry->kept.learnt.suspects;
+	for (int i = 0; i < TPM_SUSPECTS; i++)
+	{
+		if (suspects[i] != idhash)
+			continue;
+		memmove(suspects + i, suspects + i + 1, (TPM_SUSPECTS - 1 - i) * sizeof(uint64));
+		suspects[TPM_SUSPECTS - 1] = 0;
+		break;
+	}
+	end_change(entry);
+}
+
+void
+tpm_table_stats_total_lies(Oid relid, uint64 options_hash)
+{
+	LearntEntry *entry = begin_change(relid, options_hash);
+
+	if (entry == NULL)
+		return;
+	entry->kept.learnt.total_ignores_filter = true;
+	end_change(entry);
 }

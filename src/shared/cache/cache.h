@@ -79,7 +79,7 @@ typedef struct TpmCachedPage
 	char	   *rows;
 	int			nrows;
 	Size		at;				/* offset of the next row */
-	uint64		seen[TPM_SEEN_WORDS];	/* as of a page of the API */
+	TpmPageMembers members;		/* as of a page of the API */
 } TpmCachedPage;
 
 /*

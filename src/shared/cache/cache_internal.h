@@ -23,8 +23,7 @@ typedef struct CachedPage
 	dsa_pointer next;
 	int			nrows;
 	Size		bytes;
-	uint64		seen[TPM_SEEN_WORDS];	/* whose members stood in some
-										 * resource */
+	TpmPageMembers members;
 } CachedPage;
 
 typedef struct SharedList

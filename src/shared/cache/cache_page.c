@@ -102,7 +102,7 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 		cached->page = next;
 		page->rows = (char *) header + MAXALIGN(sizeof(CachedPage));
 		page->nrows = header->nrows;
-		memcpy(page->seen, header->seen, sizeof(page->seen));
+		page->members = header->members;
 		page->at = 0;
 		verdict = TPM_CACHE_PAGE;
 	}
@@ -164,7 +164,7 @@ copy_page(const TpmPage *page)
 	header->next = InvalidDsaPointer;
 	header->nrows = page->nrows;
 	header->bytes = bytes;
-	memcpy(header->seen, page->seen, sizeof(header->seen));
+	header->members = page->members;
 	to = (char *) header + MAXALIGN(sizeof(CachedPage));
 	for (int i = 0; i < page->nrows; i++)
 	{
