@@ -29,6 +29,7 @@
 #include "shared/counters.h"
 #include "shared/shared.h"
 #include "shared/token/token.h"
+#include "shared/witnesses.h"
 #include "shared/write_claims.h"
 #include "tpm_fdw.h"
 
@@ -48,6 +49,7 @@ static const TpmSharedArea *const shared_areas[] = {
 	&tpm_cache_area,
 	&tpm_journal_area,
 	&tpm_write_claim_area,
+	&tpm_witnesses_area,
 	NULL
 };
 

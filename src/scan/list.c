@@ -109,6 +109,12 @@ tpm_list_is_complete(const TpmList *list)
 	return list->url == NULL;
 }
 
+bool
+tpm_list_has(const TpmList *list, uint64 idhash)
+{
+	return tpm_idset_has(list->ids, idhash);
+}
+
 void
 tpm_list_remember(TpmList *list, uint64 idhash)
 {

@@ -39,6 +39,9 @@ extern int	tpm_list_pages(const TpmList *list);
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 
+/* was the resource among those received or remembered? */
+extern bool tpm_list_has(const TpmList *list, uint64 idhash);
+
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
 

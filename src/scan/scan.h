@@ -231,6 +231,9 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error);
 
+/* under which the cache keeps the list of a request */
+extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);
+
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
 
@@ -242,6 +245,20 @@ extern bool tpm_source_is_at_hand(const TpmSource *source);
 
 /* the next row; the tuple is valid until the next call.  idhash 0: no id */
 extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
+
+/* hidden.c */
+
+/* may this complete list without conditions answer the scan's conditions? */
+extern bool tpm_hidden_may_answer(const TpmScan *scan, const TpmCached *cached);
+
+/* is the one copy of the table to be read for the scan's conditions (cache_scope 'table')? */
+extern bool tpm_hidden_may_read_all(const TpmScan *scan);
+
+/* a page has come from the API in answer to conditions */
+extern void tpm_hidden_saw(TpmScan *scan, const TpmPage *page);
+
+/* a list without conditions has been read to its end; cached: where it is kept, or NULL */
+extern void tpm_hidden_completed(TpmScan *scan, const TpmList *list, TpmCached *cached);
 
 /* fallback.c */
 

@@ -66,12 +66,15 @@ evaluate(TpmScan *scan)
 	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
 	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
+	bool		reads_all = tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE;
 
 	for (int i = 0; i < scan->nconditions; i++)
 		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
 	scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
-										 tpm_scan_uses_cache(scan) &&
-										 scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
+										 reads_all);
+	if (reads_all && scan->query->everything && !tpm_hidden_may_read_all(scan))
+		scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values,
+											 nulls, false);
 	if (scan->bounds != NIL)
 		add_bounds_to_key(scan);
 }

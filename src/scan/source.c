@@ -67,8 +67,8 @@ from_cache(TpmScan *scan, TpmRequest *request, TpmCached *cached)
 	return source;
 }
 
-static TpmCacheKey
-source_key(const TpmScan *scan, const TpmRequest *request)
+TpmCacheKey
+tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 {
 	TpmCacheKey key = {
 		.relid = scan->table->relid,
@@ -86,7 +86,7 @@ source_key(const TpmScan *scan, const TpmRequest *request)
 static TpmCached *
 find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 {
-	TpmCacheKey key = source_key(scan, request);
+	TpmCacheKey key = tpm_source_key(scan, request);
 
 	return tpm_cache_open(&key, &scan->age, complete);
 }
@@ -148,6 +148,16 @@ spell(TpmSource *source)
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
 
+/* the whole list, unless it is known to lack rows that a condition finds */
+static TpmCached *
+everything_for_conditions(const TpmScan *scan, TpmCached *cached)
+{
+	if (cached == NULL || tpm_hidden_may_answer(scan, cached))
+		return cached;
+	tpm_cache_close(cached);
+	return NULL;
+}
+
 TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
@@ -158,7 +168,7 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 	if (request)
 		cached = find_cached(scan, request, true);
 	if (cached == NULL && scan->query->everything)
-		cached = find_cached(scan, scan->query->everything, true);
+		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
 	return cached ? from_cache(scan, request, cached) : NULL;
 }
 
@@ -199,13 +209,13 @@ leave_cache(TpmSource *source)
 static TpmCached *
 find_older(TpmScan *scan, TpmRequest *request, int seconds)
 {
-	TpmCacheKey key = source_key(scan, request);
+	TpmCacheKey key = tpm_source_key(scan, request);
 	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
 
 	if (older == NULL && scan->query->everything)
 	{
-		key = source_key(scan, scan->query->everything);
-		older = tpm_cache_open_stale(&key, seconds);
+		key = tpm_source_key(scan, scan->query->everything);
+		older = everything_for_conditions(scan, tpm_cache_open_stale(&key, seconds));
 	}
 	return older;
 }
@@ -428,6 +438,12 @@ leave_order(TpmSource *source)
 	MemoryContextSwitchTo(old);
 }
 
+static bool
+is_conditioned(const TpmRequest *request)
+{
+	return request->by_id || request->terms != NIL;
+}
+
 /*
  * An API may know a member and not its name in "fields": what is on none of
  * the first rows is looked for among all members, once a table.
@@ -453,9 +469,13 @@ fetch(TpmSource *source)
 	if (source->page && names_members && !tpm_scan_names_are_known(scan, &source->page->members))
 		ask_for_all_members(source);
 	source->row = 0;
+	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
+		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->page == NULL)
 		return false;
 	tpm_scan_received(scan, source->page);
+	if (is_conditioned(source->request))
+		tpm_hidden_saw(scan, source->page);
 	/* to its end, before its first row is returned */
 	if (source->ordered && !tpm_order_verify(scan->order, source->page) && !scan->order_is_total)
 	{
@@ -505,6 +525,8 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 		source->scan->not_kept = true;
 		leave_cache(source);
 	}
+	if (!is_conditioned(source->request) && tpm_list_is_complete(source->list))
+		tpm_hidden_completed(source->scan, source->list, source->cached);
 	return any;
 }
 

@@ -131,6 +131,20 @@ tpm_cache_rewind(TpmCached *cached)
 	cached->page = InvalidDsaPointer;
 }
 
+void
+tpm_cache_set_answers_all(TpmCached *cached, bool answers)
+{
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	cached->list->answers_all = answers;
+	LWLockRelease(&tpm_cache->lock);
+}
+
+bool
+tpm_cache_answers_all(const TpmCached *cached)
+{
+	return cached->list->answers_all;
+}
+
 bool
 tpm_cache_is_complete(const TpmCached *cached)
 {

@@ -112,6 +112,14 @@ extern bool tpm_cache_heartbeat(void);
  */
 extern void tpm_cache_yield(void);
 
+/*
+ * Does a complete list without conditions answer conditions, too?  Not before
+ * whoever completed it has said so, and not after a resource has turned up
+ * that it lacks.
+ */
+extern void tpm_cache_set_answers_all(TpmCached *cached, bool answers);
+extern bool tpm_cache_answers_all(const TpmCached *cached);
+
 extern bool tpm_cache_is_complete(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
 

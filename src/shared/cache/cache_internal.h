@@ -40,6 +40,7 @@ typedef struct SharedList
 	int			holders;
 	bool		complete;
 	bool		closed;			/* not kept: its readers go on alone */
+	bool		answers_all;	/* conditions, too */
 	uint64		writes;			/* the resource's counter at the first request */
 	TpmCacheAge age;			/* of who began it; for the view */
 	int64		begun_us;
