@@ -119,6 +119,7 @@ static const TpmOptionDef all_options[] = {
 	/* paging and filters */
 	NUMBER("page_size", SHARED, IN_OPT(page_size), "100", 1, 10000, 0, NULL),
 	WORD("pagination", SHARED, IN_OPT(pagination), "links", pagination_words),
+	NUMBER("first_page", SHARED, IN_OPT(first_page), "1", 0, 1, 0, NULL),
 	TEXT("page_parameters", SHARED, IN_OPT(page_parameters), NULL, 0, tpm_check_two_names),
 	TEXT("sort_parameter", SHARED, IN_OPT(sort_parameter), "sort", 0, NULL),
 	TEXT("fields_format", SHARED, IN_OPT(fields_format), "fields[%s]", TPM_OPT_EMPTY, tpm_check_fields_format),
