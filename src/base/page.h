@@ -33,6 +33,17 @@ typedef struct TpmRow
 	uint64		idhash;			/* tpm_id_hash() */
 } TpmRow;
 
+/* what a page says of those around it; texts are URI references as given, or NULL */
+typedef struct TpmPageLinks
+{
+	bool		given;			/* there is an object "links" */
+	bool		of_pages;		/* with first, last, prev or next, perhaps
+								 * null; or a Link header has one */
+	char	   *next;
+	char	   *prev;
+	char	   *first;
+} TpmPageLinks;
+
 /*
  * One document.  Lives in the memory context it was read in, with everything
  * it points to.
@@ -43,9 +54,7 @@ typedef struct TpmPage
 	bool		is_list;		/* "data" was an array */
 	int			nrows;
 	TpmRow	   *rows;
-	bool		next_known;		/* links.next was there, perhaps null */
-	char	   *next;			/* links.next as given, NULL if none or null */
-	char	   *last;			/* links.last as given, NULL */
+	TpmPageLinks links;
 	int64		total;			/* -1: none */
 	TpmPageMembers members;
 	Size		bytes;			/* of all tuples, for accounting */
@@ -56,7 +65,20 @@ typedef struct TpmPosition
 {
 	int			page;			/* pages received */
 	int64		rows;			/* resources received, duplicates too */
+	int64		offset;			/* in the API's list, which may leave out rows
+								 * of a page after it has cut it */
 } TpmPosition;
+
+/* why a list that has been read may lack rows */
+typedef enum TpmListDoubt
+{
+	TPM_DOUBT_NONE,
+	TPM_DOUBT_SHORT,			/* more were announced: its only answer leads
+								 * to no others */
+	TPM_DOUBT_MOVED,			/* or two readings did not bring them */
+	TPM_DOUBT_UNTOLD,			/* nothing says whether there is another page */
+	TPM_DOUBT_EMPTY				/* empty pages that lead on and on */
+} TpmListDoubt;
 
 /* where a list goes on; plain data, so that another backend can take it up */
 typedef struct TpmListCursor
@@ -68,8 +90,12 @@ typedef struct TpmListCursor
 	int			first_page_rows;
 	int			page_size;
 	int64		total;			/* -1: none told */
+	int64		distinct;		/* resources received */
+	bool		linked;			/* a page has named a next one */
+	bool		by_link;		/* and the next one cannot be computed */
 	bool		again;
 	bool		restarted;
+	TpmListDoubt doubt;			/* of a complete one */
 } TpmListCursor;
 
 #endif							/* TPM_PAGE_H */

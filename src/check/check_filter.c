@@ -235,7 +235,7 @@ has_base(const TpmTriedFilters *filters)
 			return true;
 	}
 	/* it may stand on a later page */
-	return filters->page->next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
+	return filters->page->links.next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
 }
 
 /* the filter that a refusal speaks of: by its parameter, or else by its name alone; -1 */

@@ -250,7 +250,7 @@ ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 		return;
 	direction->sorted = is_sorted(sort, direction->page, descending, &direction->nulls);
 	direction->changed = in_another_order(check->page, direction->page);
-	direction->more = direction->page->next != NULL ||
+	direction->more = direction->page->links.next != NULL ||
 		(check->table->opt.pagination != TPM_PAGE_LINKS && direction->page->nrows >= check->table->opt.page_size);
 	/* NULLs that are not in front of such a page are on a later one */
 	if (direction->nulls == NOWHERE && sort->any_null && direction->more)

@@ -15,6 +15,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "base/json.h"
+#include "base/url_query.h"
 #include "check/check.h"
 #include "import/sample.h"
 
@@ -98,7 +99,7 @@ number_at(Jsonb *document, const char *pointer)
 		at = value && value->type == jbvBinary ? value->val.binary.data : NULL;
 	}
 	if (value && value->type == jbvString)
-		return tpm_sample_number(pnstrdup(value->val.string.val, value->val.string.len));
+		return tpm_whole_number(pnstrdup(value->val.string.val, value->val.string.len));
 	return value && value->type == jbvNumeric ? strtoll(tpm_json_text(value), NULL, 10) : -1;
 }
 

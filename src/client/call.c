@@ -221,6 +221,8 @@ done(TpmCall *call)
 	answer->location = t->location;
 	answer->date = t->date;
 	answer->retry_after = t->retry_after;
+	answer->link = t->link;
+	answer->content_range = t->content_range;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */

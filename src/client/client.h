@@ -113,6 +113,8 @@ typedef struct TpmAnswer
 	const char *location;
 	const char *date;
 	const char *retry_after;
+	const char *link;			/* NULL: none, as above */
+	const char *content_range;
 	TimestampTz received;
 	int64		took_us;
 	bool		doubtful;		/* a write that may have acted: no answer */

@@ -119,6 +119,30 @@ keep_header(const char *line, size_t len, const char *name, char **value)
 	return true;
 }
 
+/* several fields of one name are one list (RFC 9110, section 5.3) */
+static void
+append_field(char **list, char *one)
+{
+	size_t		before = *list ? strlen(*list) : 0;
+	size_t		len = one ? strlen(one) : 0;
+	char	   *both = before > 0 && len > 0 ? realloc(*list, before + len + 3) : NULL;
+
+	if (both)
+	{
+		memcpy(both + before, ", ", 2);
+		memcpy(both + before + 2, one, len + 1);
+		*list = both;
+		free(one);
+	}
+	else if (before == 0)
+	{
+		free(*list);
+		*list = one;
+	}
+	else
+		free(one);
+}
+
 /* transport.c */
 static void
 answer_forget_headers(TpmTransfer *pub)
@@ -128,7 +152,10 @@ answer_forget_headers(TpmTransfer *pub)
 	free(pub->location);
 	free(pub->retry_after);
 	free(pub->date);
+	free(pub->link);
+	free(pub->content_range);
 	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
+	pub->link = pub->content_range = NULL;
 }
 
 /*
@@ -159,6 +186,8 @@ status_line_is_ours(const char *line, size_t len)
 static bool
 answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 {
+	char	   *link = NULL;
+
 	if (len >= 5 && strncmp(data, "HTTP/", 5) == 0)
 	{
 		/* what came with a 1xx answer does not count */
@@ -168,8 +197,11 @@ answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 	if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
 		!keep_header(data, len, "ETag", &pub->etag) &&
 		!keep_header(data, len, "Location", &pub->location) &&
-		!keep_header(data, len, "Date", &pub->date))
-		keep_header(data, len, "Retry-After", &pub->retry_after);
+		!keep_header(data, len, "Date", &pub->date) &&
+		!keep_header(data, len, "Content-Range", &pub->content_range) &&
+		!keep_header(data, len, "Retry-After", &pub->retry_after) &&
+		keep_header(data, len, "Link", &link))
+		append_field(&pub->link, link);
 	return true;
 }
 

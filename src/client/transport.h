@@ -75,6 +75,8 @@ typedef struct TpmTransfer
 	char	   *location;
 	char	   *retry_after;
 	char	   *date;
+	char	   *link;			/* all fields of the name, with commas between */
+	char	   *content_range;
 	char		address[64];	/* the last one that a new connection was
 								 * opened to, "" if none was */
 	char		cert_expires[64];	/* of the peer, fresh connections only */

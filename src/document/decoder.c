@@ -158,6 +158,14 @@ note_columns(TpmDecoder *decoder, const TpmColumn *column)
 		decoder->fallbacks = lappend_int(decoder->fallbacks, column->attnum);
 }
 
+/* a link is a string or an object that has one (JSON:API 1.0, section 5.7) */
+static void
+compile_link(DocNode *links, const char *name, NodeRole role)
+{
+	child_of(links, name)->role = role;
+	child_of(child_of(links, name), "href")->role = role;
+}
+
 TpmDecoder *
 tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 {
@@ -177,10 +185,10 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	child_of(data, "id")->role = NODE_ID;
 	child_of(data, "type")->role = NODE_TYPE;
 	links->role = NODE_LINKS;
-	child_of(links, "next")->role = NODE_NEXT;
-	child_of(child_of(links, "next"), "href")->role = NODE_NEXT;
-	child_of(links, "last")->role = NODE_LAST;
-	child_of(child_of(links, "last"), "href")->role = NODE_LAST;
+	compile_link(links, "next", NODE_NEXT);
+	compile_link(links, "prev", NODE_PREV);
+	compile_link(links, "first", NODE_FIRST);
+	compile_link(links, "last", NODE_LAST);
 	if (table->opt.total_pointer)
 		descend(root, tpm_pointer_path(table->opt.total_pointer))->is_total = true;
 

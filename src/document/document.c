@@ -190,8 +190,14 @@ object_start(void *state)
 		reader->included_start = reader->lex->token_start;
 		reader->included_id = reader->included_type = NULL;
 	}
-	else if (frame->node && frame->node->role == NODE_LINKS && reader->depth > 2)
-		tpm_not_a_document(reader, "\"links\" is no object.");
+	else if (frame->node && frame->node->role == NODE_LINKS)
+	{
+		if (reader->depth > 2)
+			tpm_not_a_document(reader, "\"links\" is no object.");
+		reader->page->links.given = true;
+	}
+	else if (frame->node && frame->node->role == NODE_NEXT)
+		reader->page->links.next = "";	/* until its "href" comes */
 	else if (frame->node && frame->node->role == NODE_CUSTOM && reader->in_resource)
 		reader->custom_term = NULL, reader->custom_value = NULL;
 	TPM_JSON_OK;
@@ -349,19 +355,31 @@ strange_next(Reader *reader)
 }
 
 static void
-document_scalar(Reader *reader, DocNode *node, const Token *token)
+link_scalar(Reader *reader, DocNode *node, const Token *token)
 {
-	MemoryContext old = MemoryContextSwitchTo(reader->page->context);
+	TpmPageLinks *links = &reader->page->links;
+	char	   *text = token->type == JSON_TOKEN_STRING && token->len > 0 ? tpm_token_copy(token) : NULL;
 
+	links->of_pages = true;
 	if (node->role == NODE_NEXT)
 	{
 		if (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_TRUE)
 			strange_next(reader);
-		reader->page->next_known = true;
-		reader->page->next = token->type == JSON_TOKEN_STRING && token->len > 0 ? tpm_token_copy(token) : NULL;
+		links->next = text;
 	}
-	else if (node->role == NODE_LAST && token->type == JSON_TOKEN_STRING && token->len > 0)
-		reader->page->last = tpm_token_copy(token);
+	else if (node->role == NODE_PREV)
+		links->prev = text;
+	else if (node->role == NODE_FIRST)
+		links->first = text;
+}
+
+static void
+document_scalar(Reader *reader, DocNode *node, const Token *token)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->page->context);
+
+	if (node->role >= NODE_NEXT && node->role <= NODE_LAST)
+		link_scalar(reader, node, token);
 	else if (node->role == NODE_DATA && token->type == JSON_TOKEN_NULL && reader->depth == 1)
 		begin_data(reader);
 	if (node->is_total && (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_STRING))
@@ -481,6 +499,8 @@ parse_document(Reader *reader)
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
 				 errmsg("the answer to %s is not a JSON:API document", reader->where),
 				 errdetail_internal("%s", json_errdetail(error, reader->lex))));
+	if (reader->page->links.next && reader->page->links.next[0] == '\0')
+		strange_next(reader);
 	if (!reader->saw_data)
 		tpm_not_a_document(reader, "It has no top-level member \"data\".");
 }

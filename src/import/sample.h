@@ -97,9 +97,6 @@ extern void tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const 
 /* links.next as given, NULL if there is none */
 extern char *tpm_sample_next(Jsonb *document);
 
-/* a whole number that is not negative; -1 if the text is none */
-extern int64 tpm_sample_number(const char *text);
-
 /* ----- sample_total.c ----- */
 
 /*

@@ -19,6 +19,7 @@
 #include "utils/numeric.h"
 
 #include "base/json.h"
+#include "base/url_query.h"
 #include "import/sample.h"
 
 /* the rank of names that mean nothing else */
@@ -89,7 +90,7 @@ agrees(const TotalSearch *search, int64 number)
 static void
 consider(TotalSearch *search, const char *path, const char *name, Numeric value)
 {
-	int64		number = tpm_sample_number(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
+	int64		number = tpm_whole_number(DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value))));
 	int			rank = rank_of(name, path, search);
 
 	if (rank == SURE && !search->has_next && !search->counted && number > search->received)

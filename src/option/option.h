@@ -129,6 +129,7 @@ typedef struct TpmOptions
 	/* paging and filters */
 	int			page_size;
 	int			pagination;		/* TpmPagination */
+	int			first_page;		/* its number: 0 or 1 */
 	char	   *page_parameters;	/* as given, or NULL; see the two below */
 	char	   *page_size_parameter;
 	char	   *page_number_parameter;

@@ -122,6 +122,7 @@ static const TpmOptionDef all_options[] = {
 	/* paging and filters */
 	NUMBER("page_size", SHARED, IN_OPT(page_size), "100", 1, 10000, 0, NULL),
 	WORD("pagination", SHARED, IN_OPT(pagination), "links", pagination_words),
+	NUMBER("first_page", SHARED, IN_OPT(first_page), "1", 0, 1, 0, NULL),
 	TEXT("page_parameters", SHARED, IN_OPT(page_parameters), NULL, 0, tpm_check_two_names),
 	WORD("sort_keys", SHARED, IN_OPT(sort_keys), "many", sort_words),
 	TEXT("sort_parameter", SHARED, IN_OPT(sort_parameter), "sort", 0, NULL),

@@ -352,13 +352,13 @@ add_page(StringInfo query, const TpmTable *table, const TpmRequest *request,
 			break;
 		case TPM_PAGE_NUMBER:
 		case TPM_PAGE_NUMBER_BASE64:
-			number = psprintf("%d", position->page + 1);
+			number = psprintf("%d", position->page + opt->first_page);
 			if (opt->pagination == TPM_PAGE_NUMBER_BASE64)
 				number = base64_of(number);
 			add_pair(query, opt->page_number_parameter, number, false);
 			break;
 		case TPM_PAGE_OFFSET:
-			add_pair(query, opt->page_number_parameter, psprintf(INT64_FORMAT, position->rows), false);
+			add_pair(query, opt->page_number_parameter, psprintf(INT64_FORMAT, position->offset), false);
 			break;
 	}
 }

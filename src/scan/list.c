@@ -19,8 +19,17 @@
 #include "base/idset.h"
 #include "base/url.h"
 #include "scan/list.h"
+#include "scan/list_end.h"
 #include "scan/prefetch.h"
 #include "shared/counters.h"
+
+/*
+ * Empty pages in a row that are believed to lead on.  Where conditions are
+ * sent, the API may cut pages first and filter then; without any, nothing but
+ * the end makes pages empty.
+ */
+#define TPM_EMPTY_PAGES			3
+#define TPM_EMPTY_FILTERED_PAGES	30
 
 /* how long a table's size counts as known */
 #define TPM_SIZE_IS_KNOWN_MS	(24 * 3600 * 1000)
@@ -42,8 +51,13 @@ struct TpmList
 	int64		distinct;
 	int64		anonymous;		/* resources without an id */
 	int			first_page_rows;
+	int64		step;			/* of offsets, 0: that */
 	int64		total;			/* the last one told, -1 none */
 	int			pages;
+	int			empty_pages;	/* in a row */
+	bool		linked;			/* a page has named a next one */
+	bool		by_link;		/* the next page cannot be computed */
+	TpmListDoubt doubt;
 	TpmPrefetch *ahead;			/* pages requested before their turn */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
@@ -132,8 +146,12 @@ tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
 	cursor->first_page_rows = list->first_page_rows;
 	cursor->page_size = list->request->page_size;
 	cursor->total = list->total;
+	cursor->distinct = list->distinct;
+	cursor->linked = list->linked;
+	cursor->by_link = list->by_link;
 	cursor->again = list->again;
 	cursor->restarted = list->restarted;
+	cursor->doubt = list->doubt;
 }
 
 void
@@ -153,6 +171,8 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->first_page_rows = cursor->first_page_rows;
 	list->request->page_size = cursor->page_size;
 	list->total = cursor->total;
+	list->linked = cursor->linked;
+	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
 }
@@ -216,41 +236,73 @@ follow_link(TpmList *list, const char *current, const char *next)
 	return url;
 }
 
-/* where pages are computed: is there another one? */
-static bool
-more_by_count(TpmList *list, TpmPage *page, int received)
+/* the first page of all was not asked for */
+static void
+raise_other_first_page(const TpmList *list, int64 first)
 {
-	if (received == 0)
-		return false;
-	if (page->next != NULL)
-		return true;
-	if (page->next_known)
-		return false;
-	if (page->total >= 0)
-		return list->position.rows < page->total;
-	/* a server may give less than asked, but then on every page */
-	return list->pages == 1 ? true : received >= list->first_page_rows;
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("foreign table %s: the API counts pages from " INT64_FORMAT ", not from %d",
+					list->table->name, first, list->table->opt.first_page),
+			 errdetail("Links of its first answer say so."),
+			 errhint("Set the option first_page of the foreign table to \"" INT64_FORMAT "\".", first)));
 }
 
 static void
-find_next(TpmList *list, TpmPage *page, int received)
+check_first_page(const TpmList *list, const TpmListFacts *facts)
+{
+	int64		first = facts->page == 1 ? tpm_list_first_page(facts->opt, &facts->links, list->url) : -1;
+
+	if ((first == 0 || first == 1) && first != facts->opt->first_page)
+		raise_other_first_page(list, first);
+}
+
+/* an address that cannot be followed is none that was */
+static bool
+was_followed(const TpmList *list, const char *current, const char *next)
+{
+	const char *problem;
+	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, current, next,
+									   &problem);
+
+	return url != NULL && tpm_idset_has(list->urls, hash_text(url));
+}
+
+/* an empty page has named a next one: does that lead to rows? */
+static bool
+leads_on(TpmList *list, const char *current, const char *next)
+{
+	if (was_followed(list, current, next))
+		return false;
+	if (++list->empty_pages < (list->request->terms == NIL ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
+		return true;
+	list->doubt = TPM_DOUBT_EMPTY;
+	return false;
+}
+
+static void
+find_next(TpmList *list, const TpmPage *page, TpmListFacts *facts)
 {
 	MemoryContext old = MemoryContextSwitchTo(list->context);
+	const char *next = facts->links.next;
 	char	   *current = list->url;
+	TpmListEnd	end = page->is_list ? tpm_list_end(facts) : TPM_LIST_ENDS;
 
+	list->linked |= next != NULL;
+	list->by_link = end == TPM_LIST_FOLLOWS_LINK;
+	list->step = tpm_list_step(facts);
+	list->position.offset += list->step;
+	if (facts->received > 0)
+		list->empty_pages = 0;
+	else if (end > TPM_LIST_ENDS_UNTOLD && !leads_on(list, current, next))
+		end = TPM_LIST_ENDS;
 	list->url = NULL;
-	list->position.page++;
-	list->position.rows += received;
-	if (page->is_list)
-	{
-		if (list->table->opt.pagination == TPM_PAGE_LINKS)
-		{
-			if (page->next)
-				list->url = follow_link(list, current, page->next);
-		}
-		else if (more_by_count(list, page, received))
-			list->url = tpm_request_url(list->table, list->request, &list->position);
-	}
+	if (end == TPM_LIST_ENDS_UNTOLD)
+		list->doubt = TPM_DOUBT_UNTOLD;
+	else if (end == TPM_LIST_FOLLOWS_LINK)
+		list->url = follow_link(list, current, next);
+	else if (end == TPM_LIST_GOES_ON)
+		list->url = tpm_request_url(list->table, list->request, &list->position);
 	pfree(current);
 	MemoryContextSwitchTo(old);
 }
@@ -283,6 +335,7 @@ start_again(TpmList *list)
 	MemoryContext old = MemoryContextSwitchTo(list->context);
 
 	list->restarted = true;
+	list->by_link = false;
 	tpm_prefetch_drop(list->ahead);
 	memset(&list->position, 0, sizeof(list->position));
 	list->total = -1;
@@ -310,8 +363,8 @@ compare_with_total(TpmList *list)
 {
 	bool		one_page = list->pages == 1;
 
-	if (list->url != NULL || list->total < 0 || list->anonymous > 0 || list->request->by_id ||
-		list->distinct >= list->total)
+	if (list->url != NULL || list->doubt != TPM_DOUBT_NONE || list->total < 0 || list->anonymous > 0 ||
+		list->request->by_id || list->distinct >= list->total)
 		return;
 	/* nothing moves within one answer: a second one would be as short */
 	if (!list->again && !one_page)
@@ -320,14 +373,67 @@ compare_with_total(TpmList *list)
 		start_again(list);
 		return;
 	}
+	list->doubt = one_page ? TPM_DOUBT_SHORT : TPM_DOUBT_MOVED;
+}
+
+static void
+warn_of_total(const TpmTable *table, const TpmListCursor *cursor)
+{
+	bool		by_link = table->opt.pagination == TPM_PAGE_LINKS;
+
 	ereport(WARNING,
 			(errcode(ERRCODE_WARNING),
 			 errmsg("foreign table %s: the API announced " INT64_FORMAT " rows, " INT64_FORMAT " were received",
-					list->table->name, list->total, list->distinct),
-			 one_page ? errdetail("Its answer names no further page.")
-			 : errdetail("The list has changed while it was read."),
-			 one_page && list->table->opt.pagination == TPM_PAGE_LINKS
-			 ? errhint("If the API gives no links to further pages, set the option pagination to \"number\" or \"offset\".") : 0));
+					table->name, cursor->total, cursor->distinct),
+			 cursor->doubt == TPM_DOUBT_MOVED
+			 ? errdetail("It was read twice: either the list changes while it is read, or the total counts other rows.")
+			 : by_link ? errdetail("Its answer names no further page.")
+			 : errdetail("Its answer is said, or seen, to be the last."),
+			 cursor->doubt == TPM_DOUBT_MOVED ? 0 : by_link
+			 ? errhint("If the API gives no links to further pages, set the option pagination to \"number\" or \"offset\".")
+			 : errhint("The options pagination, page_parameters and first_page say how pages are asked for; tpm_fdw_check tries them.")));
+}
+
+void
+tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor)
+{
+	switch (cursor->doubt)
+	{
+		case TPM_DOUBT_NONE:
+			break;
+		case TPM_DOUBT_SHORT:
+		case TPM_DOUBT_MOVED:
+			warn_of_total(table, cursor);
+			break;
+		case TPM_DOUBT_UNTOLD:
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("foreign table %s: there may be more than the " INT64_FORMAT " rows received",
+							table->name, cursor->position.rows),
+					 errdetail("The answer has as many rows as were asked for, or is said to be a part, and neither links nor a total say what comes after it."),
+					 errhint("If the API counts pages, set the option pagination to \"number\" or \"offset\"; if it gives all rows at once, page_size to more than there are.")));
+			break;
+		case TPM_DOUBT_EMPTY:
+			ereport(WARNING,
+					(errcode(ERRCODE_WARNING),
+					 errmsg("foreign table %s: there may be more than the " INT64_FORMAT " rows received",
+							table->name, cursor->position.rows),
+					 errdetail("The last pages were empty, and each names a next one: none is asked for after %d such pages in a row, or %d where conditions are sent.",
+							   TPM_EMPTY_PAGES, TPM_EMPTY_FILTERED_PAGES),
+					 errhint("A total (option total_pointer) tells when nothing more can come.")));
+			break;
+	}
+}
+
+/* whoever wants rows behind the last one is told, once, if there may be some */
+static void
+tell_doubt(TpmList *list)
+{
+	TpmListCursor cursor;
+
+	tpm_list_get_cursor(list, &cursor);
+	list->doubt = TPM_DOUBT_NONE;
+	tpm_list_tell(list->table, &cursor);
 }
 
 /* ----- how many pages there are ----- */
@@ -349,7 +455,7 @@ is_whole_table(const TpmList *list)
 static void
 learn_size(const TpmList *list)
 {
-	if (!is_whole_table(list))
+	if (!is_whole_table(list) || list->doubt != TPM_DOUBT_NONE)
 		return;
 	if (list->total >= 0)
 		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total,
@@ -404,19 +510,20 @@ ask_ahead(TpmList *list)
 {
 	const TpmOptions *opt = &list->table->opt;
 	TpmPosition position = list->position;
+	int64		step = list->step > 0 ? list->step : list->first_page_rows;
 	int			wanted = 1 + pages_ahead(list);
 
-	if (wanted == 1 || opt->pagination == TPM_PAGE_LINKS || list->total < 0 ||
+	if (wanted == 1 || opt->pagination == TPM_PAGE_LINKS || list->by_link || list->total < 0 ||
 		list->first_page_rows == 0)
 		return;
 	position.page += tpm_prefetch_count(list->ahead);
-	position.rows += (int64) tpm_prefetch_count(list->ahead) * list->first_page_rows;
+	position.offset += tpm_prefetch_count(list->ahead) * step;
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
 		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
 		position.page++;
-		position.rows += list->first_page_rows;
+		position.offset += step;
 	}
 }
 
@@ -431,8 +538,38 @@ follow_ahead(TpmList *list)
 
 /* ----- pages ----- */
 
+/* what is known once a page has come; what its own answer says lives as long as the page */
+static TpmListFacts
+facts_of(const TpmList *list, const TpmPage *page, const TpmAnswer *answer)
+{
+	const TpmOptions *opt = &list->table->opt;
+	TpmListFacts facts = {
+		.opt = opt,
+		.asked = list->request->page_size,
+		.received = page->nrows,
+		.first_page_rows = list->position.page == 0 ? page->nrows : list->first_page_rows,
+		.page = list->position.page + 1,
+		.rows = list->position.rows + page->nrows,
+		.offset = list->position.offset,
+		.linked = list->linked,
+		.by_link = list->by_link,
+		.total = page->total,
+		.links = page->links,
+		.next_offset = -1,
+	};
+
+	tpm_list_hear(&facts, answer);
+	if (facts.links.next && opt->pagination == TPM_PAGE_OFFSET)
+	{
+		char	   *next = tpm_url_resolve(list->url, tpm_url_of_link(facts.links.next));
+
+		facts.next_offset = next ? tpm_list_position(opt, next) : -1;
+	}
+	return facts;
+}
+
 static TpmPage *
-fetch_page(TpmList *list)
+fetch_page(TpmList *list, TpmListFacts *facts)
 {
 	TpmAnswer  *answer;
 	TpmPage    *page;
@@ -465,6 +602,7 @@ fetch_page(TpmList *list)
 		tpm_raise_status(list->session, name, answer);
 	MemoryContextSwitchTo(list->page_context);
 	page = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, name);
+	*facts = facts_of(list, page, answer);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(list->body_context);
 	return page;
@@ -477,19 +615,24 @@ tpm_list_next(TpmList *list)
 		admit_all(list);
 	while (list->url != NULL)
 	{
-		TpmPage    *page = fetch_page(list);
+		TpmListFacts facts;
+		TpmPage    *page = fetch_page(list, &facts);
 		int			received;
 
 		if (page == NULL)
 			continue;
 		received = page->nrows;
 		list->pages++;
-		if (list->pages == 1)
-			list->first_page_rows = received;
+		list->first_page_rows = facts.first_page_rows;
+		list->position.page++;
+		list->position.rows += received;
+		page->total = tpm_list_total(&facts);
+		if (page->is_list)
+			check_first_page(list, &facts);
 		/* one that has shrunk tells of rows that moved towards the beginning */
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
-		find_next(list, page, received);
+		find_next(list, page, &facts);
 		learn_size(list);
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
@@ -499,5 +642,6 @@ tpm_list_next(TpmList *list)
 		if (page->nrows > 0)
 			return page;
 	}
+	tell_doubt(list);
 	return NULL;
 }

@@ -54,6 +54,9 @@ extern void tpm_list_keep_page(TpmList *list);
 /* where the list stands; the text points into the list */
 extern void tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor);
 
+/* a WARNING where the complete list may lack rows: what tpm_list_next() says at its end */
+extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
+
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
 

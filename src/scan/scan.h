@@ -145,6 +145,7 @@ typedef struct TpmScan
 	int64		rows;
 	int64		counted_rows;	/* of these in the totals already */
 	int64		counted_hits;
+	bool		told_doubt;		/* of a list that may lack rows */
 	bool		warned_missing;
 	bool		warned_unknown;
 } TpmScan;

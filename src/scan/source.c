@@ -544,6 +544,9 @@ next_page(TpmSource *source)
 				tpm_scan_check_members(source->scan, source->shared.nrows, &source->shared.members);
 				return true;
 			case TPM_CACHE_END:
+				if (!source->scan->told_doubt)
+					tpm_list_tell(source->scan->table, &cursor);
+				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor);

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Dialect:
-    """Answers with what `answer(method, path, parameters, body)` returns: a status and a document."""
+    """Answers with what `answer(method, path, parameters, body)` returns: status, document, perhaps header fields."""
 
     def __init__(self, answer, media_type="application/vnd.api+json"):
         self.answer, self.media_type = answer, media_type
@@ -26,11 +26,13 @@ class Dialect:
                 body = json.loads(self.rfile.read(length)) if length else None
                 parameters = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
                 outer.seen.append((self.command, parts.path, parameters, body, dict(self.headers)))
-                status, document = outer.answer(self.command, parts.path, parameters, body)
+                status, document, *fields = outer.answer(self.command, parts.path, parameters, body)
                 data = json.dumps(document).encode() if document is not None else b""
                 self.send_response(status)
                 self.send_header("Content-Type", outer.media_type)
                 self.send_header("Content-Length", str(len(data)))
+                for name, value in fields[0] if fields else ():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 
@@ -38,7 +40,7 @@ class Dialect:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}/api"
 
     def parameters(self, method="GET"):

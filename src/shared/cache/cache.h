@@ -84,8 +84,8 @@ typedef struct TpmCachedPage
 
 /*
  * The reader's next page.  With WAIT this backend's latch is set when the
- * claim ends.  With CLAIMED and ALONE *cursor says where the list goes on; it
- * is allocated in the current memory context.
+ * claim ends.  With CLAIMED and ALONE *cursor says where the list goes on,
+ * with END how it ended; it is allocated in the current memory context.
  */
 extern TpmCacheVerdict tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor);
 

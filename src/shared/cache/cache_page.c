@@ -107,7 +107,10 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 		verdict = TPM_CACHE_PAGE;
 	}
 	else if (list->complete)
+	{
+		copy_cursor(list, cursor);
 		verdict = TPM_CACHE_END;
+	}
 	else if (list->closed)
 	{
 		copy_cursor(list, cursor);

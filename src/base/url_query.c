@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * url_query.c
+ *		The query of a URL as parameters, and the numbers that they hold.
+ *
+ * Owns how a query is read; how it is spelled is url_encode.c's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "common/base64.h"
+
+#include "base/url_query.h"
+
+static int
+hex_value(char c)
+{
+	return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+/* %XX and "+" of a query */
+static char *
+decoded_part(const char *text, size_t len)
+{
+	char	   *result = palloc(len + 1);
+	char	   *to = result;
+
+	for (const char *end = text + len; text < end; text++)
+	{
+		if (*text == '%' && end - text > 2 && isxdigit((unsigned char) text[1]) &&
+			isxdigit((unsigned char) text[2]))
+		{
+			*to++ = (char) (hex_value(text[1]) * 16 + hex_value(text[2]));
+			text += 2;
+		}
+		else
+			*to++ = *text == '+' ? ' ' : *text;
+	}
+	*to = '\0';
+	return result;
+}
+
+List *
+tpm_url_query(const char *url)
+{
+	const char *at = strchr(url, '?');
+	List	   *pairs = NIL;
+
+	while (at != NULL && at[1] != '\0')
+	{
+		const char *begin = at + 1;
+		size_t		len = strcspn(begin, "&");
+		size_t		name_len = strcspn(begin, "=&");
+		TpmUrlPair *pair = palloc(sizeof(TpmUrlPair));
+
+		pair->name = decoded_part(begin, name_len);
+		pair->value = name_len < len ? decoded_part(begin + name_len + 1, len - name_len - 1) : pstrdup("");
+		if (len > 0)
+			pairs = lappend(pairs, pair);
+		at = begin[len] == '&' ? begin + len : NULL;
+	}
+	return pairs;
+}
+
+TpmUrlPair *
+tpm_url_pair(List *pairs, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, pairs)
+	{
+		if (strcmp(((TpmUrlPair *) lfirst(lc))->name, name) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+int64
+tpm_whole_number(const char *text)
+{
+	size_t		len = strlen(text);
+
+	return len > 0 && len < 18 && strspn(text, "0123456789") == len ? strtoi64(text, NULL, 10) : -1;
+}
+
+int64
+tpm_base64_number(const char *text)
+{
+	int			len = strlen(text);
+	char		buffer[32];
+	int			n = len > 0 && len <= 24 ? pg_b64_decode(text, len, (void *) buffer, sizeof(buffer) - 1) : -1;
+
+	if (n <= 0)
+		return -1;
+	buffer[n] = '\0';
+	return tpm_whole_number(buffer);
+}
