@@ -17,6 +17,11 @@
 #include "compat.h"
 #include "scan/list.h"
 #include "scan/scan.h"
+#include "shared/counters.h"
+#include "utils/timestamp.h"
+
+/* a total of the whole list that is so young is compared with others */
+#define TOTAL_IS_NEW_MS		60000
 
 /* ----- its plan ----- */
 
@@ -67,6 +72,80 @@ page_matches(TpmScan *scan, const TpmPage *page)
 	return !scan->demoted;
 }
 
+/* a page that tells a total, and where its list goes on */
+static TpmPage *
+read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor)
+{
+	TpmRequest *small = memcpy(palloc(sizeof(TpmRequest)), request, sizeof(TpmRequest));
+	TpmList    *list;
+	TpmPage    *page;
+
+	small->page_size = Min(small->page_size, TPM_MIN_ORDERED_PAGE);
+	list = tpm_list_open(scan->session, scan->table, scan->decoder, small, false);
+	page = tpm_list_next(list);
+	tpm_list_get_cursor(list, cursor);
+	scan->pages++;
+	return page;
+}
+
+/* the total of the same list without filters, as it is now */
+static int64
+total_without_filters(TpmScan *scan, const TpmRequest *request, const TpmTableStats *learnt)
+{
+	TpmRequest	whole = *request;
+	TpmListCursor cursor;
+
+	if (!tpm_request_path_has_columns(scan->table) && learnt->total >= 0 &&
+		!TimestampDifferenceExceeds(learnt->total_at, GetCurrentTimestamp(), TOTAL_IS_NEW_MS))
+		return learnt->total;
+	whole.terms = NIL;
+	whole.total_in_doubt = false;
+	(void) read_small_page(scan, &whole, &cursor);
+	return cursor.total;
+}
+
+/*
+ * Is this total that of the rows that match?  Some APIs count the whole list
+ * whatever is asked of it.  One total that differs from that of the whole list
+ * shows that it is not so; one that is the same shows nothing.
+ */
+static bool
+counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cursor)
+{
+	const TpmTable *table = scan->table;
+	TpmTableStats learnt;
+
+	if (request->terms == NIL || cursor->total < 0)
+		return true;
+	/* the list has ended, and announces more than it has */
+	if (cursor->url == NULL && cursor->total > cursor->position.rows)
+	{
+		tpm_table_stats_filtered_total(table->relid, table->options_hash, false);
+		return false;
+	}
+	if (cursor->url == NULL)
+		return true;
+	memset(&learnt, 0, sizeof(learnt));
+	learnt.total = -1;
+	if (tpm_table_stats_get(table->relid, table->options_hash, &learnt) && learnt.total_obeys_filter)
+		return true;
+	request->total_in_doubt = learnt.total_ignores_filter ||
+		cursor->total == total_without_filters(scan, request, &learnt);
+	if (request->total_in_doubt)
+		return false;
+	tpm_table_stats_filtered_total(table->relid, table->options_hash, true);
+	return true;
+}
+
+static bool
+is_total_known_to_lie(const TpmScan *scan, const TpmRequest *request)
+{
+	TpmTableStats learnt;
+
+	return request->terms != NIL &&
+		tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) && learnt.total_ignores_filter;
+}
+
 /* the total of the one list that answers, -1 if rows must be counted */
 static int64
 total_of_list(TpmScan *scan)
@@ -74,7 +153,6 @@ total_of_list(TpmScan *scan)
 	TpmRequest *request;
 	TpmListCursor cursor;
 	TpmPage    *page;
-	TpmList    *list;
 
 	if (list_length(scan->query->requests) != 1 || !scan->query->all_sent || !filters_are_believed(scan))
 		return -1;
@@ -82,15 +160,12 @@ total_of_list(TpmScan *scan)
 	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
 		return -1;
 	request = linitial(scan->query->requests);
-	if (request->by_id || tpm_source_open_complete(scan, request) != NULL)
+	if (request->by_id || is_total_known_to_lie(scan, request) ||
+		tpm_source_open_complete(scan, request) != NULL)
 		return -1;
-	request = memcpy(palloc(sizeof(TpmRequest)), request, sizeof(TpmRequest));
-	request->page_size = Min(request->page_size, TPM_MIN_ORDERED_PAGE);
-	list = tpm_list_open(scan->session, scan->table, scan->decoder, request, false);
-	page = tpm_list_next(list);
-	tpm_list_get_cursor(list, &cursor);
-	scan->pages++;
-	if (!page_matches(scan, page))
+	tpm_rows_set_path(scan, 0);
+	page = read_small_page(scan, request, &cursor);
+	if (!page_matches(scan, page) || !counts_what_matches(scan, request, &cursor))
 		return -1;
 	return cursor.total;
 }

@@ -53,6 +53,9 @@ struct TpmList
 	int			first_page_rows;
 	int64		step;			/* of offsets, 0: that */
 	int64		total;			/* the last one told, -1 none */
+	bool		total_lies;		/* it is, or may be, that of the list without
+								 * filters */
+	int64		not_believed;	/* such a total, 0 none */
 	int			pages;
 	int			empty_pages;	/* in a row */
 	bool		linked;			/* a page has named a next one */
@@ -64,11 +67,18 @@ struct TpmList
 	bool		restarted;		/* begun again: known resources come first */
 };
 
+static bool
+get_learnt(const TpmList *list, TpmTableStats *learnt)
+{
+	return tpm_table_stats_get(list->table->relid, list->table->options_hash, learnt);
+}
+
 TpmList *
 tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, TpmRequest *request,
 			  bool reads_all)
 {
 	TpmList    *list = palloc0(sizeof(TpmList));
+	TpmTableStats learnt;
 
 	list->session = session;
 	list->table = table;
@@ -82,6 +92,8 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->ahead = tpm_prefetch_create(session);
 	list->ids = tpm_idset_create(128);
 	list->urls = tpm_idset_create(16);
+	list->total_lies = request->terms != NIL &&
+		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
 }
@@ -362,10 +374,19 @@ static void
 compare_with_total(TpmList *list)
 {
 	bool		one_page = list->pages == 1;
+	TpmTableStats learnt;
 
-	if (list->url != NULL || list->doubt != TPM_DOUBT_NONE || list->total < 0 || list->anonymous > 0 ||
-		list->request->by_id || list->distinct >= list->total)
+	if (list->url != NULL || list->doubt != TPM_DOUBT_NONE || list->anonymous > 0 || list->request->by_id ||
+		list->distinct >= Max(list->total, list->not_believed))
 		return;
+	/* what is announced is the list without filters */
+	if (list->not_believed > 0 ||
+		(list->request->terms != NIL && get_learnt(list, &learnt) && !learnt.total_obeys_filter &&
+		 learnt.total == list->total))
+	{
+		tpm_table_stats_filtered_total(list->table->relid, list->table->options_hash, false);
+		return;
+	}
 	/* nothing moves within one answer: a second one would be as short */
 	if (!list->again && !one_page)
 	{
@@ -472,7 +493,7 @@ admit_all(TpmList *list)
 	TpmTableStats learnt;
 
 	if (!list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
-		!tpm_table_stats_get(list->table->relid, list->table->options_hash, &learnt) || learnt.total < 0 ||
+		!get_learnt(list, &learnt) || learnt.total < 0 ||
 		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return;
 	/* a server may give more than it was asked for */
@@ -540,7 +561,7 @@ follow_ahead(TpmList *list)
 
 /* what is known once a page has come; what its own answer says lives as long as the page */
 static TpmListFacts
-facts_of(const TpmList *list, const TpmPage *page, const TpmAnswer *answer)
+facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 {
 	const TpmOptions *opt = &list->table->opt;
 	TpmListFacts facts = {
@@ -559,6 +580,11 @@ facts_of(const TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 	};
 
 	tpm_list_hear(&facts, answer);
+	if (list->total_lies)
+	{
+		list->not_believed = Max(list->not_believed, facts.total);
+		facts.total = -1;
+	}
 	if (facts.links.next && opt->pagination == TPM_PAGE_OFFSET)
 	{
 		char	   *next = tpm_url_resolve(list->url, tpm_url_of_link(facts.links.next));

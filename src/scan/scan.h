@@ -181,6 +181,9 @@ extern void tpm_rows_begin(TpmScan *scan);
 /* the next row, in the plan's order; valid in the slot until the next call */
 extern bool tpm_rows_next(TpmScan *scan, TupleTableSlot *slot);
 
+/* what follows is an answer to this request of the query: what its path holds is what its rows are silent about */
+extern void tpm_rows_set_path(TpmScan *scan, int at);
+
 /* can all rows that are left be had without a request? */
 extern bool tpm_rows_are_at_hand(const TpmScan *scan);
 

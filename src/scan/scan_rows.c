@@ -81,9 +81,11 @@ evaluate(TpmScan *scan)
 
 /* ----- from requests to rows ----- */
 
-static void
-set_placeholders(TpmScan *scan, char **texts)
+void
+tpm_rows_set_path(TpmScan *scan, int at)
 {
+	char	  **texts = list_nth(scan->query->placeholders, at);
+
 	for (int i = 0; i < scan->table->natts; i++)
 	{
 		const TpmColumn *column = &scan->table->columns[i];
@@ -161,7 +163,7 @@ next_source(TpmScan *scan)
 	{
 		request = list_nth(scan->query->requests, scan->next_request);
 		separate_requests(scan, request);
-		set_placeholders(scan, list_nth(scan->query->placeholders, scan->next_request));
+		tpm_rows_set_path(scan, scan->next_request);
 		scan->source = open_source(scan, request);
 		scan->next_request++;
 	}

@@ -159,6 +159,7 @@ typedef struct TpmTableStats
 	int64		slowest_us;		/* slowest answer seen from this table */
 	bool		hides;			/* its list does not show every resource */
 	bool		total_ignores_filter;
+	bool		total_obeys_filter; /* neither: it is not known */
 	uint64		suspects[TPM_SUSPECTS]; /* tpm_id_hash() of resources that a
 										 * list lacked; 0: none */
 } TpmTableStats;
@@ -176,7 +177,9 @@ extern void tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us);
 extern void tpm_table_stats_suspect(Oid relid, uint64 options_hash, uint64 idhash);
 extern void tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash);
 extern void tpm_table_stats_hides(Oid relid, uint64 options_hash);
-extern void tpm_table_stats_total_lies(Oid relid, uint64 options_hash);
+
+/* is the total of an answer to a filter that of the rows which match? */
+extern void tpm_table_stats_filtered_total(Oid relid, uint64 options_hash, bool obeys);
 
 /* is a column among such bits? */
 static inline bool

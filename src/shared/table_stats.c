@@ -341,12 +341,13 @@ tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash)
 }
 
 void
-tpm_table_stats_total_lies(Oid relid, uint64 options_hash)
+tpm_table_stats_filtered_total(Oid relid, uint64 options_hash, bool obeys)
 {
 	LearntEntry *entry = begin_change(relid, options_hash);
 
 	if (entry == NULL)
 		return;
-	entry->kept.learnt.total_ignores_filter = true;
+	entry->kept.learnt.total_ignores_filter = !obeys;
+	entry->kept.learnt.total_obeys_filter = obeys;
 	end_change(entry);
 }
