@@ -85,6 +85,8 @@ typedef struct TpmTableCheck
 	int64		total;			/* -1: none */
 	char	   *total_pointer;	/* where it stands, NULL */
 	TpmPage    *page;			/* NULL: its values fit no column */
+	bool		total_told;		/* whether totals count what matches has been
+								 * said */
 } TpmTableCheck;
 
 /* the most requests that the table can cost */

@@ -374,6 +374,55 @@ report_known(TpmTriedFilters *filters)
 	filters->n = n;
 }
 
+/* ----- what else the answer tells ----- */
+
+static bool
+has_more(const TpmTriedFilters *filters)
+{
+	return filters->page->links.next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
+}
+
+/* did a filter leave out a row that the list has? */
+static bool
+leaves_out(const TpmTriedFilters *filters)
+{
+	for (int i = 0; i < filters->n; i++)
+	{
+		if (filters->items[i].witness >= 0 && !filters->items[i].wrong)
+			return true;
+	}
+	return false;
+}
+
+/* is the total of the answer that of the rows which match? */
+static void
+judge_filtered_total(const TpmTriedFilters *filters)
+{
+	TpmTableCheck *check = filters->check;
+	int64		total = tpm_check_total(check, filters->answer);
+	bool		more = has_more(filters);
+
+	if (total < 0 || check->total < 0 || check->total_told)
+		return;
+	check->total_told = true;
+	if (more ? total == check->total && leaves_out(filters) : total > filters->page->nrows)
+	{
+		tpm_table_stats_filtered_total(check->table->relid, check->table->options_hash, false);
+		tpm_report(check->report, "filtered total", TPM_STEP_FAILED,
+				   psprintf("it is " INT64_FORMAT ", whatever filters leave out", total),
+				   tpm_alter_table(check->table, tpm_alter_option(NIL, "total_pointer", "")));
+	}
+	else if (total < check->total)
+	{
+		tpm_table_stats_filtered_total(check->table->relid, check->table->options_hash, true);
+		tpm_report(check->report, "filtered total", TPM_STEP_OK,
+				   psprintf("it counts what matches: " INT64_FORMAT " of " INT64_FORMAT, total, check->total), NULL);
+	}
+	else
+		tpm_report(check->report, "filtered total", TPM_STEP_NOT_TRIED,
+				   "not to be told: every row may match", NULL);
+}
+
 /* false: there is nothing more to ask for */
 static bool
 try_filters(TpmTriedFilters *filters)
@@ -406,6 +455,7 @@ try_filters(TpmTriedFilters *filters)
 		report_lost(filters);
 		return false;
 	}
+	judge_filtered_total(filters);
 	report_known(filters);
 	return filters->n > 0;
 }

@@ -9,7 +9,9 @@
  * asks for it.  Where a column that can be filtered by has but one value on
  * the page, and that value has a known opposite, both are asked for: more
  * rows than without a condition were hidden.  The request that shows them is
- * what the option query then adds to every read.
+ * what the option query then adds to every read.  Of a list that is complete
+ * in its first page, a filter for what that shows tells, too: what it brings
+ * besides was hidden.
  *
  *-------------------------------------------------------------------------
  */
@@ -21,9 +23,13 @@
 #include "utils/builtins.h"
 
 #include "check/check.h"
+#include "shared/counters.h"
 
 /* fewer rows than this say nothing about the values that a column has */
 #define TELLING_ROWS	3
+
+/* values of a column that one filter asks for */
+#define MOST_VALUES		20
 
 /* rows of a page that are compared with those of another: all that was asked for */
 #define MOST_ROWS	1000
@@ -227,6 +233,7 @@ judge_hidden(Hidden *hidden)
 							hidden->column->name, hidden->shown, others), NULL);
 		return;
 	}
+	tpm_table_stats_hides(check->table->relid, check->table->options_hash);
 	tpm_report(check->report, "hidden rows", TPM_STEP_FAILED,
 			   psprintf("the list shows only rows whose %s is %s; asking for %s as well brings more%s",
 						hidden->column->name, hidden->shown, others,
@@ -236,28 +243,129 @@ judge_hidden(Hidden *hidden)
 			   tpm_alter_table(check->table, tpm_alter_option(NIL, "query", query_for(hidden))));
 }
 
-void
-tpm_check_hidden(TpmTableCheck *check)
+/* the rows that a term brings; false: the step has been reported */
+static bool
+ask_for(Hidden *hidden, List *values)
 {
-	Hidden		hidden = {.check = check};
+	TpmTableCheck *check = hidden->check;
 	TpmRequest *request = tpm_check_request(check);
 	TpmTerm    *term = palloc0(sizeof(TpmTerm));
 	ErrorData  *error;
 
-	if (!find_hidden_column(&hidden))
-		return;
-	term->parameter = tpm_request_filter_name(check->table, hidden.column);
-	term->values = lcons(hidden.shown, list_copy(hidden.others));
+	term->parameter = tpm_request_filter_name(check->table, hidden->column);
+	term->values = values;
 	request->terms = list_make1(term);
-	hidden.answer = tpm_check_fetch(check, request);
-	if (hidden.answer == NULL)
-		return;
-	if (hidden.answer->status < 200 || hidden.answer->status > 299)
+	hidden->answer = tpm_check_fetch(check, request);
+	if (hidden->answer == NULL)
+		return false;
+	if (hidden->answer->status < 200 || hidden->answer->status > 299)
 		tpm_report(check->report, "hidden rows", TPM_STEP_NOT_TRIED,
-				   psprintf("asking for rows whose %s is %s was refused: %s", hidden.column->name,
-							join(hidden.others), tpm_check_refusal(hidden.answer)), NULL);
-	else if (tpm_check_try(read_hidden_rows, &hidden, &error))
-		judge_hidden(&hidden);
+				   psprintf("asking for rows whose %s is %s was refused: %s", hidden->column->name,
+							join(values), tpm_check_refusal(hidden->answer)), NULL);
+	else if (tpm_check_try(read_hidden_rows, hidden, &error))
+		return true;
 	else
 		tpm_report_error(check->report, "hidden rows", error, NULL);
+	return false;
+}
+
+/* ----- a filter for what the list shows anyway ----- */
+
+/* the values of the page, if they are few; NIL: too many, or one cannot be sent */
+static List *
+few_values(const TpmTableCheck *check, const TpmColumn *column)
+{
+	bool		lists = (column->filter_operators & TPM_FILTER_IN) != 0;
+	List	   *values = NIL;
+	ListCell   *lc;
+
+	for (int row = 0; row < check->page->nrows; row++)
+	{
+		char	   *text = tpm_check_spell(check, column, check->page->rows[row].tuple);
+		bool		known = text == NULL;
+
+		foreach(lc, values)
+			known = known || strcmp(lfirst(lc), text) == 0;
+		if (known)
+			continue;
+		if (list_length(values) >= (lists ? MOST_VALUES : 1))
+			return lists ? NIL : values;
+		values = lappend(values, text);
+	}
+	return values;
+}
+
+static bool
+is_on_first_page(const TpmTableCheck *check, uint64 idhash)
+{
+	for (int row = 0; row < check->page->nrows; row++)
+	{
+		if (check->page->rows[row].idhash == idhash)
+			return true;
+	}
+	return false;
+}
+
+/* the list is complete: whatever a filter brings that it lacks was hidden */
+static void
+compare_with_list(Hidden *hidden)
+{
+	TpmTableCheck *check = hidden->check;
+
+	for (int row = 0; row < hidden->page->nrows; row++)
+	{
+		if (is_on_first_page(check, hidden->page->rows[row].idhash))
+			continue;
+		tpm_table_stats_hides(check->table->relid, check->table->options_hash);
+		tpm_report(check->report, "hidden rows", TPM_STEP_FAILED,
+				   psprintf("the filter on %s brings a row that the list of %d lacks", hidden->column->name,
+							check->page->nrows),
+				   "If the API has a filter that shows all rows, put it into the option query of the foreign table. Until then no list answers other conditions than its own.");
+		return;
+	}
+	tpm_report(check->report, "hidden rows", TPM_STEP_OK,
+			   psprintf("none: what the filter on %s brings is in the list", hidden->column->name), NULL);
+}
+
+static void
+try_shown_values(Hidden *hidden)
+{
+	TpmTableCheck *check = hidden->check;
+	List	   *best = NIL;
+
+	for (int i = 0; i < check->table->natts; i++)
+	{
+		const TpmColumn *column = &check->table->columns[i];
+		List	   *values;
+
+		if (column->kind == TPM_COL_NONE || column->kind == TPM_COL_ID || column->filter == NULL ||
+			column->placeholder || (column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) == 0)
+			continue;
+		values = few_values(check, column);
+		/* a column of one value may be what hides them */
+		if (values != NIL && (best == NIL || list_length(best) == 1 ||
+							  (list_length(values) > 1 && list_length(values) < list_length(best))))
+		{
+			best = values;
+			hidden->column = column;
+		}
+	}
+	if (best == NIL)
+		return;
+	if (check->more)
+		tpm_report(check->report, "hidden rows", TPM_STEP_NOT_TRIED,
+				   "not to be told: what a filter brings and the first page lacks may be on a later one", NULL);
+	else if (ask_for(hidden, best))
+		compare_with_list(hidden);
+}
+
+void
+tpm_check_hidden(TpmTableCheck *check)
+{
+	Hidden		hidden = {.check = check};
+
+	if (!find_hidden_column(&hidden))
+		try_shown_values(&hidden);
+	else if (ask_for(&hidden, lcons(hidden.shown, list_copy(hidden.others))))
+		judge_hidden(&hidden);
 }

@@ -24,6 +24,7 @@
 #include "utils/typcache.h"
 
 #include "check/check.h"
+#include "scan/order.h"
 
 /* rows of a page that are asked for to see how many are given */
 #define LARGE_PAGE	1000
@@ -57,6 +58,7 @@ typedef struct Sorting
 	const TpmColumn *column;
 	TypeCacheEntry *entry;
 	bool		any_null;		/* on the first page */
+	const TpmColumn *unique;	/* sent behind it, NULL: none */
 	Direction	up;
 	Direction	down;
 	Direction  *reading;
@@ -234,7 +236,8 @@ ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 
 	memset(direction, 0, sizeof(*direction));
 	request->page_size = page_size;
-	request->sort = psprintf("%s%s", descending ? "-" : "", tpm_request_sort_name(sort->column));
+	request->sort = psprintf("%s%s%s%s", descending ? "-" : "", tpm_request_sort_name(sort->column),
+							 sort->unique ? "," : "", sort->unique ? tpm_request_sort_name(sort->unique) : "");
 	direction->answer = tpm_check_fetch(check, request);
 	if (direction->answer == NULL)
 		return;
@@ -277,6 +280,32 @@ report_large_page(Sorting *sort, const Direction *direction)
 				   psprintf("asked for %d, given %d: fewer requests would do", direction->page_size, given),
 				   tpm_alter_table(check->table, tpm_alter_option(NIL, "page_size",
 																  psprintf("%d", direction->more ? given : direction->page_size))));
+}
+
+static bool
+is_bad(const Direction *direction)
+{
+	return direction->asked && direction->refusal == NULL &&
+		(!direction->sorted || direction->nulls == BETWEEN);
+}
+
+/* two keys were refused, or not sorted by: is one understood? */
+static void
+try_one_key(Sorting *sort, Direction *direction, bool descending)
+{
+	TpmTableCheck *check = sort->check;
+	char	   *refusal = direction->refusal && tpm_check_is_refusal(direction->answer) ? direction->refusal : NULL;
+
+	if (sort->unique == NULL || !direction->asked || check->left == 0 || !(refusal || is_bad(direction)))
+		return;
+	sort->unique = NULL;
+	ask_sorted(sort, direction, descending, check->table->opt.page_size);
+	if (direction->refusal || is_bad(direction))
+		return;
+	tpm_report(check->report, "sort keys", TPM_STEP_FAILED,
+			   refusal ? psprintf("two keys are refused, one is not: %s", refusal)
+			   : "two keys are not sorted by in their order, one is",
+			   tpm_alter_table(check->table, tpm_alter_option(NIL, "sort_keys", "one")));
 }
 
 /* the first page may be larger; a refusal may be about that, so it is asked again */
@@ -351,6 +380,22 @@ report_sorted(Sorting *sort)
 			   options ? tpm_alter_column(check->table, column, options) : NULL);
 }
 
+/* whether equal rows keep their places from page to page shows on no single page */
+static void
+report_equal_rows(Sorting *sort)
+{
+	TpmTableCheck *check = sort->check;
+
+	if (tpm_order_unique_column(check->table) == NULL)
+		tpm_report(check->report, "order of equal rows", TPM_STEP_NOT_TRIED,
+				   "not to be told: no sortable column is unique, so an order is used only as far as no page ends between equal rows",
+				   "If the API sorts by id, set the option sortable of that column.");
+	else if (check->table->opt.sort_keys == TPM_SORT_ONE)
+		tpm_report(check->report, "order of equal rows", TPM_STEP_NOT_TRIED,
+				   "not to be told: one key is sent, so an order is used only as far as no page ends between equal rows",
+				   NULL);
+}
+
 /* the parameter does nothing at all: no column can be sorted by */
 static void
 report_ignored(Sorting *sort)
@@ -385,17 +430,12 @@ report_not_sorted(Sorting *sort, const char *why)
 	const TpmColumn *column = sort->column;
 
 	tpm_report(sort->check->report, psprintf("sort %s", column->name),
-			   column->sortable ? TPM_STEP_FAILED : TPM_STEP_NOT_TRIED, why,
+			   column->sortable ? TPM_STEP_FAILED : TPM_STEP_NOT_TRIED,
+			   sort->unique ? psprintf("with \"%s\" as second key, and no request left to try one: %s",
+									   sort->unique->name, why) : why,
 			   column->sortable
 			   ? tpm_alter_column(sort->check->table, column, tpm_alter_option(NIL, "sortable", "false"))
 			   : NULL);
-}
-
-static bool
-is_bad(const Direction *direction)
-{
-	return direction->asked && direction->refusal == NULL &&
-		(!direction->sorted || direction->nulls == BETWEEN);
 }
 
 void
@@ -405,7 +445,12 @@ tpm_check_sort(TpmTableCheck *check)
 
 	if (!find_sort_column(&sort))
 		return;
+	if (check->table->opt.sort_keys == TPM_SORT_MANY)
+		sort.unique = tpm_order_unique_column(check->table);
+	if (sort.unique == sort.column)
+		sort.unique = NULL;
 	ask_up(&sort);
+	try_one_key(&sort, &sort.up, false);
 	if (!sort.up.asked)
 	{
 		tpm_report(check->report, "sort", TPM_STEP_NOT_TRIED,
@@ -414,6 +459,7 @@ tpm_check_sort(TpmTableCheck *check)
 	}
 	if (sort.up.refusal == NULL)
 		ask_sorted(&sort, &sort.down, true, check->table->opt.page_size);
+	try_one_key(&sort, &sort.down, true);
 	if (sort.up.refusal && !tpm_check_is_refusal(sort.up.answer))
 		report_not_asked(&sort, &sort.up);
 	else if (sort.up.refusal)
@@ -426,7 +472,10 @@ tpm_check_sort(TpmTableCheck *check)
 	{
 		/* one direction alone may be how the list comes anyway */
 		if (sort.down.asked || sort.up.changed)
+		{
 			report_sorted(&sort);
+			report_equal_rows(&sort);
+		}
 		else
 			tpm_report(check->report, psprintf("sort %s", sort.column->name), TPM_STEP_NOT_TRIED,
 					   "in order, but so it is without asking", NULL);

@@ -88,18 +88,37 @@ read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor)
 	return page;
 }
 
-/* the total of the same list without filters, as it is now */
+/* the same list without filters */
+static TpmRequest
+without_filters(const TpmRequest *request)
+{
+	TpmRequest	whole = *request;
+
+	whole.terms = NIL;
+	whole.total_in_doubt = false;
+	return whole;
+}
+
+/* is more asked of the API than the table's own option query does? */
+static bool
+has_filters(const TpmScan *scan, const TpmRequest *request)
+{
+	TpmRequest	whole = without_filters(request);
+
+	return request->terms != NIL && strcmp(tpm_request_conditions(scan->table, request),
+										   tpm_request_conditions(scan->table, &whole)) != 0;
+}
+
+/* its total, as it is now */
 static int64
 total_without_filters(TpmScan *scan, const TpmRequest *request, const TpmTableStats *learnt)
 {
-	TpmRequest	whole = *request;
+	TpmRequest	whole = without_filters(request);
 	TpmListCursor cursor;
 
 	if (!tpm_request_path_has_columns(scan->table) && learnt->total >= 0 &&
 		!TimestampDifferenceExceeds(learnt->total_at, GetCurrentTimestamp(), TOTAL_IS_NEW_MS))
 		return learnt->total;
-	whole.terms = NIL;
-	whole.total_in_doubt = false;
 	(void) read_small_page(scan, &whole, &cursor);
 	return cursor.total;
 }
@@ -115,7 +134,7 @@ counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cur
 	const TpmTable *table = scan->table;
 	TpmTableStats learnt;
 
-	if (request->terms == NIL || cursor->total < 0)
+	if (cursor->total < 0 || !has_filters(scan, request))
 		return true;
 	/* the list has ended, and announces more than it has */
 	if (cursor->url == NULL && cursor->total > cursor->position.rows)
@@ -142,7 +161,7 @@ is_total_known_to_lie(const TpmScan *scan, const TpmRequest *request)
 {
 	TpmTableStats learnt;
 
-	return request->terms != NIL &&
+	return has_filters(scan, request) &&
 		tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) && learnt.total_ignores_filter;
 }
 

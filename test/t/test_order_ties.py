@@ -42,6 +42,8 @@ class Ties:
         keys = [part for part in sort.split(",") if part]
         if len(keys) > 1 and self.sort_keys == "one":
             return None
+        if self.sort_keys == "last":
+            keys = keys[-1:]
         if any(key.lstrip("-") not in self.sortable for key in keys):
             return None
         found = sorted(self.things, key=lambda thing: thing["id"])
@@ -210,6 +212,37 @@ def test_an_unsortable_second_key_is_told(db, server):
     assert caught.value.pgcode == "22023" and "sort_keys" in caught.value.diag.message_hint
     rows(db, "ALTER SERVER tpm OPTIONS (ADD sort_keys 'one')")
     assert len(rows(db, "SELECT id FROM things ORDER BY u LIMIT 5")) == 5
+
+
+def test_the_check_tries_two_keys(db, server):
+    """Refused, or not obeyed: the statement that it gives is the right one; where nothing is unique it says what that means."""
+    ties = Ties()
+    server.reset()
+    server.answers["/v1/things"] = ties
+    options = {"base_url": server.base_url, "auth": "none", "cache_ttl": 0, "page_size": 10, **tpmtest.GENEROUS}
+    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
+    rows(db, "CREATE USER MAPPING FOR CURRENT_USER SERVER tpm")
+    rows(db, f"CREATE FOREIGN TABLE things ({COLUMNS.format(id=SORTABLE, code='')}) SERVER tpm")
+
+    def found():
+        return {row[0]: row[1:] for row in rows(db, "SELECT step, ok, detail, hint FROM tpm_fdw_check('tpm', 'public')")}
+
+    assert "things: sort keys" not in found() and "things: order of equal rows" not in found()
+    ties.sort_keys = "one"
+    ok, detail, hint = found()["things: sort keys"]
+    assert ok is False and "refused" in detail
+    rows(db, hint)
+    checked = found()
+    assert "things: sort keys" not in checked and checked["things: order of equal rows"][0] is None
+    # as json-api-nestjs does: it takes two keys, and sorts by id first
+    rows(db, "ALTER FOREIGN TABLE things OPTIONS (DROP sort_keys)")
+    ties.sort_keys = "last"
+    ok, detail, hint = found()["things: sort keys"]
+    assert ok is False and "not sorted by" in detail
+    rows(db, hint)
+    assert "things: sort keys" not in found()
+    rows(db, "ALTER FOREIGN TABLE things ALTER id OPTIONS (DROP sortable)")
+    assert "no sortable column is unique" in found()["things: order of equal rows"][1]
 
 
 def test_rows_without_id(db, server):
