@@ -177,7 +177,9 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	decoder->table = table;
 	decoder->tupdesc = tupdesc;
 	decoder->root = root;
+	needed = tpm_columns_with_sources(table, needed);
 	decoder->needed = needed;
+	decoder->computing = tpm_computing_create(table, tupdesc, needed);
 	decoder->converters = palloc0(sizeof(TpmConverter) * table->natts);
 	decoder->placeholder_values = palloc0(sizeof(Datum) * table->natts);
 	decoder->placeholder_given = palloc0(sizeof(bool) * table->natts);

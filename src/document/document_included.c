@@ -149,8 +149,7 @@ tpm_fill_waiting_rows(Reader *reader)
 				resource_is_missing(reader, column);
 			n++;
 		}
-		MemoryContextSwitchTo(reader->page->context);
-		filled = tpm_form_row(decoder->tupdesc, reader->values, reader->nulls);
+		filled = tpm_form_row(reader);
 		heap_freetuple(slot->tuple);
 		slot->tuple = filled;
 	}

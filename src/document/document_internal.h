@@ -72,6 +72,7 @@ struct TpmDecoder
 	List	   *arrays;			/* of int: those that hold ids of a to-many
 								 * relationship */
 	List	   *custom;			/* of int */
+	struct Computing *computing;	/* of generated columns; NULL: none */
 	bool		needs_settings;
 };
 
@@ -166,7 +167,13 @@ extern void tpm_end_resource(Reader *reader, MemoryContext page_context);
 extern void tpm_end_linkage(Reader *reader, DocNode *node, bool is_array);
 extern void tpm_linkage_member(Reader *reader, DocNode *node, const char *name, const Token *token);
 extern void tpm_end_custom_field(Reader *reader);
-extern HeapTuple tpm_form_row(TupleDesc tupdesc, Datum *values, bool *nulls);
+
+/* the row of the values at hand, with what is computed from them; for the page */
+extern HeapTuple tpm_form_row(Reader *reader);
+
+/* document_computed.c: generated columns; NULL if none is needed */
+extern struct Computing *tpm_computing_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed);
+extern void tpm_compute(struct Computing *computing, Datum *values, bool *nulls);
 
 /* document_included.c: once all is read, what rows were to get from included resources */
 extern void tpm_fill_waiting_rows(Reader *reader);

@@ -226,15 +226,25 @@ tpm_id_hash(const char *type, const char *id)
 }
 
 /* a foreign row has no transaction: its system columns read as nothing */
-HeapTuple
-tpm_form_row(TupleDesc tupdesc, Datum *values, bool *nulls)
+static HeapTuple
+form_row(Reader *reader)
 {
-	HeapTuple	tuple = heap_form_tuple(tupdesc, values, nulls);
+	HeapTuple	tuple;
 
+	MemoryContextSwitchTo(reader->page->context);
+	tuple = heap_form_tuple(reader->decoder->tupdesc, reader->values, reader->nulls);
 	HeapTupleHeaderSetXmax(tuple->t_data, InvalidTransactionId);
 	HeapTupleHeaderSetXmin(tuple->t_data, InvalidTransactionId);
 	HeapTupleHeaderSetCmin(tuple->t_data, InvalidTransactionId);
 	return tuple;
+}
+
+HeapTuple
+tpm_form_row(Reader *reader)
+{
+	if (reader->decoder->computing)
+		tpm_compute(reader->decoder->computing, reader->values, reader->nulls);
+	return form_row(reader);
 }
 
 static void
@@ -260,7 +270,7 @@ keep_waiting_row(Reader *reader, MemoryContext page_context)
 	MemoryContext old = MemoryContextSwitchTo(page_context);
 	int			nincluded = list_length(reader->decoder->included);
 	WaitingRow *row = palloc0(sizeof(WaitingRow));
-	HeapTuple	tuple = tpm_form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
+	HeapTuple	tuple = form_row(reader);
 	int			n = 0;
 	ListCell   *lc;
 
@@ -314,13 +324,7 @@ tpm_end_resource(Reader *reader, MemoryContext page_context)
 	if (reader->decoder->included != NIL)
 		keep_waiting_row(reader, page_context);
 	else
-	{
-		HeapTuple	tuple;
-
-		MemoryContextSwitchTo(page_context);
-		tuple = tpm_form_row(reader->decoder->tupdesc, reader->values, reader->nulls);
-		add_row(reader, tuple, tpm_id_hash(reader->type, reader->id));
-	}
+		add_row(reader, tpm_form_row(reader), tpm_id_hash(reader->type, reader->id));
 	MemoryContextSwitchTo(page_context);
 }
 

@@ -17,7 +17,9 @@
 #define TPM_OPTION_H
 
 #include "access/tupdesc.h"
+#include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
+#include "nodes/primnodes.h"
 
 #include "base/text.h"
 
@@ -209,7 +211,7 @@ typedef struct TpmCredential
 typedef enum TpmColumnKind
 {
 	TPM_COL_NONE,				/* a dropped column, or a generated one that
-								 * no member is named for: reads NULL */
+								 * no member is named for: computed here */
 	TPM_COL_ID,
 	TPM_COL_ATTRIBUTE,
 	TPM_COL_RELATIONSHIP,
@@ -255,6 +257,9 @@ typedef struct TpmColumn
 	Oid			collation;
 	bool		notnull;
 	char		generated;		/* as pg_attribute.attgenerated */
+	Expr	   *computed;		/* what a stored one is computed by, where no
+								 * member is named for it, else NULL */
+	Bitmapset  *computed_from;	/* attnums of columns in it */
 	TpmColumnKind kind;
 	bool		placeholder;	/* named in resource, whatever its kind */
 	bool		explicit_mapping;	/* attribute, relationship, ... was given */
@@ -307,6 +312,9 @@ typedef struct TpmTable
 	uint64		options_hash;	/* over all options of table, columns, server
 								 * and over the row type */
 } TpmTable;
+
+/* option_column.c: the columns, and those that computed ones among them are computed from */
+extern Bitmapset *tpm_columns_with_sources(const TpmTable *table, Bitmapset *columns);
 
 /* option_column.c: is the column read from a member of its own, whose absence tells something? */
 extern bool tpm_column_has_member(const TpmColumn *column);

@@ -10,9 +10,12 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "catalog/pg_attribute.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "nodes/value.h"
+#include "optimizer/optimizer.h"
 
 #include "option/option_internal.h"
 
@@ -80,6 +83,57 @@ read_column(TpmTable *table, Form_pg_attribute attr)
 	table->options_hash = hash_column(table->options_hash, attr, column, options);
 }
 
+/*
+ * PostgreSQL computes stored columns when it writes a row; one of ours is
+ * written elsewhere, so it is computed when the row is read.  (Virtual ones
+ * are replaced by their expressions while a query is planned.)
+ */
+static void
+read_generation(TpmTable *table, TpmColumn *column, const char *stored)
+{
+	Expr	   *expression = stringToNode(stored);
+	Bitmapset  *vars = NULL;
+	int			bit = -1;
+
+	table->options_hash = tpm_hash_text(table->options_hash, stored);
+	if (column->kind != TPM_COL_NONE || column->generated != ATTRIBUTE_GENERATED_STORED)
+		return;
+	column->computed = expression;
+	/* no API can sort by what it does not know */
+	column->sortable = false;
+	pull_varattnos((Node *) expression, 1, &vars);
+	while ((bit = bms_next_member(vars, bit)) >= 0)
+	{
+		int			attnum = bit + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 0)
+			column->computed_from = bms_add_member(column->computed_from, attnum);
+	}
+}
+
+static void
+read_generations(TpmTable *table, const TupleConstr *constraints)
+{
+	for (int i = 0; constraints && i < constraints->num_defval; i++)
+	{
+		TpmColumn  *column = &table->columns[constraints->defval[i].adnum - 1];
+
+		if (column->generated != '\0')
+			read_generation(table, column, constraints->defval[i].adbin);
+	}
+}
+
+Bitmapset *
+tpm_columns_with_sources(const TpmTable *table, Bitmapset *columns)
+{
+	Bitmapset  *result = bms_copy(columns);
+	int			attnum = 0;
+
+	while ((attnum = bms_next_member(columns, attnum)) > 0)
+		result = bms_add_members(result, table->columns[attnum - 1].computed_from);
+	return result;
+}
+
 /* What the path names is given by a condition, and cannot come from a member unless one is named */
 static void
 mark_placeholder(TpmTable *table, const char *name)
@@ -136,6 +190,7 @@ tpm_read_columns(TpmTable *table, TupleDesc tupdesc)
 	table->columns = palloc0(sizeof(TpmColumn) * Max(tupdesc->natts, 1));
 	for (int i = 0; i < tupdesc->natts; i++)
 		read_column(table, TupleDescAttr(tupdesc, i));
+	read_generations(table, tupdesc->constr);
 	mark_placeholders(table);
 
 	for (int i = 0; i < table->natts && table->id_attnum == 0; i++)

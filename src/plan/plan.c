@@ -124,7 +124,7 @@ columns_used(RelOptInfo *baserel, const TpmTable *table)
 		if (attnum > 0)
 			result = bms_add_member(result, attnum);
 	}
-	return result;
+	return tpm_columns_with_sources(table, result);
 }
 
 void
@@ -294,7 +294,7 @@ checked_columns(PlannerInfo *root, RelOptInfo *rel)
 		else if (attnum == 0 && feeds && !bms_is_member(rel->relid, root->all_result_relids))
 			result = bms_add_range(result, 1, rel->max_attr);
 	}
-	return int_list_of(result);
+	return int_list_of(tpm_columns_with_sources(((TpmRelation *) rel->fdw_private)->table, result));
 }
 
 /* does the statement change a table of an API, perhaps this one? */

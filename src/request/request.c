@@ -158,7 +158,7 @@ tpm_request_is_memberless(const TpmColumn *column)
 	const char *first;
 
 	if (column->kind != TPM_COL_POINTER)
-		return column->kind == TPM_COL_ID || column->kind == TPM_COL_FETCHED_AT ||
+		return column->kind == TPM_COL_NONE || column->kind == TPM_COL_ID || column->kind == TPM_COL_FETCHED_AT ||
 			column->kind == TPM_COL_PLACEHOLDER;
 	first = column->path == NIL ? "" : strVal(linitial(column->path));
 	return strcmp(first, "id") == 0 || strcmp(first, "type") == 0 || strcmp(first, "links") == 0 ||

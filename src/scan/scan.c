@@ -154,7 +154,8 @@ static bool
 is_cacheable(const TpmTable *table)
 {
 	for (int i = 0; i < table->natts; i++)
-		if (table->columns[i].kind != TPM_COL_NONE && !tpm_type_is_direct(table->columns[i].type))
+		if ((table->columns[i].kind != TPM_COL_NONE || table->columns[i].computed) &&
+			!tpm_type_is_direct(table->columns[i].type))
 			return false;
 	return true;
 }

@@ -166,7 +166,7 @@ const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learn
 
 /* begins a change; the lock is held until the end of it */
 static LearntEntry *
-begin_change(Oid relid, uint64 options_hash)
+begin_learning(Oid relid, uint64 options_hash)
 {
 	if (shared == NULL)
 		return NULL;
@@ -175,7 +175,7 @@ begin_change(Oid relid, uint64 options_hash)
 }
 
 static void
-end_change(LearntEntry *entry)
+end_learning(LearntEntry *entry)
 {
 	int			place = entry - shared->entries;
 
@@ -218,14 +218,14 @@ void
 tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
 	entry->kept.learnt.total = total;
 	entry->kept.learnt.total_at = now;
 	entry->kept.learnt.a_page = a_page;
-	end_change(entry);
+	end_learning(entry);
 }
 
 /*
@@ -235,7 +235,7 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 void
 tpm_table_stats_members(Oid relid, uint64 options_hash, const uint64 *seen, const uint64 *lacked)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
@@ -247,13 +247,13 @@ tpm_table_stats_members(Oid relid, uint64 options_hash, const uint64 *seen, cons
 		learnt->seen_columns[i] |= seen[i];
 		learnt->lacked_columns[i] |= lacked[i] & ~(always & ~seen[i]);
 	}
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
 tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, const uint64 *unnamed)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
@@ -262,7 +262,7 @@ tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, cons
 		entry->kept.learnt.named_columns[i] |= named[i];
 		entry->kept.learnt.unnamed_columns[i] |= unnamed[i];
 	}
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
@@ -272,40 +272,40 @@ tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum)
 
 	if (attnum < 0 || attnum >= TPM_SEEN_WORDS * 64)
 		return;
-	entry = begin_change(relid, options_hash);
+	entry = begin_learning(relid, options_hash);
 	if (entry == NULL)
 		return;
 	entry->kept.learnt.lying_columns[attnum / 64] |= UINT64CONST(1) << (attnum % 64);
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
 tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
 	entry->kept.learnt.slowest_us = Max(entry->kept.learnt.slowest_us, us);
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
 tpm_table_stats_hides(Oid relid, uint64 options_hash)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
 	entry->kept.learnt.hides = true;
-	end_change(entry);
+	end_learning(entry);
 }
 
 /* when there is no room, the one that is known longest is forgotten */
 void
 tpm_table_stats_suspect(Oid relid, uint64 options_hash, uint64 idhash)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 	uint64	   *suspects;
 	int			at = 0;
 
@@ -317,13 +317,13 @@ tpm_table_stats_suspect(Oid relid, uint64 options_hash, uint64 idhash)
 	if (suspects[at] != 0 && suspects[at] != idhash)
 		memmove(suspects, suspects + 1, (TPM_SUSPECTS - 1) * sizeof(uint64));
 	suspects[at] = idhash;
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
 tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 	uint64	   *suspects;
 
 	if (entry == NULL)
@@ -337,17 +337,17 @@ tpm_table_stats_clear_suspect(Oid relid, uint64 options_hash, uint64 idhash)
 		suspects[TPM_SUSPECTS - 1] = 0;
 		break;
 	}
-	end_change(entry);
+	end_learning(entry);
 }
 
 void
 tpm_table_stats_filtered_total(Oid relid, uint64 options_hash, bool obeys)
 {
-	LearntEntry *entry = begin_change(relid, options_hash);
+	LearntEntry *entry = begin_learning(relid, options_hash);
 
 	if (entry == NULL)
 		return;
 	entry->kept.learnt.total_ignores_filter = !obeys;
 	entry->kept.learnt.total_obeys_filter = obeys;
-	end_change(entry);
+	end_learning(entry);
 }
