@@ -128,7 +128,8 @@ answer_forget_headers(TpmTransfer *pub)
 	free(pub->location);
 	free(pub->retry_after);
 	free(pub->date);
-	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
+	free(pub->challenge);
+	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = pub->challenge = NULL;
 }
 
 /*
@@ -168,8 +169,10 @@ answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 	if (!keep_header(data, len, "Content-Type", &pub->content_type) &&
 		!keep_header(data, len, "ETag", &pub->etag) &&
 		!keep_header(data, len, "Location", &pub->location) &&
-		!keep_header(data, len, "Date", &pub->date))
-		keep_header(data, len, "Retry-After", &pub->retry_after);
+		!keep_header(data, len, "Date", &pub->date) &&
+		!keep_header(data, len, "Retry-After", &pub->retry_after) &&
+		(pub->challenge == NULL || strstr(pub->challenge, "insufficient_scope") == NULL))
+		keep_header(data, len, "WWW-Authenticate", &pub->challenge);
 	return true;
 }
 

@@ -75,9 +75,10 @@ class ListQuery:
             self.filters.setdefault(keys[0], []).extend(values)
 
     def _read_sort(self, keys, value, name):
-        if self.settings.sort_keys == "one" and "," in value:
+        if self.settings.sort_keys == "one":
             self.oddities.struck["sort_keys"] += 1
-            raise BadRequest("only one key is understood", name)
+            if "," in value:
+                raise BadRequest("only one key is understood", name)
         for part in value.split(","):
             descending = part.startswith("-")
             field = self.renamed.get(part.lstrip("-"), part.lstrip("-"))
