@@ -22,6 +22,7 @@
 #include "check/check.h"
 #include "client/client.h"
 #include "client/transport.h"
+#include "document/document.h"
 #include "import/catalogue.h"
 #include "shared/shared.h"
 
@@ -315,6 +316,8 @@ judge_answer(void *arg)
 	if (answer->status < 200 || answer->status > 299)
 		tpm_raise_status(check->session, name, answer);
 	document = tpm_json_object(answer->body, answer->len);
+	if (document)
+		tpm_document_refuse_errors(document, name);
 	if (document == NULL || getKeyJsonValueFromContainer(&document->root, "data", 4, &buffer) == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),

@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/url_query.h"
 #include "check/check.h"
+#include "document/document.h"
 #include "import/sample.h"
 
 /* objects inside "meta" are looked into so deep */
@@ -236,6 +237,8 @@ read_checked_document(TpmTableCheck *check, const TpmAnswer *answer)
 	JsonbValue *links;
 
 	check->document = tpm_json_object(answer->body, answer->len);
+	if (check->document)
+		tpm_document_refuse_errors(check->document, psprintf("GET %s", check->table->resource));
 	data = check->document
 		? getKeyJsonValueFromContainer(&check->document->root, "data", 4, &buffer) : NULL;
 	if (data == NULL || data->type != jbvBinary || !JsonContainerIsArray(data->val.binary.data))

@@ -223,6 +223,7 @@ done(TpmCall *call)
 	answer->retry_after = t->retry_after;
 	answer->link = t->link;
 	answer->content_range = t->content_range;
+	answer->challenge = t->challenge;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	/* a time-out says how long nobody answered */
@@ -272,7 +273,8 @@ call_answered(TpmCall *call)
 	bool		again;
 
 	record(call, status < 300 ? NULL : psprintf("status %d", status));
-	if (status == 401 && session->server->opt.auth == TPM_AUTH_OAUTH2 && !call->renewed)
+	if (status == 401 && session->server->opt.auth == TPM_AUTH_OAUTH2 && !call->renewed &&
+		!tpm_challenge_is_of_scope(t->challenge))
 	{
 		call->renewed = true;
 		if (call->departed)

@@ -115,6 +115,7 @@ typedef struct TpmAnswer
 	const char *retry_after;
 	const char *link;			/* NULL: none, as above */
 	const char *content_range;
+	const char *challenge;		/* WWW-Authenticate */
 	TimestampTz received;
 	int64		took_us;
 	bool		doubtful;		/* a write that may have acted: no answer */
@@ -219,6 +220,12 @@ pg_noreturn extern void tpm_raise_status(const TpmSession *session, const char *
 pg_noreturn extern void tpm_raise_refused(const TpmSession *session, const char *request,
 										  const TpmAnswer *answer, const char *beside);
 
+/*
+ * Does a WWW-Authenticate say that the token is good, and not for this (RFC
+ * 6750, 3.1)?  Another token of the same client would be no better.
+ */
+extern bool tpm_challenge_is_of_scope(const char *challenge);
+
 /* does it say "exists already", as the option conflict_codes spells that? */
 extern bool tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes);
 
@@ -227,9 +234,6 @@ extern char *tpm_answer_words(const TpmAnswer *answer);
 
 /* what to do about a refusal in these words, whatever its status; NULL: unknown */
 extern const char *tpm_hint_of_words(const char *words);
-
-/* cuts words of the API, in place, to what a message has room for; NULL is NULL */
-extern char *tpm_clip_words(char *words);
 
 /* token_step.c: the token request (RFC 6749, section 4.4) as data */
 typedef struct TpmTokenRequest

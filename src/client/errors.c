@@ -21,55 +21,8 @@
 #include "document/document.h"
 #include "request/body.h"
 
-/* an HTML page or a stack trace helps nobody beyond this */
-#define TPM_MAX_WORDS 400
-
-/* all the errors of an answer together */
-#define TPM_MAX_ALL_WORDS 8000
-
-char *
-tpm_clip_words(char *words)
-{
-	int			len = words ? (int) strlen(words) : 0;
-
-	if (len > TPM_MAX_WORDS)
-		strlcpy(words + pg_mbcliplen(words, len, TPM_MAX_WORDS - 3), "...", 4);
-	return words;
-}
-
-static void
-append_words(StringInfo all, const char *words)
-{
-	if (words == NULL || words[0] == '\0' || all->len > TPM_MAX_ALL_WORDS)
-		return;
-	if (all->len > 0)
-		appendStringInfoString(all, "; ");
-	appendStringInfoString(all, words);
-}
-
-static char *
-words_of_error_object(const TpmApiError *error)
-{
-	StringInfoData all;
-
-	initStringInfo(&all);
-	tpm_clip_words(error->title);
-	tpm_clip_words(error->detail);
-	append_words(&all, error->title);
-	if (error->detail && (error->title == NULL || strcmp(error->detail, error->title) != 0))
-	{
-		if (all.len > 0)
-			appendStringInfoString(&all, ": ");
-		appendStringInfoString(&all, error->detail);
-	}
-	if (error->pointer)
-		appendStringInfo(&all, " (%s)", tpm_clip_words(error->pointer));
-	else if (error->parameter)
-		appendStringInfo(&all, " (parameter %s)", tpm_clip_words(error->parameter));
-	if (all.len == 0 && error->code)
-		appendStringInfoString(&all, tpm_clip_words(error->code));
-	return all.data;
-}
+/* all the reasons of a refusal together */
+#define TPM_MAX_REASONS 8000
 
 /* other answers are words too, in JSON of their own or as plain text, unless they are a page */
 static char *
@@ -95,20 +48,83 @@ char *
 tpm_answer_words(const TpmAnswer *answer)
 {
 	List	   *errors = tpm_document_errors(answer->body, answer->len);
-	StringInfoData all;
-	ListCell   *lc;
 
-	if (errors == NIL)
-		return plain_words(answer);
-	initStringInfo(&all);
-	foreach(lc, errors)
-		append_words(&all, words_of_error_object(lfirst(lc)));
-	return all.len > 0 ? all.data : NULL;
+	return errors == NIL ? plain_words(answer) : tpm_errors_words(errors);
 }
 
-static int
-state_of_status(int status)
+/* ----- scopes ----- */
+
+/* the value of a parameter in a WWW-Authenticate (RFC 9110, 11.6.1), or NULL */
+static char *
+challenge_parameter(const char *challenge, const char *name)
 {
+	const char *s = challenge;
+
+	while (*(s += strspn(s, " \t,\"")))
+	{
+		const char *word = s;
+		size_t		len = strcspn(s, " \t,=\"");
+		StringInfoData value;
+
+		s += len;
+		s += strspn(s, " \t");
+		if (*s != '=')
+			continue;
+		s++;
+		s += strspn(s, " \t");
+		initStringInfo(&value);
+		if (*s == '"')
+		{
+			for (s++; *s && *s != '"'; s++)
+			{
+				if (*s == '\\' && s[1])
+					s++;
+				appendStringInfoChar(&value, *s);
+			}
+		}
+		else
+			for (; *s && strchr(" \t,", *s) == NULL; s++)
+				appendStringInfoChar(&value, *s);
+		if (len == strlen(name) && pg_strncasecmp(word, name, len) == 0)
+			return value.data;
+	}
+	return NULL;
+}
+
+bool
+tpm_challenge_is_of_scope(const char *challenge)
+{
+	char	   *error = challenge ? challenge_parameter(challenge, "error") : NULL;
+
+	return error && strcmp(error, "insufficient_scope") == 0;
+}
+
+/* the API's words, and what its header says of a scope */
+static char *
+words_with_scope(const TpmAnswer *answer, char *words)
+{
+	char	   *scope;
+
+	if (!tpm_challenge_is_of_scope(answer->challenge))
+		return words;
+	scope = tpm_clip_words(challenge_parameter(answer->challenge, "scope"));
+	/* of no encoding that is known */
+	for (char *c = scope; c && *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return psprintf("%s%sThe access token %s.", words ? words : "", words ? "\n" : "",
+					scope && scope[0] ? psprintf("lacks the scope \"%s\"", scope) : "is of too small a scope");
+}
+
+/* ----- statuses ----- */
+
+static int
+state_of_answer(const TpmAnswer *answer)
+{
+	int			status = answer->status;
+
+	if (status == 401 && tpm_challenge_is_of_scope(answer->challenge))
+		return ERRCODE_INSUFFICIENT_PRIVILEGE;
 	switch (status)
 	{
 		case 400:
@@ -142,13 +158,17 @@ tpm_hint_of_words(const char *words)
 }
 
 static const char *
-hint_of_status(int status, const char *words)
+hint_of_answer(const TpmSession *session, const TpmAnswer *answer, const char *words)
 {
 	const char *hint = tpm_hint_of_words(words);
 
 	if (hint)
 		return hint;
-	switch (status)
+	if (tpm_challenge_is_of_scope(answer->challenge))
+		return session->server->opt.auth == TPM_AUTH_OAUTH2
+			? "The option scope of the server asks for scopes; the API must have granted them to this client."
+			: "The user mapping needs a token of that scope.";
+	switch (answer->status)
 	{
 		case 401:
 			return "Check the credentials in the user mapping.";
@@ -208,8 +228,8 @@ raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *
 void
 tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
 {
-	char	   *words = tpm_answer_words(answer);
-	const char *hint = hint_of_status(answer->status, words);
+	char	   *words = words_with_scope(answer, tpm_answer_words(answer));
+	const char *hint = hint_of_answer(session, answer, words);
 	int64		asked = answer->retry_after ? tpm_retry_after_seconds(answer->retry_after, (pg_time_t) time(NULL)) : -1;
 
 	if (hint == NULL && asked > 0)
@@ -217,7 +237,7 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 	if (is_redirect(answer))
 		raise_redirect(session, request, answer);
 	ereport(ERROR,
-			(errcode(state_of_status(answer->status)),
+			(errcode(state_of_answer(answer)),
 			 errmsg("%s was answered with status %d", request, answer->status),
 			 words ? errdetail("%s", words) : 0,
 			 hint ? errhint("%s", hint) : 0));
@@ -296,7 +316,7 @@ reasons(const TpmTable *table, List *errors, List **columns, List **members)
 		char	   *member;
 		const TpmColumn *column = tpm_body_column_at(table, error->pointer, &member);
 
-		if (all.len > TPM_MAX_ALL_WORDS)
+		if (all.len > TPM_MAX_REASONS)
 			break;
 		if (all.len > 0)
 			appendStringInfoChar(&all, '\n');
@@ -307,7 +327,7 @@ reasons(const TpmTable *table, List *errors, List **columns, List **members)
 		}
 		else if (member)
 			*members = add_column_name(*members, member);
-		appendStringInfoString(&all, words_of_error_object(error));
+		appendStringInfoString(&all, tpm_error_words(error));
 	}
 	return all.data;
 }
@@ -322,15 +342,16 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 	char	   *words = errors ? reasons(session->table, errors, &columns, &members)
 	: tpm_answer_words(answer);
 	const char *hint = answer->status == 400 || columns != NIL ? NULL
-	: hint_of_status(answer->status, words);
+	: hint_of_answer(session, answer, words);
 
+	words = words_with_scope(answer, words);
 	if (is_redirect(answer))
 		raise_redirect(session, request, answer);
 	if (members != NIL)
 		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
 						quote_names(members));
 	ereport(ERROR,
-			(errcode(state_of_status(answer->status)),
+			(errcode(state_of_answer(answer)),
 			 columns != NIL ? errmsg("%s was refused with status %d because of %s", request,
 									 answer->status, quote_names(columns))
 			 : errmsg("%s was refused with status %d", request, answer->status),

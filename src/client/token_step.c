@@ -21,6 +21,7 @@
 #include "client/client_internal.h"
 #include "client/redact.h"
 #include "compat.h"
+#include "document/document.h"
 
 /* a token answer is small; more than this is not one */
 #define TPM_MAX_TOKEN_ANSWER	(64 * 1024)
@@ -120,14 +121,15 @@ tpm_oauth_answer(int status, const char *body, size_t len, int *lifetime, char *
 
 	*lifetime = -1;
 	*error = NULL;
-	if (status < 200 || status > 299)
+	token = answer && status >= 200 && status <= 299 ? tpm_json_member(answer, "access_token") : NULL;
+	/* some say what is wrong with a status of success */
+	if (status < 200 || status > 299 || (answer && token == NULL && tpm_json_member(answer, "error")))
 	{
 		TpmAnswer	whole = {.status = status,.body = unconstify(char *, body),.len = len};
 
 		*error = words_of_token_error(&whole, answer);
 		return NULL;
 	}
-	token = answer ? tpm_json_member(answer, "access_token") : NULL;
 	type = answer ? tpm_json_member(answer, "token_type") : NULL;
 	if (token == NULL || token[0] == '\0')
 		*error = "the answer holds no access_token";
@@ -287,7 +289,15 @@ tpm_call_step_token_sent(TpmCall *call)
 	if (t->status > 299)
 		tpm_redact(t->body, t->body_len, call->secrets);
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
+	{
 		token = tpm_oauth_answer(t->status, t->body, t->body_len, &lifetime, &error);
+		if (token == NULL && t->status <= 299)
+		{
+			/* a token may happen to hold a secret, an error must not */
+			tpm_redact(t->body, t->body_len, call->secrets);
+			tpm_oauth_answer(t->status, t->body, t->body_len, &lifetime, &error);
+		}
+	}
 	else
 		error = pstrdup(t->error[0] ? t->error : "no whole answer");
 	MemoryContextSwitchTo(old);

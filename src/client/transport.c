@@ -154,8 +154,9 @@ answer_forget_headers(TpmTransfer *pub)
 	free(pub->date);
 	free(pub->link);
 	free(pub->content_range);
+	free(pub->challenge);
 	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
-	pub->link = pub->content_range = NULL;
+	pub->link = pub->content_range = pub->challenge = NULL;
 }
 
 /*
@@ -199,9 +200,13 @@ answer_add_header(TpmTransfer *pub, const char *data, size_t len)
 		!keep_header(data, len, "Location", &pub->location) &&
 		!keep_header(data, len, "Date", &pub->date) &&
 		!keep_header(data, len, "Content-Range", &pub->content_range) &&
-		!keep_header(data, len, "Retry-After", &pub->retry_after) &&
-		keep_header(data, len, "Link", &link))
-		append_field(&pub->link, link);
+		!keep_header(data, len, "Retry-After", &pub->retry_after))
+	{
+		if (keep_header(data, len, "Link", &link))
+			append_field(&pub->link, link);
+		else if (pub->challenge == NULL || strstr(pub->challenge, "insufficient_scope") == NULL)
+			keep_header(data, len, "WWW-Authenticate", &pub->challenge);
+	}
 	return true;
 }
 

@@ -77,6 +77,8 @@ typedef struct TpmTransfer
 	char	   *date;
 	char	   *link;			/* all fields of the name, with commas between */
 	char	   *content_range;
+	char	   *challenge;		/* WWW-Authenticate; of several, the one about
+								 * a scope */
 	char		address[64];	/* the last one that a new connection was
 								 * opened to, "" if none was */
 	char		cert_expires[64];	/* of the peer, fresh connections only */

@@ -183,6 +183,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 	decoder->converters = palloc0(sizeof(TpmConverter) * table->natts);
 	decoder->placeholder_values = palloc0(sizeof(Datum) * table->natts);
 	decoder->placeholder_given = palloc0(sizeof(bool) * table->natts);
+	child_of(root, "errors")->role = NODE_ERRORS;
 	data->role = NODE_DATA;
 	child_of(data, "id")->role = NODE_ID;
 	child_of(data, "type")->role = NODE_TYPE;

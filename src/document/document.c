@@ -142,7 +142,8 @@ push(Reader *reader, bool is_array)
 		frame->node = reader->pending;
 	reader->pending = NULL;
 	if (frame->node && !(top && top->is_array) &&
-		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE))
+		(frame->node->columns != NIL || frame->node->role == NODE_CUSTOM_VALUE ||
+		 frame->node->role == NODE_ERRORS))
 		frame->start = reader->lex->token_start;
 }
 
@@ -203,12 +204,22 @@ object_start(void *state)
 	TPM_JSON_OK;
 }
 
+/* the top-level member that has just been read; looked at when all has been */
+static void
+keep_errors(Reader *reader, const char *start)
+{
+	reader->errors = start;
+	reader->errors_len = reader->lex->prev_token_terminator - start;
+}
+
 static void
 end_container(Reader *reader, Frame *frame)
 {
 	DocNode    *node = frame->node;
 	ListCell   *lc;
 
+	if (node && node->role == NODE_ERRORS && frame->start)
+		keep_errors(reader, frame->start);
 	if (node == NULL || !reader->in_resource)
 		return;
 	if (frame->start)
@@ -382,6 +393,8 @@ document_scalar(Reader *reader, DocNode *node, const Token *token)
 		link_scalar(reader, node, token);
 	else if (node->role == NODE_DATA && token->type == JSON_TOKEN_NULL && reader->depth == 1)
 		begin_data(reader);
+	else if (node->role == NODE_ERRORS && reader->depth == 1)
+		keep_errors(reader, reader->value_start);
 	if (node->is_total && (token->type == JSON_TOKEN_NUMBER || token->type == JSON_TOKEN_STRING))
 	{
 		char	   *end;
@@ -501,6 +514,8 @@ parse_document(Reader *reader)
 				 errdetail_internal("%s", json_errdetail(error, reader->lex))));
 	if (reader->page->links.next && reader->page->links.next[0] == '\0')
 		strange_next(reader);
+	if (reader->errors)
+		tpm_refuse_errors_of_text(reader->errors, reader->errors_len, reader->where);
 	if (!reader->saw_data)
 		tpm_not_a_document(reader, "It has no top-level member \"data\".");
 }
@@ -535,49 +550,4 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	MemoryContextDelete(reader->scratch);
 	MemoryContextDelete(reader->escapes);
 	return reader->page;
-}
-
-/* ----- error objects ----- */
-
-static TpmApiError *
-read_error(JsonbContainer *object)
-{
-	TpmApiError *error = palloc0(sizeof(TpmApiError));
-	JsonbValue	buffer;
-	JsonbValue *source = getKeyJsonValueFromContainer(object, "source", 6, &buffer);
-
-	error->status = tpm_json_member_text(object, "status");
-	error->code = tpm_json_member_text(object, "code");
-	error->title = tpm_json_member_text(object, "title");
-	error->detail = tpm_json_member_text(object, "detail");
-	if (source && source->type == jbvBinary && JsonContainerIsObject(source->val.binary.data))
-	{
-		error->pointer = tpm_json_member_text(source->val.binary.data, "pointer");
-		error->parameter = tpm_json_member_text(source->val.binary.data, "parameter");
-	}
-	return error;
-}
-
-List *
-tpm_document_errors(const char *body, size_t len)
-{
-	Jsonb	   *jb = tpm_json_object(body, len);
-	JsonbValue	buffer;
-	JsonbValue *errors;
-	List	   *result = NIL;
-
-	if (jb == NULL)
-		return NIL;
-	errors = getKeyJsonValueFromContainer(&jb->root, "errors", 6, &buffer);
-	if (errors == NULL || errors->type != jbvBinary ||
-		!JsonContainerIsArray(errors->val.binary.data))
-		return NIL;
-	for (uint32 i = 0; i < JsonContainerSize(errors->val.binary.data); i++)
-	{
-		JsonbValue *error = getIthJsonbValueFromContainer(errors->val.binary.data, i);
-
-		if (error->type == jbvBinary && JsonContainerIsObject(error->val.binary.data))
-			result = lappend(result, read_error(error->val.binary.data));
-	}
-	return result;
 }

@@ -50,7 +50,7 @@ extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, 
  * page and its rows are allocated in the current memory context.  body must
  * be zero-terminated at body[len].
  *
- * Raises HV00M if this is no JSON:API document, and the type's own SQLSTATE,
+ * Raises HV00M if this is no JSON:API document or one that holds errors, and the type's own SQLSTATE,
  * with resource, column and value in the CONTEXT, if a value does not fit.
  */
 extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
@@ -69,5 +69,22 @@ typedef struct TpmApiError
 
 /* the error objects of an answer; NIL if it holds none.  Does not throw. */
 extern List *tpm_document_errors(const char *body, size_t len);
+
+/*
+ * HV00M, in the API's own words, if a document that came as a success holds
+ * errors: data beside them may be a part of what was asked for.
+ * tpm_document_read() does this by itself.
+ */
+extern void tpm_document_refuse_errors(Jsonb *document, const char *where);
+
+/* an HTML page or a stack trace helps nobody beyond this */
+#define TPM_MAX_WORDS 400
+
+/* cuts words of the API, in place, to what a message has room for; NULL is NULL */
+extern char *tpm_clip_words(char *words);
+
+/* title and detail of an error object, or what else it says; of several, joined, or NULL */
+extern char *tpm_error_words(const TpmApiError *error);
+extern char *tpm_errors_words(List *errors);
 
 #endif							/* TPM_DOCUMENT_H */

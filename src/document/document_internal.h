@@ -22,6 +22,7 @@ typedef enum NodeRole
 	NODE_PLAIN,
 	NODE_DATA,
 	NODE_INCLUDED,
+	NODE_ERRORS,
 	NODE_LINKS,
 	NODE_NEXT,
 	NODE_PREV,
@@ -116,6 +117,8 @@ typedef struct Reader
 	DocNode    *pending;		/* node of the member whose value comes next */
 	char	   *value_start;	/* first byte of that value */
 	bool		saw_data;
+	const char *errors;			/* the value of that member, NULL without one */
+	int			errors_len;
 	bool		in_resource;
 	char	   *id;
 	char	   *type;
@@ -177,5 +180,8 @@ extern void tpm_compute(struct Computing *computing, Datum *values, bool *nulls)
 
 /* document_included.c: once all is read, what rows were to get from included resources */
 extern void tpm_fill_waiting_rows(Reader *reader);
+
+/* error_object.c: the value of "errors" in a success, in the encoding of the database */
+extern void tpm_refuse_errors_of_text(const char *json, int len, const char *where);
 
 #endif							/* TPM_DOCUMENT_INTERNAL_H */

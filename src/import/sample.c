@@ -101,6 +101,7 @@ read_sampled_document(TpmSampler *sampler, TpmAnswer *answer, const char *url, T
 	document = tpm_json_of_body(answer->body, answer->len, invalid, name);
 	if (!JB_ROOT_IS_OBJECT(document))
 		tpm_sample_refuse(name, "It is no JSON object.");
+	tpm_document_refuse_errors(document, name);
 	tpm_sample_names(sample, known, context, text);
 	return document;
 }

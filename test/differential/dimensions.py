@@ -11,6 +11,7 @@ from typing import Callable
 import beside
 import compare
 import generator
+import odd
 import questions
 import writes
 from query import MULTISET, Query, Step
@@ -20,6 +21,8 @@ REFUSES = compare.Policy(errors=frozenset(compare.REFUSALS | {"HV00M"}), silent=
 WARNS = compare.Policy(errors=REFUSES.errors, warning="WARNING", silent=False)
 
 NO_CACHE = {"tpm_fdw.cache_ttl": "0"}
+# 1,500 of 3,900 queries are about other APIs than the plain one.
+ODD = 5.6
 WRITING = {"tpm_fdw.max_writes": "0"}
 
 
@@ -92,6 +95,11 @@ def faulty(fault):
     return lambda env: env.target("recheck", fault=fault)
 
 
+def strange(name, kind=odd.OddTarget):
+    """An API as others have built it, and another one after some queries."""
+    return lambda env: odd.odd(env, name, kind)
+
+
 DIMENSIONS = [
     Dimension("whole_plain", plain, fixed=whole_tables, settings=NO_CACHE),
     Dimension("whole_trusted", trusted, fixed=whole_tables, settings=NO_CACHE),
@@ -131,4 +139,11 @@ DIMENSIONS = [
               share=0.2, settings=WRITING, make=writes.any_write, judge=writes.prepare),
     Dimension("writes_lost", alone("trusted", "--etags", "--put", "replace"), share=0.2, settings=WRITING,
               make=writes.any_write, judge=writes.prepare_losing),
+    Dimension("odd_off", strange("odd_off"), share=ODD, settings=NO_CACHE, make=odd.any_query, judge=odd.judge),
+    Dimension("odd_cold", strange("odd_cold"), share=ODD, each="reset", needs_cache=True, make=odd.any_query,
+              judge=odd.judge),
+    Dimension("odd_warm", strange("odd_warm"), share=ODD, each="try_fill", needs_cache=True, make=odd.any_query,
+              judge=odd.judge),
+    Dimension("odd_hidden", strange("odd_hidden", odd.HiddenTarget), share=ODD, needs_cache=True,
+              make=odd.hiding_query, judge=odd.judge),
 ]

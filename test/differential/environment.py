@@ -45,6 +45,21 @@ class Target:
     sandbox: object = None
     about: str = ""
 
+    def begins(self, index):
+        """The query from which on a query's past matters."""
+        return index
+
+    def prepare(self, seed, index):
+        """Make ready for a query; most targets always are."""
+
+    def complaints(self):
+        """What makes the whole run worth nothing, however it compared."""
+        return []
+
+    def summary(self):
+        """What the line of the dimension says besides."""
+        return ""
+
     def requests(self):
         """Requests that the sandbox has answered so far."""
         return self.sandbox.request_count() if self.sandbox else 0
@@ -113,11 +128,23 @@ class Environment:
 
     def private(self, flavour, *arguments, records=90, server=None):
         """As target(), with a sandbox and a local copy that nobody else uses."""
+        sandbox = self.sandbox_alone(*arguments, records=records)
+        options = {"page_size": PAGE_SIZE, **(server or {})}
+        return self._import(flavour, sandbox, f"{records}_{len(self.sandboxes)}", options)
+
+    def sandbox_alone(self, *arguments, records):
+        """A sandbox that nobody else uses."""
         sandbox = tpmtest.Sandbox("--records", str(records), "--rate-per-second", "0", "--rate-per-hour", "0",
                                   *arguments).start()
         self.sandboxes[id(sandbox)] = sandbox
-        options = {"page_size": PAGE_SIZE, **(server or {})}
-        return self._import(flavour, sandbox, f"{records}_{len(self.sandboxes)}", options)
+        return sandbox
+
+    def imported(self, flavour, sandbox, data, options, alter):
+        """Foreign tables over a sandbox whose data, as it is printed now, is called `data`.
+
+        `alter` changes the tables of the schema that it is given, before they are copied.
+        """
+        return self._import(flavour, sandbox, data, options, alter)
 
     def _sandbox(self, style, records, for_faults):
         key = (style, records, for_faults)
@@ -127,7 +154,7 @@ class Environment:
             self.sandboxes[key] = sandbox.start()
         return self.sandboxes[key]
 
-    def _import(self, flavour, sandbox, records, options):
+    def _import(self, flavour, sandbox, records, options, alter=None):
         """A server, a schema with its tables, the partitioned table, the model."""
         number = next(self.numbers)
         schema, server = f"{flavour}_{number}", f"server_{number}"
@@ -135,6 +162,8 @@ class Environment:
         tpmtest.setup_server(self.connection, sandbox, server, options, schema, trust)
         if flavour == "recheck":
             self._believe_no_filter(schema)
+        if alter:
+            alter(schema)
         copy = (records, flavour == "plain")
         local = self._copy(sandbox, copy, schema)
         self._create_partitioned(schema, server)

@@ -84,6 +84,8 @@ class Model:
     tables: list
     # (table, column, referenced table)
     keys: list
+    # an attribute that answers have no longer
+    drifted: str = None
 
     def table(self, name):
         return next(t for t in self.tables if t.name == name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import generator
+import psycopg2
 from compare import Difference, Session, compare_sides
 
 # A dimension that differs this often is broken; more reports would say the same.
@@ -50,8 +51,16 @@ class Actions:
         """Forget every cached answer."""
         cursor.execute("SELECT tpm_fdw_reset_cache()")
 
+    def try_fill(self, cursor, query):
+        """Fill, where the API may be one that cannot be read."""
+        for name in sorted(set(re.findall(r"@S@\.(\w+)", query.text("@S@", "")))):
+            try:
+                cursor.execute(f"SELECT * FROM {self.target.foreign}.{name}")
+            except psycopg2.Error:
+                continue
+
     def table(self):
-        return {"fill": self.fill, "reset": self.reset}
+        return {"fill": self.fill, "reset": self.reset, "try_fill": self.try_fill}
 
 
 class Runner:
@@ -82,13 +91,17 @@ class Runner:
             session.close()
             result.requests = target.requests() - requests_before
             target.close()
+        for complaint in target.complaints() if only_index is None and not result.failed else []:
+            result.failed += 1
+            print(f"{dimension.name}: {complaint}", file=self.out)
         result.seconds = time.monotonic() - started
         if result.passed + result.failed == 0:
             result.failed = 1
             print(f"{dimension.name}: no query was executed", file=self.out)
         word = "not ok" if result.failed else "ok"
         print(f"{word} {dimension.name}: {result.passed + result.failed} queries, "
-              f"{result.requests} requests, {result.seconds:.1f} s", file=self.out, flush=True)
+              f"{result.requests} requests, {result.seconds:.1f} s"
+              + (f"; {target.summary()}" if target.summary() else ""), file=self.out, flush=True)
         return result
 
     def _queries(self, dimension, target, session, count, only_index):
@@ -98,10 +111,12 @@ class Runner:
         else:
             made = ((index, self._random(dimension, target, index)) for index in range(count))
             if only_index is not None:
-                return [(only_index, self._random(dimension, target, only_index))]
+                return ((index, self._random(dimension, target, index))
+                        for index in range(target.begins(only_index), only_index + 1))
         return [q for q in made if only_index in (None, q[0])] if dimension.fixed else made
 
     def _random(self, dimension, target, index):
+        target.prepare(self.seed, index)
         rng = generator.random_for(self.seed, dimension.name, index)
         return dimension.make(rng, target.model)
 
@@ -112,7 +127,7 @@ class Runner:
             actions[dimension.first](session.connection.cursor(), None)
         for index, query in self._queries(dimension, target, session, count, only_index):
             if dimension.each:
-                actions[dimension.each](session.connection.cursor(), None)
+                actions[dimension.each](session.connection.cursor(), query)
             before = target.requests() if dimension.silent_api else 0
             if judge:
                 difference = judge(query)

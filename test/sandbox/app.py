@@ -20,6 +20,7 @@ from aiohttp import web
 import faults as fault_kinds
 import limits
 import oauth
+import oddities
 import openapi
 import query
 import render
@@ -42,8 +43,9 @@ class Api:
     def __init__(self, settings, data):
         self.settings = settings
         self.data = data
-        self.store = query.Store(data)
-        self.renderer = render.Renderer()
+        self.oddities = oddities.Oddities(settings)
+        self.store = query.Store(data, self.oddities)
+        self.renderer = render.Renderer(self.oddities)
         self.limits = limits.Limits(settings)
         self.tokens = oauth.Tokens(settings.clients, settings.token_lifetime)
         self.faults = fault_kinds.Faults()
@@ -102,7 +104,7 @@ class Api:
         if writing:
             entry["body"] = body.decode("utf-8", "replace")
         if path == "/oauth/token":
-            await self._strike(request, striking, fault_kinds.REFUSING + fault_kinds.SPOILING)
+            await self._strike(request, striking, ("token_error",) + fault_kinds.REFUSING + fault_kinds.SPOILING)
             return self._token(request, body, entry)
         described = path in ("/openapi.json", "/v1/openapi.json")
         if not path.startswith("/v1/") and not described:
@@ -227,6 +229,18 @@ class Api:
     def _fault_no_data(self, fault):
         return Answer(200, b'{"meta":{}}')
 
+    def _fault_errors_only(self, fault):
+        return Answer(200, render.encode({"errors": [error_of(fault)]}))
+
+    def _fault_insufficient_scope(self, fault):
+        scope = fault.get("scope", "third_parties.read")
+        return refusal(401, "Unauthorized", "the token is not for this", {
+            "WWW-Authenticate": f'Bearer realm="sandbox", error="insufficient_scope", scope="{scope}"'})
+
+    def _fault_token_error(self, fault):
+        body = {"error": fault.get("error", "invalid_client"), "error_description": fault.get("detail", "the client is locked")}
+        return Answer(200, render.encode(body), {"Cache-Control": "no-store"}, "application/json")
+
     def _fault_gzip_bomb(self, fault):
         chunk = b'{"data":[' + b" " * (1 << 20)
         packed = gzip.compress(chunk + b" " * (int(fault.get("mb", 1000)) << 20), 6)
@@ -277,10 +291,14 @@ class Api:
 
     def shown(self, resource, asked, striking=()):
         """What an answer with one resource shall show: all that such a request can say."""
-        wanted = query.ListQuery(resource, asked, self.settings, None, renamed(resource, striking))
+        wanted = self._asked(resource, asked, striking)
         if wanted.filters or wanted.ranges or wanted.sort or wanted.page:
             raise query.BadRequest("a single resource takes fields and include only")
         return wanted
+
+    def _asked(self, resource, asked, striking, cap=None):
+        ignored = (render.drifted(striking["drift"]),) if "drift" in striking else ()
+        return query.ListQuery(resource, asked, self.settings, self.oddities, cap, renamed(resource, striking), ignored)
 
     def found(self, resource, number):
         """The resource of that id."""
@@ -295,7 +313,7 @@ class Api:
         if self.settings.etags:
             tag = self.renderer.etag(item)
             headers["ETag"] = f"W/{tag}" if self.settings.etags == "weak" else tag
-        row = self.renderer.resource(item, wanted.fields, striking)
+        row = self.renderer.resource(item, wanted.fields, striking, wanted.include)
         body = self.renderer.one(row, path, self._included([item], wanted, striking))
         return Answer(status, body, headers)
 
@@ -305,35 +323,55 @@ class Api:
             raise refusal(404, "Not Found", f"there is nothing at {path}")
         above = self.found(parent, parts[1])
         if "third_party" in child.to_one:
+            above_name = "third_party"
+
             def belongs(item):
                 return (item["relationships"]["third_party"]["data"] or {}).get("id") == parts[1]
         else:
+            above_name = None
             linkage = above["relationships"]["region"]["data"]
 
             def belongs(item):
                 return linkage is not None and item["id"] == linkage["id"]
-        return self._list(child, request, path, asked, striking, belongs)
+        return self._list(child, request, path, asked, striking, belongs, above_name)
 
-    def _list(self, resource, request, path, asked, striking, belongs=None):
+    def _list(self, resource, request, path, asked, striking, belongs=None, above=None):
         cap = striking["page_cap"].get("value", 50) if "page_cap" in striking else None
-        wanted = query.ListQuery(resource, asked, self.settings, cap, renamed(resource, striking))
+        wanted = self._asked(resource, asked, striking, cap)
         if "move_row" in striking and wanted.size <= wanted.start < 2 * wanted.size:
             self._move_row(resource.type, wanted)
-        items = self.store.select(wanted, "ignore_filter" in striking, "partial_filter" in striking)
+        items = self._matching(resource, wanted, striking, belongs, "ignore_filter" in striking)
+        odd = self.settings.cut == "first" or self.settings.total == "whole"
+        whole = self._matching(resource, wanted, striking, belongs, True) if odd else items
+        rows, cut_from = self.oddities.page(wanted, whole, items)
+        if "duplicate_row" in striking and 0 < wanted.start < len(items):
+            rows = [items[wanted.start - 1]] + rows
+        links, header = self.oddities.linked(self._page_links(request, path, wanted, cut_from, striking))
+        made = [self.renderer.resource(item, wanted.fields, striking, wanted.include, above) for item in rows]
+        spoil_page(made, striking)
+        body = self.renderer.page(made, links, self._total(wanted, items, whole), self._included(rows, wanted, striking))
+        return Answer(200, body, {"Link": header} if header else {})
+
+    def _matching(self, resource, wanted, striking, belongs, ignore):
+        """The list that the pages are cut from, in the order of this page."""
+        items = self.store.select(wanted, ignore, "partial_filter" in striking)
         if belongs:
             items = [item for item in items if belongs(item)]
         items = hide(self.writes.listed(items), resource, wanted, striking)
+        items = self.oddities.shown(items, wanted.filters)
+        items = self.oddities.ordered(items, wanted.start, self.store.order_of(wanted))
         if "unsorted" in striking:
             items = random.Random(resource.type).sample(items, len(items))
-        rows = items[wanted.start:wanted.start + wanted.size]
-        if "duplicate_row" in striking and 0 < wanted.start < len(items):
-            rows = [items[wanted.start - 1]] + rows
-        links = self._page_links(request, path, wanted, len(items), striking)
-        total = None if self.settings.no_total else {
-            "total_count": len(items), "total_pages": -(-len(items) // wanted.size)}
-        made = [self.renderer.resource(item, wanted.fields, striking) for item in rows]
-        spoil_page(made, striking)
-        return Answer(200, self.renderer.page(made, links, total, self._included(rows, wanted, striking)))
+        return items
+
+    def _total(self, wanted, items, whole):
+        if self.settings.no_total:
+            return None
+        count = len(items)
+        if self.settings.total == "whole":
+            self.oddities.struck["total"] += len(whole) != count
+            count = len(whole)
+        return {"total_count": count, "total_pages": -(-count // wanted.size)}
 
     def _move_row(self, kind, wanted):
         items = self.data.all(kind)
@@ -354,8 +392,9 @@ class Api:
                     other = self.store.by_id(one["type"], one["id"])
                     if other is not None:
                         found[(one["type"], one["id"])] = other
+        every = int(striking["included_gap"].get("every", 3)) if "included_gap" in striking else len(found) + 1
         return [self.renderer.resource(item, wanted.fields_of_included.get(kind), striking)
-                for (kind, _), item in found.items()]
+                for at, ((kind, _), item) in enumerate(found.items(), 1) if at % every]
 
     def _page_links(self, request, path, wanted, total, striking):
         start, size = wanted.start, wanted.size
@@ -388,6 +427,8 @@ class Api:
         body = answer.body
         if body and answer.media_type:
             headers["Content-Type"] = answer.media_type
+        if "errors_beside_data" in striking and body.startswith(b"{") and answer.status < 300:
+            body = body[:-1] + b',"errors":' + render.encode(errors_of(striking["errors_beside_data"])) + b"}"
         if "huge" in striking:
             body += b" " * ((int(striking["huge"].get("mb", 70)) << 20) - len(body))
         if (len(body) > 1000 and "gzip" in request.headers.get("Accept-Encoding", "")
@@ -410,6 +451,17 @@ class Api:
             await response.write(body[at:at + 1])
             await asyncio.sleep(striking["slow_drip"].get("ms", 100) / 1000)
         return response
+
+
+def error_of(fault):
+    """The error object of a fault that puts one into a 200."""
+    return render.error(fault.get("status", 503), fault.get("title", "Partial result"),
+                        fault.get("detail", "one of the shards did not answer"), code=fault.get("code", None))
+
+
+def errors_of(fault):
+    """The `errors` beside data; `empty` true: none in the array."""
+    return [] if fault.get("empty", False) else [error_of(fault)]
 
 
 def renamed(resource, striking):

@@ -4,10 +4,11 @@ from aiohttp import web
 
 import faults as fault_kinds
 from data import stamp_now
+from oddities import CHOICES as ODDITIES, checked
 
 SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
             "page_max", "pagination", "no_total", "gzip", "put", "read_only", "client_ids", "conflict_status",
-            "post_status", "put_status", "etags")
+            "post_status", "put_status", "etags", *ODDITIES)
 
 
 class Control:
@@ -48,6 +49,7 @@ class Control:
         api.limits.forget()
         api.writes.cancel()
         api.writes.reset()
+        api.oddities.struck.clear()
         self._post_release(None)
         for name, value in self.original.items():
             setattr(api.settings, name, value)
@@ -64,13 +66,15 @@ class Control:
         return self.api.log
 
     def _get_dump(self, kind):
-        return b"\n".join(self.api.renderer.resource(item) for item in self.api.data.all(kind)) + b"\n"
+        """Every resource as answers print it, and whole."""
+        return b"\n".join(self.api.renderer.printed(item) for item in self.api.data.all(kind)) + b"\n"
 
     def _post_settings(self, order):
         unknown = set(order) - set(SETTINGS)
         if unknown:
             raise KeyError(", ".join(unknown))
-        for name, value in order.items():
+        odd = {name: checked(name, value) for name, value in order.items() if name in ODDITIES}
+        for name, value in {**order, **odd}.items():
             setattr(self.api.settings, name, value)
 
     def _post_edit(self, order):
@@ -117,4 +121,4 @@ class Control:
         return {"tokens_issued": api.tokens.issued, "held": api.held, "late": len(api.writes.pending),
                 "requests": sum(entry["path"] != "/oauth/token" for entry in api.log),
                 "created": api.writes.created, "changed": api.writes.changed,
-                "struck": api.faults.struck()}
+                "struck": api.faults.struck(), "odd": dict(api.oddities.struck)}

@@ -11,6 +11,7 @@ import itertools
 import random
 
 from catalogue import RESOURCES
+from oddities import Made
 
 COUNTRIES = ["DE", "US", "FR", "GB", "CN", "JP", "IN", "BR", "ZA", "AE", "RU", "MX", "KR", "PL",
              "GR", "NG", "IL", "TR"]
@@ -310,13 +311,13 @@ class Data:
 
     def _t(self, kind, name, number, rng):
         if name == "created_at":
-            return stamp(self._created, rng.random() < 0.1)
+            return Made(stamp(self._created, rng.random() < 0.1))
         if name == "updated_at":
             later = self._created + (self.eve - self._created) * rng.random()
-            return stamp(later, rng.random() < 0.1)
+            return Made(stamp(later, rng.random() < 0.1))
         if name in ("occurred_at", "sent_at", "found_at", "assessed_at", "invited_at", "started_at"):
-            return stamp(self._moment(rng, 700))
-        return pick(rng, ((stamp(self._moment(rng, 400)), None, ""), (70, 95, 100)))
+            return Made(stamp(self._moment(rng, 700)))
+        return pick(rng, ((Made(stamp(self._moment(rng, 400))), None, ""), (70, 95, 100)))
 
     def _d(self, kind, name, number, rng):
         day = self.today + dt.timedelta(days=rng.randint(-200, 400))

@@ -35,6 +35,12 @@ KINDS = {
     "move_row": "a row of a later page moves to page 1 while page 2 is served",
     "page_cap": "no page holds more than `value` (50) rows, whatever is asked, and its links agree",
     "rename_attribute": "the attribute `attribute` is called `to` in answers, and in fields and sort as well; filters keep their names",
+    "drift": "the attribute `attribute` (name) is on no resource any more, and a name in fields that nobody misses",
+    "included_gap": "every `every`-th (3) resource that should be in `included` is not",
+    "errors_beside_data": "an error object (`title`, `detail`, `status`, `code`) in `errors` beside the data of a success; `empty` true: an empty array",
+    "errors_only": "status 200 and a document with nothing but an error object (`title`, `detail`, `status`, `code`)",
+    "insufficient_scope": "401 that says by WWW-Authenticate that the token is good and not for this: error insufficient_scope, `scope` (third_parties.read)",
+    "token_error": "the token endpoint answers 200 with `error` (invalid_client) and error_description `detail` (the client is locked), and no token",
     "hide_inactive": "lists leave out what is Inactive or not open unless a filter asks for it",
     "numeric_id": "ids are JSON numbers",
     "wrong_type": "resource objects say that they are of type `value` (wrong)",
@@ -57,10 +63,10 @@ WRITES = ("POST", "PUT", "PATCH")
 OF_WRITES = {"drop_after_write": WRITES, "late_write": WRITES, "write_status": WRITES, "lagging_list": ("POST",)}
 
 # those that replace the answer without any action; in this order if several strike
-REFUSING = ("status", "retry_after", "empty_401", "empty", "redirect", "html_200", "html_502")
+REFUSING = ("status", "retry_after", "empty_401", "insufficient_scope", "empty", "redirect", "html_200", "html_502")
 
 # those that replace the answer to what has been done
-SPOILING = ("garbage", "no_data", "gzip_bomb")
+SPOILING = ("garbage", "no_data", "errors_only", "gzip_bomb")
 
 
 class Fault:
@@ -89,7 +95,10 @@ class Fault:
         wanted_method, _, wanted_path = self.match.partition(" ")
         if self.match and not (method == wanted_method and target.startswith(wanted_path)):
             return False
-        if not self.match and not target.startswith("/v1"):
+        if self.name == "token_error":
+            if (method, target) != ("POST", "/oauth/token"):
+                return False
+        elif not self.match and not target.startswith("/v1"):
             return False
         if self.count and self.struck >= self.count:
             return False

@@ -123,12 +123,14 @@ def one(resource, description="The resource"):
 
 
 def page(resource, settings):
-    properties = {"data": {"type": "array", "items": ref("schemas", resource.type)}, "links": ref("schemas", "links")}
+    properties = {"data": {"type": "array", "items": ref("schemas", resource.type)}}
+    if settings.links in ("object", "short"):
+        properties["links"] = ref("schemas", "links")
     if not settings.no_total:
         properties["meta"] = {"type": "object", "properties": {
             "total_count": {"type": "integer"}, "total_pages": {"type": "integer"}}}
     return {"description": "A page of resources", **content(
-        {"type": "object", "required": ["data", "links"], "properties": properties})}
+        {"type": "object", "required": [name for name in properties if name != "meta"], "properties": properties})}
 
 
 def parameter(name, schema, description):
@@ -146,7 +148,9 @@ def page_parameters(settings):
         return made + [parameter("page[offset]", {"type": "integer", "minimum": 0}, "Resources before the page")]
     if cursor:
         return made + [parameter("page[cursor]", {"type": "string"}, "As links.next gives it")]
-    number = {"type": "string", "format": "byte"} if settings.pagination == "number_base64" else {"type": "integer"}
+    number = {"type": "string", "format": "byte"}
+    if settings.pagination != "number_base64":
+        number = {"type": "integer", **({"minimum": 0, "default": 0} if settings.first_page == "0" else {})}
     return made + [parameter("page[number]", number, "Which page")]
 
 

@@ -11,6 +11,7 @@ import re
 from urllib.parse import parse_qsl
 
 from catalogue import OPEN_WORDS, RESOURCES
+from oddities import normal
 
 
 class BadRequest(Exception):
@@ -26,9 +27,12 @@ class BadRequest(Exception):
 class ListQuery:
     """The parsed query string of one list request."""
 
-    def __init__(self, resource, raw, settings, cap=None, renamed=None):
+    def __init__(self, resource, raw, settings, oddities, cap=None, renamed=None, ignored=()):
         self.resource = resource
+        self.settings = settings
+        self.oddities = oddities
         self.renamed = renamed or {}
+        self.ignored = ignored
         self.filters = {}
         self.ranges = {}
         self.sort = []
@@ -37,6 +41,7 @@ class ListQuery:
         self.include = []
         self.page = {}
         self.style = settings.pagination
+        self.first = int(settings.first_page)
         self.page_max = min(settings.page_max, cap or settings.page_max)
         self.kept = []
         for name, value in parse_qsl(raw, keep_blank_values=True, encoding="utf-8", errors="strict"):
@@ -70,6 +75,10 @@ class ListQuery:
             self.filters.setdefault(keys[0], []).extend(values)
 
     def _read_sort(self, keys, value, name):
+        if self.settings.sort_keys == "one":
+            self.oddities.struck["sort_keys"] += 1
+            if "," in value:
+                raise BadRequest("only one key is understood", name)
         for part in value.split(","):
             descending = part.startswith("-")
             field = self.renamed.get(part.lstrip("-"), part.lstrip("-"))
@@ -81,7 +90,10 @@ class ListQuery:
         if len(keys) != 1 or keys[0] not in RESOURCES:
             raise BadRequest(f"unknown parameter {name}", name)
         own = keys[0] == self.resource.type
-        fields = {self.renamed.get(part, part) if own else part for part in value.split(",")} if value else set()
+        kind = RESOURCES[keys[0]]
+        meant = {self.oddities.field(part, (*kind.attributes, *kind.relationships))
+                 for part in value.split(",")} - {None, *self.ignored} if value else set()
+        fields = {self.renamed.get(part, part) if own else part for part in meant}
         unknown = {part for part in fields if not RESOURCES[keys[0]].member(part)}
         if unknown:
             raise BadRequest(f"unknown members {', '.join(sorted(unknown))}", name)
@@ -123,8 +135,10 @@ class ListQuery:
         if self.style == "cursor":
             return decode(self.page["cursor"], "page[cursor]") if "cursor" in self.page else 0
         if self.style == "number_base64" and "number" in self.page:
-            return (decode(self.page["number"], "page[number]") - 1) * self.size
-        return (self._number("number", 1) - 1) * self.size
+            return (decode(self.page["number"], "page[number]") - self.first) * self.size
+        if self.first == 0 and "number" in self.page:
+            self.oddities.struck["first_page"] += 1
+        return (self._number("number", self.first, self.first) - self.first) * self.size
 
     def page_parameters(self, start):
         """The parameters of the page that begins at a row."""
@@ -132,7 +146,7 @@ class ListQuery:
             return [("page[limit]", str(self.size)), ("page[offset]", str(start))]
         if self.style == "cursor":
             return [("page[size]", str(self.size)), ("page[cursor]", encode(start))]
-        number = start // self.size + 1
+        number = start // self.size + self.first
         text = encode(number) if self.style == "number_base64" else str(number)
         return [("page[size]", str(self.size)), ("page[number]", text)]
 
@@ -190,8 +204,9 @@ class Store:
     type; everything else follows a write at the cost of that one resource.
     """
 
-    def __init__(self, data):
+    def __init__(self, data, oddities):
         self.data = data
+        self.oddities = oddities
         self.forget()
 
     def forget(self, kind=None):
@@ -286,20 +301,19 @@ class Store:
         for (name, side), bound in query.ranges.items():
             field = query.resource.ranges[name]
             found = {place for place, item in enumerate(items)
-                     if within(item["attributes"][field], side, bound)}
+                     if within(self.oddities.held(item, field, "time"), side, bound)}
             places = found if places is None else places & found
         return None if places is None else sorted(places)
 
     def _rank(self, query):
         """Places of all items in the order asked for, as a list of ranks."""
         kind = query.resource.type
-        key = (kind, tuple(query.sort))
+        key = (kind, tuple(query.sort), self.oddities.settings.print)
         if key not in self.orders:
             items = self.data.all(kind)
             order = sorted(range(len(items)), key=lambda p: items[p]["id"].encode())
             for name, descending in reversed(query.sort):
-                field = query.resource.attributes.get(name)
-                keys = [sort_key(item, name, field and field.kind) for item in items]
+                keys = [self._sort_key(query, item, name) for item in items]
                 present = [p for p in order if keys[p] is not None]
                 absent = [p for p in order if keys[p] is None]
                 # reverse keeps the order of equals, so ties are by id in either direction
@@ -307,6 +321,20 @@ class Store:
                 order = absent + present if descending else present + absent
             self.orders[key] = order
         return self.orders[key]
+
+    def _sort_key(self, query, item, name):
+        """Text compares by bytes, times as times; an empty date or time is no value."""
+        field = query.resource.attributes.get(name)
+        if field and field.kind in ("time", "date"):
+            return self.oddities.held(item, name, field.kind)
+        value = value_of(item, name)
+        return value.encode() if isinstance(value, str) else value
+
+    def order_of(self, query):
+        """What the resources are ordered by, as a function of one; None without an order."""
+        if not query.sort:
+            return None
+        return lambda item: [self._sort_key(query, item, name) for name, _ in query.sort]
 
     def select(self, query, ignore=False, partial=False):
         """All items that match, in order."""
@@ -332,27 +360,10 @@ def forget_kind(table, kind):
         del table[key]
 
 
-def sort_key(item, name, kind):
-    """Text compares by bytes, times as times; an empty date or time is no value."""
-    value = value_of(item, name)
-    if kind in ("time", "date"):
-        return normal(value) if value else None
-    return value.encode() if isinstance(value, str) else value
-
-
 def within(value, side, bound):
     """Inclusive bounds; a day as the end means its last moment."""
-    if not value:
-        return False
-    value, bound = normal(value), normal(bound, side == "end")
-    return value >= bound if side == "start" else value <= bound
-
-
-def normal(text, is_end=False):
-    """Times with and without fractions compare as texts of one shape."""
-    if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-        text += "T23:59:59.999999Z" if is_end else "T00:00:00Z"
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?Z", text)
-    if match is None:
-        raise BadRequest(f"{text} is no date-time", "filter[date]")
-    return match.group(1) + "." + (match.group(2) or "").ljust(6, "0")
+    try:
+        bound = normal(bound, side == "end")
+    except ValueError as bad:
+        raise BadRequest(str(bad), "filter[date]") from bad
+    return value is not None and (value >= bound if side == "start" else value <= bound)

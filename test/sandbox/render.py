@@ -32,10 +32,16 @@ def renaming(fault):
     return fault.get("attribute", "approval_status"), fault.get("to", "renamed")
 
 
+def drifted(fault):
+    """The attribute that a drift is about."""
+    return fault.get("attribute", "name")
+
+
 class Renderer:
     """Bytes of resource objects."""
 
-    def __init__(self):
+    def __init__(self, oddities):
+        self.oddities = oddities
         self.kept = {}
 
     def forget(self, item=None):
@@ -49,16 +55,25 @@ class Renderer:
         """A strong entity tag (RFC 9110, 8.8.3) of the whole resource, whatever part of it is shown."""
         return f'"{hashlib.sha256(self.resource(item)).hexdigest()[:24]}"'
 
-    def resource(self, item, fields=None, faults=()):
-        """One resource object; `fields` are the members wanted, None: all."""
-        changed = [faults[name] for name in ("rename_attribute", "numeric_id", "wrong_type") if name in faults]
-        if fields is None and not changed:
+    def printed(self, item):
+        """A whole resource object, whatever answers leave out."""
+        return encode(self._linked(item, self.oddities.attributes(item), item["relationships"]))
+
+    def resource(self, item, fields=None, faults=(), include=(), above=None):
+        """One resource object; `fields` are the members wanted, None: all.
+
+        `include` are the relationships whose linkage the answer must have, `above` the one that
+        the path already tells.
+        """
+        changed = [faults[name] for name in ("rename_attribute", "numeric_id", "wrong_type", "drift") if name in faults]
+        if fields is None and not changed and self.oddities.plain():
             key = (item["type"], item["id"])
             made = self.kept.get(key)
             if made is None:
-                made = self.kept[key] = encode(self._linked(item))
+                made = self.kept[key] = self.printed(item)
             return made
-        item = self._linked(item)
+        odd = self.oddities
+        item = self._linked(item, odd.present(item, odd.attributes(item)), odd.linkage(item, include, above))
         if fields is not None:
             for part in ("attributes", "relationships"):
                 item[part] = {name: value for name, value in item[part].items() if name in fields}
@@ -66,15 +81,18 @@ class Renderer:
             getattr(self, "_" + fault.name)(item, fault)
         return encode(item)
 
-    def _linked(self, item):
-        return {"type": item["type"], "id": item["id"], "attributes": item["attributes"],
-                "relationships": item["relationships"],
+    def _linked(self, item, attributes, relationships):
+        return {"type": item["type"], "id": item["id"], "attributes": attributes,
+                "relationships": relationships,
                 "links": {"self": f"/v1/{item['type']}/{item['id']}"}}
 
     def _rename_attribute(self, item, fault):
         wanted, to = renaming(fault)
         item["attributes"] = {to if name == wanted else name: value
                               for name, value in item["attributes"].items()}
+
+    def _drift(self, item, fault):
+        item["attributes"] = {name: value for name, value in item["attributes"].items() if name != drifted(fault)}
 
     def _numeric_id(self, item, fault):
         item["id"] = int(item["id"])
@@ -84,11 +102,11 @@ class Renderer:
 
     def page(self, rows, links, meta, included=None):
         """A list document from rendered rows."""
-        tail = {"links": links, "meta": meta} if meta else {"links": links}
+        tail = {name: value for name, value in (("links", links), ("meta", meta)) if value is not None}
         body = b'{"jsonapi":{"version":"1.0"},"data":[' + b",".join(rows) + b"]"
         if included is not None:
             body += b',"included":[' + b",".join(included) + b"]"
-        return body + b"," + encode(tail)[1:]
+        return body + (b"," + encode(tail)[1:] if tail else b"}")
 
     def one(self, row, link, included=None):
         """A document with one resource, or null."""

@@ -268,6 +268,54 @@ def test_members_that_are_wrong(client, sandbox):
 # writes
 
 
+def test_drift(client, sandbox):
+    sandbox.fault("drift", attribute="city")
+    assert all("city" not in item["attributes"] for item in client.get("third_parties").json["data"])
+    assert "city" not in client.one("third_parties", 1)["attributes"]
+    asked = client.get("third_parties", {"fields[third_parties]": "city,name"})
+    assert asked.status == 200 and set(asked.json["data"][0]["attributes"]) == {"name"}
+
+
+def test_included_gap(client, sandbox):
+    asked = {"include": "owner", "page[size]": 100}
+    whole = client.get("third_parties", asked).json
+    sandbox.fault("included_gap", every=4)
+    part = client.get("third_parties", asked).json
+    assert part["data"] == whole["data"]
+    assert part["included"] == [item for at, item in enumerate(whole["included"], 1) if at % 4]
+
+
+def test_errors_in_a_success(client, sandbox):
+    sandbox.fault("errors_beside_data", title="Half", detail="of it", code="shard")
+    answers = [client.get("users"), client.get("users/1"), client.post("third_parties", NEW)]
+    assert [answer.status for answer in answers] == [200, 200, 201] and found(sandbox) == 1
+    for answer in answers:
+        assert answer.json["data"]
+        assert answer.json["errors"] == [{"status": "503", "title": "Half", "code": "shard", "detail": "of it"}]
+    assert client.get("users/0").json["errors"][0]["title"] == "Not Found"
+    sandbox.reset()
+    sandbox.fault("errors_beside_data", empty=True)
+    assert client.get("users").json["errors"] == []
+    sandbox.reset()
+    sandbox.fault("errors_only", detail="nothing works")
+    for answer in (client.get("users"), client.get("users/1"), client.patch("third_parties", 1, {"city": "Rome"})):
+        assert answer.status == 200 and "data" not in answer.json
+        assert answer.json["errors"][0]["detail"] == "nothing works"
+    assert sandbox.dump("third_parties")[0]["attributes"]["city"] == "Rome"
+
+
+def test_what_a_token_is_not_good_for(client, sandbox):
+    sandbox.fault("insufficient_scope", scope="cases.read", match="GET /v1/cases")
+    answer = client.get("cases")
+    assert answer.status == 401 and client.get("users").status == 200
+    assert answer.headers["WWW-Authenticate"] == \
+        'Bearer realm="sandbox", error="insufficient_scope", scope="cases.read"'
+    sandbox.fault("token_error", error="access_denied", detail="no more", count=1)
+    answer = client.grant()
+    assert answer.status == 200 and answer.json == {"error": "access_denied", "error_description": "no more"}
+    assert client.grant().json["access_token"]
+
+
 @pytest.mark.parametrize("warm", [True, False])
 def test_drop_after_write(client, sandbox, warm):
     client.headers()

@@ -58,7 +58,11 @@ EXPECTED = {
     "truncate": {**each(READS, "right", "HV00N"), "token": ("right", "HV00N")},
     "slow_drip": {**each(READS, "right", "HV00N"), "token": ("right", "HV00N")},
     "status:500": BROKEN, "status:503": BROKEN, "html_502": BROKEN,
-    "garbage": UNREADABLE, "no_data": UNREADABLE,
+    "garbage": UNREADABLE, "no_data": UNREADABLE, "errors_only": UNREADABLE,
+    "errors_beside_data": each(READS, "HV00M", "HV00M"),
+    "insufficient_scope": everywhere("42501", "42501", token=("28000", "28000")),
+    "token_error": {"token": ("28000", "28000")},
+    "drift": {**each(("scan", "keyed"), "as told", "as told"), "reread": ("HV00L", "HV00L")},
     "html_200": {**UNREADABLE, **each(WRITES, "right", "08007")},
     "huge": {**UNREADABLE, "token": ("HV00M", "HV00M")},
     "gzip_bomb": {**UNREADABLE, "token": ("HV00M", "HV00M")},
@@ -91,6 +95,7 @@ EXCEPTIONS = {
     ("page_cap", "scan", "first"): ("right", "right"),
     # what was read has changed: nothing has been sent yet
     ("rename_attribute", "reread", "first"): ("40001", "40001"),
+    ("drift", "reread", "first"): ("40001", "40001"),
 }
 
 
@@ -102,6 +107,8 @@ def expected(fault, operation, position):
 
 def meets(fault, operation):
     """Whether the fault can strike such a request at all."""
+    if fault == "token_error":
+        return operation == "token"
     methods = sandbox_faults.OF_WRITES.get(fault.partition(":")[0])
     return methods is None or faulttable.TARGETS[operation].split()[0] in methods and operation != "token"
 
