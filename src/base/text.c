@@ -194,6 +194,14 @@ tpm_text_to_server(char *text, size_t *len)
 	return out.data;
 }
 
+bool
+tpm_text_may_be_another(const char *text, int invalid_characters)
+{
+	if (!is_other_encoding())
+		return invalid_characters == TPM_INVALID_REPLACE && strstr(text, REPLACEMENT_UTF8) != NULL;
+	return invalid_characters == TPM_INVALID_REPLACE && strchr(text, '?') != NULL;
+}
+
 /* a reader may ignore a byte order mark (RFC 8259, section 8.1), and some writers set one */
 static char *
 skip_byte_order_mark(char *text, size_t *len)

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "utils/memutils.h"
 
+#include "document/inverse.h"
 #include "document/value.h"
 #include "modify/write.h"
 #include "plan/shippable.h"
@@ -46,7 +47,7 @@ key_terms(const TpmWrite *write)
 			continue;
 		term = palloc(sizeof(TpmTerm));
 		term->parameter = tpm_request_filter_name(table, column);
-		term->values = values;
+		term->values = tpm_spellings(column, values);
 		terms = lappend(terms, term);
 	}
 	return terms;

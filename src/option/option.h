@@ -240,6 +240,7 @@ typedef struct TpmFilterValue
 
 typedef struct TpmColumn
 {
+	const struct TpmTable *table;	/* whose column it is */
 	AttrNumber	attnum;
 	char	   *name;
 	Oid			type;

@@ -18,6 +18,7 @@
 #include "utils/ruleutils.h"
 
 #include "base/url.h"
+#include "document/inverse.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
 
@@ -97,6 +98,44 @@ find_equality(const List *sendable, const Sendable *second)
 	return NULL;
 }
 
+/* adds a condition, or one bound of it; false when no row at all can match */
+static bool
+add_sendable(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, Datum value,
+			 bool isnull, List **sendable)
+{
+	const TpmColumn *column = &table->columns[condition->attnum - 1];
+	Sendable   *item,
+			   *first;
+	bool		none;
+	List	   *texts = tpm_condition_values(table, column, op, value, isnull,
+											 exprType((Node *) condition->expr), &none);
+
+	if (none)
+		return false;
+	if (!column->placeholder && has_long_value(texts))
+		texts = NIL;
+	if (texts == NIL)
+	{
+		condition->dropped = true;
+		return true;
+	}
+	item = palloc(sizeof(Sendable));
+	item->column = column;
+	item->condition = condition;
+	item->op = op;
+	item->values = texts;
+	first = find_equality(*sendable, item);
+	if (first == NULL)
+		*sendable = lappend(*sendable, item);
+	else
+	{
+		first->values = common_values(first->values, texts);
+		if (first->values == NIL)
+			return false;
+	}
+	return true;
+}
+
 /*
  * The conditions that can be sent, with their values; two equalities on one
  * column are one.  False when no row at all can match.
@@ -109,33 +148,15 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 	for (int i = 0; i < n; i++)
 	{
 		TpmPlanCondition *condition = &conditions[i];
-		const TpmColumn *column = &table->columns[condition->attnum - 1];
-		Sendable   *item,
-				   *first;
-		bool		none;
-		List	   *texts = tpm_condition_values(table, column, condition->op, values[i], nulls[i],
-												 exprType((Node *) condition->expr), &none);
+		bool		is_range = tpm_condition_is_range(table, &table->columns[condition->attnum - 1],
+													  condition->op);
 
-		if (none)
+		condition->dropped = false;
+		if (!add_sendable(table, condition, is_range ? TPM_COND_GE : condition->op, values[i], nulls[i],
+						  sendable))
 			return false;
-		if (!column->placeholder && has_long_value(texts))
-			texts = NIL;
-		condition->dropped = (texts == NIL);
-		if (texts == NIL)
-			continue;
-		item = palloc(sizeof(Sendable));
-		item->column = column;
-		item->condition = condition;
-		item->values = texts;
-		first = find_equality(*sendable, item);
-		if (first == NULL)
-			*sendable = lappend(*sendable, item);
-		else
-		{
-			first->values = common_values(first->values, texts);
-			if (first->values == NIL)
-				return false;
-		}
+		if (is_range)
+			(void) add_sendable(table, condition, TPM_COND_LE, values[i], nulls[i], sendable);
 	}
 	return true;
 }
@@ -251,13 +272,24 @@ ask_by_id(TpmRemoteQuery *ask, const TpmTable *table, Sendable *id, List *sendab
 	}
 }
 
+/* a value that has several spellings is asked for under each */
+static void
+spell_out(Sendable *item)
+{
+	if (is_equality_item(item) && !item->column->placeholder)
+		item->values = tpm_spellings(item->column, item->values);
+}
+
 static void
 ask_lists(TpmRemoteQuery *ask, const TpmTable *table, List *sendable)
 {
-	List	   *terms = tpm_remote_query_terms(table, sendable);
+	List	   *terms;
 	ListCell   *lc,
 			   *lc2;
 
+	foreach(lc, sendable)
+		spell_out(lfirst(lc));
+	terms = tpm_remote_query_terms(table, sendable);
 	terms = tpm_remote_query_cut_terms(table, terms, &ask->all_sent);
 	foreach(lc, placeholder_values(table, sendable))
 	{
@@ -332,16 +364,16 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 
 /* the texts of a constant, or what the expression looks like */
 static List *
-shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, bool *omit)
+shown_values(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, List *context, bool *omit)
 {
 	const TpmColumn *column = &table->columns[condition->attnum - 1];
 
 	*omit = false;
-	if (IsA(condition->expr, Const) || condition->op == TPM_COND_NULL)
+	if (IsA(condition->expr, Const) || op == TPM_COND_NULL)
 	{
 		Const	   *c = (Const *) condition->expr;
 		bool		none;
-		List	   *values = tpm_condition_values(table, column, condition->op, c->constvalue,
+		List	   *values = tpm_condition_values(table, column, op, c->constvalue,
 												  c->constisnull, c->consttype, &none);
 
 		*omit = (values == NIL);
@@ -361,6 +393,34 @@ tpm_remote_query_stable_sort(const TpmTable *table)
 	return id->sortable ? tpm_request_sort_name(id) : NULL;
 }
 
+/* what would be sent of a condition, or of one bound of it */
+static void
+show_sendable(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, List *context,
+			  List **sendable, char **placeholders)
+{
+	Sendable   *item = palloc0(sizeof(Sendable)),
+			   *first;
+	bool		omit;
+
+	item->column = &table->columns[condition->attnum - 1];
+	item->condition = condition;
+	item->op = op;
+	item->values = shown_values(table, condition, op, context, &omit);
+	if (omit)
+		return;
+	first = find_equality(*sendable, item);
+	if (first && IsA(first->condition->expr, Const) && IsA(condition->expr, Const))
+	{
+		List	   *common = common_values(first->values, item->values);
+
+		first->values = common != NIL ? common : first->values;
+		return;
+	}
+	*sendable = lappend(*sendable, item);
+	if (item->column->placeholder && is_equality_item(item))
+		placeholders[item->column->attnum - 1] = linitial(item->values);
+}
+
 char *
 tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
 					  List *context)
@@ -369,35 +429,28 @@ tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n
 	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
 	TpmRequest *request;
 	Sendable   *id = NULL;
+	ListCell   *lc;
 
 	for (int i = 0; i < n; i++)
 	{
-		Sendable   *item = palloc0(sizeof(Sendable)),
-				   *first;
-		bool		omit;
+		bool		is_range = tpm_condition_is_range(table, &table->columns[conditions[i].attnum - 1],
+													  conditions[i].op);
 
-		item->column = &table->columns[conditions[i].attnum - 1];
-		item->condition = &conditions[i];
-		item->values = shown_values(table, &conditions[i], context, &omit);
-		if (omit)
-			continue;
-		first = find_equality(sendable, item);
-		if (first && IsA(first->condition->expr, Const) && IsA(conditions[i].expr, Const))
-		{
-			List	   *common = common_values(first->values, item->values);
-
-			first->values = common != NIL ? common : first->values;
-			continue;
-		}
-		sendable = lappend(sendable, item);
-		if (item->column->placeholder && is_equality_item(item))
-			placeholders[item->column->attnum - 1] = linitial(item->values);
+		show_sendable(table, &conditions[i], is_range ? TPM_COND_GE : conditions[i].op, context, &sendable,
+					  placeholders);
+		if (is_range)
+			show_sendable(table, &conditions[i], TPM_COND_LE, context, &sendable, placeholders);
 	}
 	id = find_id_condition(table, sendable);
-	if (id && (id->condition->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
+	if (id && (id->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
 		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
 	else
 	{
+		foreach(lc, sendable)
+		{
+			if (IsA(((Sendable *) lfirst(lc))->condition->expr, Const))
+				spell_out(lfirst(lc));
+		}
 		request = new_request("", NULL, tpm_remote_query_terms(table, sendable), table->opt.page_size);
 		request->shown_path = tpm_request_path(table, placeholders, true);
 		if (request->shown_path == NULL)

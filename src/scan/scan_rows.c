@@ -84,14 +84,9 @@ set_placeholders(TpmScan *scan, char **texts)
 	for (int i = 0; i < scan->table->natts; i++)
 	{
 		const TpmColumn *column = &scan->table->columns[i];
-		Oid			function,
-					ioparam;
 
-		if (column->kind != TPM_COL_PLACEHOLDER || texts[i] == NULL)
-			continue;
-		getTypeInputInfo(column->type, &function, &ioparam);
-		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
-									OidInputFunctionCall(function, texts[i], ioparam, column->typmod));
+		if (column->kind == TPM_COL_PLACEHOLDER && texts[i] != NULL)
+			tpm_decoder_set_placeholder(scan->decoder, column->attnum, tpm_convert_text(column, texts[i]));
 	}
 }
 
