@@ -30,6 +30,7 @@
 
 #include "compat.h"
 #include "document/convert.h"
+#include "document/id_spelling.h"
 #include "document/moment.h"
 
 bool
@@ -105,6 +106,7 @@ tpm_converter_init(TpmConverter *converter, const TpmColumn *column)
 	converter->column = column;
 	converter->how = conversion_of(column->type);
 	converter->is_array = OidIsValid(get_base_element_type(column->type));
+	converter->notes_id = column->kind == TPM_COL_ID && tpm_id_has_spellings(column->table);
 	getTypeInputInfo(column->type, &function, &converter->ioparam);
 	fmgr_info(function, &converter->input);
 }
@@ -400,8 +402,8 @@ integer_datum(TpmConverter *converter, char *token)
 	}
 }
 
-bool
-tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
+static bool
+convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
 {
 	const TpmColumn *column = converter->column;
 	int			julian;
@@ -480,6 +482,16 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 			*value = input(converter, token);
 			return true;
 	}
+}
+
+bool
+tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
+{
+	if (!convert_scalar(converter, token, len, type, value))
+		return false;
+	if (converter->notes_id)
+		tpm_id_note(converter->column, token, *value);
+	return true;
 }
 
 Datum

@@ -37,6 +37,7 @@ typedef struct TpmConverter
 	const TpmColumn *column;
 	TpmConversion how;
 	bool		is_array;		/* of any type, perhaps by a domain */
+	bool		notes_id;		/* it is an id whose spelling counts */
 	Oid			ioparam;
 	FmgrInfo	input;
 } TpmConverter;

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "utils/memutils.h"
 
+#include "document/id_spelling.h"
 #include "document/inverse.h"
 #include "document/value.h"
 #include "modify/write.h"
@@ -119,7 +120,7 @@ keep(TpmWrite *write, HeapTuple tuple)
 		return;
 	id = heap_getattr(tuple, table->id_attnum, write->writer->tupdesc, &isnull);
 	if (!isnull)
-		write->id = tpm_value_text(&table->columns[table->id_attnum - 1], id);
+		write->id = tpm_id_text(table, id);
 }
 
 TpmLookup

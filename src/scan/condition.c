@@ -252,8 +252,8 @@ sendable_values(const TpmTable *table, const TpmColumn *column, TpmConditionOp o
 }
 
 /* without such a column's value the API lists nothing, so what it lists has it */
-static bool
-is_required_filter(const TpmTable *table, const TpmColumn *column)
+bool
+tpm_condition_is_required(const TpmTable *table, const TpmColumn *column)
 {
 	ListCell   *lc;
 
@@ -279,7 +279,7 @@ tpm_condition_is_range(const TpmTable *table, const TpmColumn *column, TpmCondit
 	if ((op != TPM_COND_EQ && op != TPM_COND_IN) || tpm_equality_of(column->type) != TPM_EQUAL_RANGE ||
 		tpm_condition_goes_into_path(table, column))
 		return false;
-	return (column->filter_ge && column->filter_le) || !is_required_filter(table, column);
+	return (column->filter_ge && column->filter_le) || !tpm_condition_is_required(table, column);
 }
 
 List *

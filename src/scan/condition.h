@@ -56,6 +56,9 @@ extern List *tpm_condition_values(const TpmTable *table, const TpmColumn *column
 /* is an equality on the column asked for in a path, where every text means itself? */
 extern bool tpm_condition_goes_into_path(const TpmTable *table, const TpmColumn *column);
 
+/* does the API list nothing without a value for the column's filter? */
+extern bool tpm_condition_is_required(const TpmTable *table, const TpmColumn *column);
+
 /*
  * Does what equals a value lie between bounds, and has no text of its own?
  * Then the condition is sent as TPM_COND_GE and TPM_COND_LE, each on its own.

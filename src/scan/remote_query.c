@@ -18,6 +18,7 @@
 #include "utils/ruleutils.h"
 
 #include "base/url.h"
+#include "document/id_spelling.h"
 #include "document/inverse.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
@@ -263,13 +264,56 @@ ask_by_id(TpmRemoteQuery *ask, const TpmTable *table, Sendable *id, List *sendab
 	}
 	foreach(lc, id->values)
 	{
-		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);
+		const char *text = tpm_id_spelling(table, lfirst(lc));
+		char	   *id_path = tpm_request_id_path(path, text, false);
 
 		/* a text that is no segment of a path is nothing's id */
 		if (id_path)
-			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, lfirst(lc), true),
+			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, text, true),
 										 NIL, 0), palloc0(sizeof(char *) * table->natts));
 	}
+	if (tpm_id_has_spellings(table))
+		ask->ids = id->values;
+}
+
+/*
+ * A filter by ids of a type with several spellings may miss some of them,
+ * which shows only where nothing else leaves rows out: it is sent alone.
+ * Where that is not possible it stays here, unless the API lists nothing
+ * without it.  Returns the ids, NIL if none are asked for so.
+ */
+static List *
+isolate_ids(const TpmTable *table, List **sendable)
+{
+	Sendable   *ids = NULL;
+	ListCell   *lc;
+
+	if (!tpm_id_has_spellings(table))
+		return NIL;
+	foreach(lc, *sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column->kind == TPM_COL_ID && item->column->filter && is_equality_item(item) &&
+			!item->column->placeholder && !item->column->filter_exact && item->column->filter_values == NIL &&
+			(item->op == TPM_COND_EQ || tpm_column_takes_lists(item->column)))
+			ids = item;
+	}
+	if (ids == NULL || tpm_condition_is_required(table, ids->column))
+		return NIL;
+	if (table->required_filters == NIL && !tpm_request_path_has_columns(table))
+	{
+		foreach(lc, *sendable)
+		{
+			if (lfirst(lc) != ids)
+				((Sendable *) lfirst(lc))->condition->dropped = true;
+		}
+		*sendable = list_make1(ids);
+		return ids->values;
+	}
+	ids->condition->dropped = true;
+	*sendable = list_delete_ptr(*sendable, ids);
+	return NIL;
 }
 
 /* a value that has several spellings is asked for under each */
@@ -344,7 +388,14 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 		if (id)
 			ask_by_id(ask, table, id, sendable);
 		else
+		{
+			List	   *ids = isolate_ids(table, &sendable);
+
 			ask_lists(ask, table, sendable);
+			/* the whole list has them, if anything has */
+			if (((TpmRequest *) linitial(ask->requests))->terms != NIL)
+				ask->ids = ids;
+		}
 	}
 	for (int i = 0; i < n; i++)
 		if (conditions[i].dropped)
@@ -355,9 +406,29 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 		ask->all_sent = (n == 0);
 		ask->requests = list_make1(ask->everything);
 		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
+		ask->ids = NIL;
 	}
+	ask->met = palloc0(sizeof(bool) * Max(list_length(ask->ids), 1));
 	ask->key = query_key(table, ask);
 	return ask;
+}
+
+void
+tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery *ask, int asked)
+{
+	TpmRemoteQuery all = {.requests = list_make1(ask->everything)};
+
+	if (table->required_filters != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("foreign table %s has no resource under the id that was asked for", table->name),
+				 errdetail("The API may spell the id otherwise, and without its required filters there is no list to look for it."),
+				 errhint("Make column \"%s\" of type text.", table->columns[table->id_attnum - 1].name)));
+	ask->requests = lappend(list_truncate(ask->requests, asked), ask->everything);
+	ask->placeholders = lappend(list_truncate(ask->placeholders, asked), palloc0(sizeof(char *) * table->natts));
+	ask->nmet = list_length(ask->ids);
+	ask->all_sent = false;
+	ask->key = query_key(table, &all);
 }
 
 /* ----- for people ----- */
@@ -446,6 +517,7 @@ tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n
 		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
 	else
 	{
+		(void) isolate_ids(table, &sendable);
 		foreach(lc, sendable)
 		{
 			if (IsA(((Sendable *) lfirst(lc))->condition->expr, Const))

@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "document/convert.h"
+#include "document/value.h"
 #include "scan/scan.h"
 
 /* ----- from values to requests ----- */
@@ -70,8 +71,9 @@ evaluate(TpmScan *scan)
 	for (int i = 0; i < scan->nconditions; i++)
 		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
 	scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
-										 tpm_scan_uses_cache(scan) &&
-										 scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
+										 scan->reads_all ||
+										 (tpm_scan_uses_cache(scan) &&
+										  scan->table->opt.cache_scope == TPM_SCOPE_TABLE));
 	if (scan->bounds != NIL)
 		add_bounds_to_key(scan);
 }
@@ -97,7 +99,8 @@ set_placeholders(TpmScan *scan, char **texts)
 static void
 separate_requests(TpmScan *scan, const TpmRequest *request)
 {
-	if (list_length(scan->query->requests) == 1)
+	/* nor may the list bring once more what was found by its id */
+	if (scan->query->ids != NIL || list_length(scan->query->requests) == 1)
 		return;
 	if (scan->seen && strcmp(scan->path, request->path) == 0)
 		return;
@@ -161,6 +164,75 @@ next_source(TpmScan *scan)
 	return true;
 }
 
+/* ----- ids of other spellings ----- */
+
+/* one of the ids that were asked for is there */
+static void
+meet_id(TpmScan *scan)
+{
+	TpmRemoteQuery *query = scan->query;
+	AttrNumber	attnum = scan->table->id_attnum;
+	bool		isnull;
+	Datum		id;
+	char	   *text;
+
+	if (query->nmet >= list_length(query->ids))
+		return;
+	id = heap_getattr(&scan->tuple, attnum, scan->tupdesc, &isnull);
+	if (isnull)
+		return;
+	text = tpm_value_text(&scan->table->columns[attnum - 1], id);
+	for (int low = 0, high = list_length(query->ids); low < high;)
+	{
+		int			middle = (low + high) / 2;
+		int			compared = strcmp(text, list_nth(query->ids, middle));
+
+		if (compared == 0)
+		{
+			query->nmet += !query->met[middle];
+			query->met[middle] = true;
+			break;
+		}
+		if (compared < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	pfree(text);
+}
+
+/* is an id known to be missing among the rows of the requests so far? */
+static bool
+misses_id(const TpmScan *scan)
+{
+	const TpmRemoteQuery *query = scan->query;
+	int			nids = list_length(query->ids);
+
+	if (query->nmet >= nids)
+		return false;
+	/* each by itself, or all together */
+	return ((TpmRequest *) linitial(query->requests))->by_id ? query->nmet < scan->next_request
+		: scan->next_request >= list_length(query->requests);
+}
+
+/*
+ * No answer to the text that PostgreSQL makes of an id is not yet no answer:
+ * the list tells.  What is kept for a rescan are then the rows of the list.
+ */
+static void
+look_further(TpmScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
+
+	tpm_remote_query_look_further(scan->table, scan->query, scan->next_request);
+	if (scan->bounds != NIL)
+		add_bounds_to_key(scan);
+	MemoryContextSwitchTo(old);
+	scan->reads_all = true;
+	if (scan->filling)
+		scan->filling->key = MemoryContextStrdup(scan->result_context, scan->query->key);
+}
+
 /* the next row of any request, in the order in which they come */
 static bool
 next_unsorted(TpmScan *scan)
@@ -177,10 +249,13 @@ next_unsorted(TpmScan *scan)
 				continue;
 			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
 				continue;
+			meet_id(scan);
 			scan->rows++;
 			return true;
 		}
 		end_source(scan);
+		if (misses_id(scan))
+			look_further(scan);
 	}
 }
 
@@ -216,7 +291,7 @@ sort_all(TpmScan *scan)
 static bool
 comes_in_order(TpmScan *scan)
 {
-	return list_length(scan->query->requests) == 1 &&
+	return list_length(scan->query->requests) == 1 && scan->query->ids == NIL &&
 		(((TpmRequest *) linitial(scan->query->requests))->by_id ||
 		 tpm_source_is_ordered(scan->source));
 }
@@ -229,11 +304,11 @@ tpm_rows_begin(TpmScan *scan)
 	MemoryContextReset(scan->query_context);
 	old = MemoryContextSwitchTo(scan->query_context);
 	evaluate(scan);
+	scan->seen = scan->query->ids != NIL ? tpm_idset_create(128) : NULL;
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
 	scan->source = NULL;
 	scan->source_context = NULL;
-	scan->seen = NULL;
 	scan->at_end = false;
 	scan->order_settled = (scan->order == NULL);
 }
@@ -253,7 +328,8 @@ tpm_rows_are_at_hand(const TpmScan *scan)
 {
 	if (scan->sort || scan->at_end)
 		return true;
-	return scan->order_settled && scan->next_request >= list_length(scan->query->requests) &&
+	return scan->order_settled && scan->query->nmet >= list_length(scan->query->ids) &&
+		scan->next_request >= list_length(scan->query->requests) &&
 		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
 }
 
