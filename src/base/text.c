@@ -25,9 +25,8 @@
 /* an error body is read for its words; more than this is not words */
 #define TPM_MAX_ERROR_BODY	(256 * 1024)
 
-/* U+FFFD REPLACEMENT CHARACTER, as UTF-8 and as a JSON escape */
+/* U+FFFD REPLACEMENT CHARACTER, which not every encoding has */
 #define REPLACEMENT_UTF8	"\xEF\xBF\xBD"
-#define REPLACEMENT_ESCAPE	"\\ufffd"
 
 /* \uXXXX at s: its value, or -1 */
 static int
@@ -113,7 +112,7 @@ copy_escape(StringInfo out, const char *s, const char *end)
 	int			n = escape_length(s, end, &invalid);
 
 	if (invalid)
-		appendStringInfoString(out, REPLACEMENT_ESCAPE);
+		appendStringInfoString(out, REPLACEMENT_UTF8);
 	else
 		copy_character(out, s, n);
 	return s + n;
@@ -192,6 +191,14 @@ tpm_text_to_server(char *text, size_t *len)
 	}
 	*len = out.len;
 	return out.data;
+}
+
+bool
+tpm_text_may_be_another(const char *text, int invalid_characters)
+{
+	if (!is_other_encoding())
+		return invalid_characters == TPM_INVALID_REPLACE && strstr(text, REPLACEMENT_UTF8) != NULL;
+	return invalid_characters == TPM_INVALID_REPLACE && strchr(text, '?') != NULL;
 }
 
 /* a reader may ignore a byte order mark (RFC 8259, section 8.1), and some writers set one */

@@ -35,6 +35,9 @@ extern Jsonb *tpm_json_of_body(char *body, size_t len, int invalid_characters, c
  */
 extern char *tpm_text_to_server(char *text, size_t *len);
 
+/* could this text have been read from another one, of which something was replaced? */
+extern bool tpm_text_may_be_another(const char *text, int invalid_characters);
+
 /* does it hold an escape that is no character of PostgreSQL's text, in any string? */
 extern bool tpm_text_has_invalid_escape(const char *body, size_t len);
 

@@ -11,6 +11,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "datatype/timestamp.h"
 #include "utils/array.h"
@@ -24,9 +26,12 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "document/convert.h"
+#include "document/id_spelling.h"
+#include "document/moment.h"
 
 bool
 tpm_type_is_direct(Oid type)
@@ -88,7 +93,8 @@ conversion_of(Oid type)
 		case TEXTARRAYOID:
 			return TPM_CONV_TEXT_ARRAY;
 		default:
-			return TPM_CONV_INPUT;
+			return get_base_element_type(type) == TIMESTAMPOID || getBaseType(type) == TIMESTAMPOID
+				? TPM_CONV_WALL_CLOCK : TPM_CONV_INPUT;
 	}
 }
 
@@ -100,6 +106,7 @@ tpm_converter_init(TpmConverter *converter, const TpmColumn *column)
 	converter->column = column;
 	converter->how = conversion_of(column->type);
 	converter->is_array = OidIsValid(get_base_element_type(column->type));
+	converter->notes_id = column->kind == TPM_COL_ID && tpm_id_has_spellings(column->table);
 	getTypeInputInfo(column->type, &function, &converter->ioparam);
 	fmgr_info(function, &converter->input);
 }
@@ -108,7 +115,7 @@ bool
 tpm_conversion_needs_settings(const TpmConverter *converter)
 {
 	return converter->how == TPM_CONV_DATE || converter->how == TPM_CONV_TIMESTAMPTZ ||
-		converter->how == TPM_CONV_INPUT;
+		converter->how == TPM_CONV_WALL_CLOCK || converter->how == TPM_CONV_INPUT;
 }
 
 int
@@ -208,22 +215,47 @@ read_timestamptz(const char *s, TimestampTz *result)
 	s += 19;
 	if (*s == '.')
 	{
+		const char *point = s;
 		int			scale = 100000;
 
 		for (s++; *s >= '0' && *s <= '9'; s++)
 		{
-			/* more digits than we hold are rounded by the input function */
-			if (scale == 0)
-				return false;
 			usec += (*s - '0') * scale;
 			scale /= 10;
 		}
+		/* more digits than we hold are rounded, as the input function does */
+		if (s - point > 7)
+			usec = rint(strtod(point, NULL) * USECS_PER_SEC);
 	}
 	if (!read_zone(s, &offset))
 		return false;
 	*result = (int64) (julian - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
 		(int64) (h * 3600 + mi * 60 + sec - offset) * USECS_PER_SEC + usec;
 	return true;
+}
+
+/*
+ * A text with a zone tells a moment, of which a column without one holds what
+ * the clocks of the option timezone show; without, it tells just that.
+ */
+static char *
+wall_clock_text(const TpmColumn *column, char *token)
+{
+	TimestampTz moment;
+	Datum		wall;
+
+	if (!read_timestamptz(token, &moment))
+	{
+		wall = DirectFunctionCall3(timestamp_in, CStringGetDatum(token), ObjectIdGetDatum(InvalidOid),
+								   Int32GetDatum(-1));
+		moment = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(token),
+														 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		/* the zone that is fixed now is the one of texts without */
+		if (moment == DatumGetTimestampTz(DirectFunctionCall1(timestamp_timestamptz, wall)))
+			return token;
+	}
+	wall = TimestampGetDatum(tpm_wall_clock(moment, column->table->opt.timezone));
+	return DatumGetCString(DirectFunctionCall1(timestamp_out, wall));
 }
 
 static bool
@@ -270,6 +302,27 @@ static Datum
 input(TpmConverter *converter, char *token)
 {
 	return InputFunctionCall(&converter->input, token, converter->ioparam, converter->column->typmod);
+}
+
+/* the elements of a text[] as PostgreSQL's spelling of an array of the column's type */
+static char *
+array_text(TpmConverter *converter, Datum array)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (converter->how == TPM_CONV_WALL_CLOCK)
+	{
+		deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+		for (int i = 0; i < n; i++)
+			if (!nulls[i])
+				elements[i] = CStringGetTextDatum(wall_clock_text(converter->column,
+																  TextDatumGetCString(elements[i])));
+		array = PointerGetDatum(construct_md_array(elements, nulls, 1, &n, (int[]) {1}, TEXTOID, -1,
+												   false, TYPALIGN_INT));
+	}
+	return OidOutputFunctionCall(F_ARRAY_OUT, array);
 }
 
 /* JSON knows no integers: 40.0 and 4e1 are the number 40 */
@@ -349,8 +402,8 @@ integer_datum(TpmConverter *converter, char *token)
 	}
 }
 
-bool
-tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
+static bool
+convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
 {
 	const TpmColumn *column = converter->column;
 	int			julian;
@@ -403,6 +456,10 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 		case TPM_CONV_TEXT_ARRAY:
 			*value = one_element_array(token);
 			return true;
+		case TPM_CONV_WALL_CLOCK:
+			if (!converter->is_array)
+				token = wall_clock_text(column, token);
+			/* FALLTHROUGH */
 		case TPM_CONV_INPUT:
 			if (column->type == JSONOID && type == JSON_TOKEN_STRING)
 			{
@@ -418,13 +475,38 @@ tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType 
 			 * only element
 			 */
 			if (converter->is_array && token[0] != '{')
-				token = OidOutputFunctionCall(F_ARRAY_OUT, one_element_array(token));
+				token = array_text(converter, one_element_array(token));
 			*value = input(converter, token);
 			return true;
 		default:
 			*value = input(converter, token);
 			return true;
 	}
+}
+
+bool
+tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type, Datum *value)
+{
+	if (!convert_scalar(converter, token, len, type, value))
+		return false;
+	if (converter->notes_id)
+		tpm_id_note(converter->column, token, *value);
+	return true;
+}
+
+Datum
+tpm_convert_text(const TpmColumn *column, char *text)
+{
+	int			nestlevel = tpm_settings_fix(column->table->opt.timezone);
+	TpmConverter converter;
+	Datum		value;
+
+	tpm_converter_init(&converter, column);
+	if (converter.how == TPM_CONV_WALL_CLOCK && !converter.is_array)
+		text = wall_clock_text(column, text);
+	value = input(&converter, text);
+	tpm_settings_restore(nestlevel);
+	return value;
 }
 
 /* an array of scalars as text[]; nested values as their JSON text */
@@ -495,7 +577,7 @@ tpm_convert_container(TpmConverter *converter, const char *json, int len, Datum 
 			{
 				Datum		array = json_to_text_array(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 
-				text = OidOutputFunctionCall(F_ARRAY_OUT, array);
+				text = array_text(converter, array);
 			}
 			*value = input(converter, text);
 			break;

@@ -25,6 +25,7 @@ typedef enum TpmConversion
 	TPM_CONV_NUMERIC,
 	TPM_CONV_DATE,
 	TPM_CONV_TIMESTAMPTZ,
+	TPM_CONV_WALL_CLOCK,		/* timestamp, a domain over it, an array of it */
 	TPM_CONV_UUID,
 	TPM_CONV_JSONB,
 	TPM_CONV_TEXT_ARRAY,
@@ -36,6 +37,7 @@ typedef struct TpmConverter
 	const TpmColumn *column;
 	TpmConversion how;
 	bool		is_array;		/* of any type, perhaps by a domain */
+	bool		notes_id;		/* it is an id whose spelling counts */
 	Oid			ioparam;
 	FmgrInfo	input;
 } TpmConverter;
@@ -57,6 +59,9 @@ extern void tpm_settings_restore(int nestlevel);
  */
 extern bool tpm_convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type,
 							   Datum *value);
+
+/* a text of the API that stands in no document: a part of a path */
+extern Datum tpm_convert_text(const TpmColumn *column, char *text);
 
 /* an object or array, as the text it stands in the document with */
 extern bool tpm_convert_container(TpmConverter *converter, const char *json, int len, Datum *value);

@@ -16,8 +16,6 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
@@ -27,6 +25,7 @@
 #include "base/json.h"
 #include "compat.h"
 #include "document/convert.h"
+#include "document/moment.h"
 #include "document/value.h"
 
 /* ----- values ----- */
@@ -69,45 +68,18 @@ number(const TpmColumn *column, Oid type, Datum value)
 	return text;
 }
 
-static char *
-date_text(const TpmColumn *column, DateADT date)
+char *
+tpm_time_text(const TpmColumn *column, Oid type, Datum value)
 {
-	struct pg_tm tm = {0};
-	char		buffer[MAXDATELEN + 1];
-
-	if (DATE_NOT_FINITE(date))
-		not_in_json(column, DATE_IS_NOBEGIN(date) ? "-infinity" : "infinity");
-	else
-		j2date(date + POSTGRES_EPOCH_JDATE, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-	if (tm.tm_year <= 0 || tm.tm_year > 9999)
-		not_in_json(column, output(DATEOID, DateADTGetDatum(date)));
-	EncodeDateOnly(&tm, USE_ISO_DATES, buffer);
-	return pstrdup(buffer);
-}
-
-/* a time that a client sends must carry its zone: always UTC, always "Z" */
-static char *
-timestamp_text(const TpmColumn *column, Timestamp stamp)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-	StringInfoData text;
-
-	if (TIMESTAMP_NOT_FINITE(stamp))
-		not_in_json(column, TIMESTAMP_IS_NOBEGIN(stamp) ? "-infinity" : "infinity");
-	if (timestamp2tm(stamp, NULL, &tm, &fsec, NULL, NULL) != 0 || tm.tm_year <= 0 || tm.tm_year > 9999)
-		not_in_json(column, output(TIMESTAMPOID, TimestampGetDatum(stamp)));
-	initStringInfo(&text);
-	appendStringInfo(&text, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					 tm.tm_hour, tm.tm_min, tm.tm_sec);
-	if (fsec != 0)
+	switch (type)
 	{
-		appendStringInfo(&text, ".%06d", (int) fsec);
-		while (text.data[text.len - 1] == '0')
-			text.data[--text.len] = '\0';
+		case DATEOID:
+			return tpm_date_text(DatumGetDateADT(value));
+		case TIMESTAMPOID:
+			return tpm_moment_text(tpm_moment(DatumGetTimestamp(value), column->table->opt.timezone));
+		default:
+			return tpm_moment_text(DatumGetTimestampTz(value));
 	}
-	appendStringInfoChar(&text, 'Z');
-	return text.data;
 }
 
 /* trailing blanks of char(n) are padding, not value */
@@ -126,6 +98,7 @@ char *
 tpm_value_text(const TpmColumn *column, Datum value)
 {
 	Oid			type = getBaseType(column->type);
+	char	   *spelled;
 
 	switch (type)
 	{
@@ -137,21 +110,45 @@ tpm_value_text(const TpmColumn *column, Datum value)
 		case BOOLOID:
 			return pstrdup(DatumGetBool(value) ? "true" : "false");
 		case DATEOID:
-			return date_text(column, DatumGetDateADT(value));
 		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
-			return timestamp_text(column, DatumGetTimestamp(value));
+			spelled = tpm_time_text(column, type, value);
+			if (spelled == NULL)
+				not_in_json(column, output(type, value));
+			return spelled;
 		default:
 			return output(type, value);
 	}
 }
 
+/* an array of times without a zone, as one of the moments at which clocks show them */
+static Datum
+array_of_moments(const TpmColumn *column, Datum value)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(array, TIMESTAMPOID, sizeof(Timestamp), true, TYPALIGN_DOUBLE, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			elements[i] = TimestampTzGetDatum(tpm_moment(DatumGetTimestamp(elements[i]),
+														 column->table->opt.timezone));
+	return PointerGetDatum(construct_md_array(elements, nulls, ARR_NDIM(array), ARR_DIMS(array),
+											  ARR_LBOUND(array), TIMESTAMPTZOID, sizeof(TimestampTz),
+											  true, TYPALIGN_DOUBLE));
+}
+
 static char *
-array_json(Datum value)
+array_json(const TpmColumn *column, Oid element, Datum value)
 {
 	int			nestlevel = tpm_settings_fix("UTC");
-	char	   *json = TextDatumGetCString(DirectFunctionCall1(array_to_json, value));
+	char	   *json;
 
+	if (getBaseType(element) == TIMESTAMPOID)
+		value = array_of_moments(column, value);
+	json = TextDatumGetCString(DirectFunctionCall1(array_to_json, value));
 	tpm_settings_restore(nestlevel);
 	return json;
 }
@@ -177,7 +174,7 @@ tpm_value_json(const TpmColumn *column, Datum value)
 			return output(type, value);
 		default:
 			if (OidIsValid(get_element_type(type)))
-				return array_json(value);
+				return array_json(column, get_element_type(type), value);
 			return tpm_json_string(tpm_value_text(column, value));
 	}
 }

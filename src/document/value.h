@@ -23,6 +23,13 @@ extern char *tpm_value_json(const TpmColumn *column, Datum value);
 /* the value as plain text: an id, a segment of a path, for messages */
 extern char *tpm_value_text(const TpmColumn *column, Datum value);
 
+/*
+ * A value of type date, timestamp or timestamptz as the API spells it, NULL if
+ * it cannot; of timestamp the moment at which clocks in the option timezone
+ * show it.
+ */
+extern char *tpm_time_text(const TpmColumn *column, Oid type, Datum value);
+
 /* ids of a relationship or values of a custom field: of char *, NULLs left out */
 extern List *tpm_value_texts(const TpmColumn *column, Datum value);
 

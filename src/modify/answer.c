@@ -18,6 +18,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "document/id_spelling.h"
 #include "document/value.h"
 #include "modify/write.h"
 #include "request/request.h"
@@ -101,7 +102,7 @@ id_of_row(const TpmWriter *writer, HeapTuple tuple)
 	if (table->id_attnum == 0)
 		return NULL;
 	value = heap_getattr(tuple, table->id_attnum, writer->tupdesc, &isnull);
-	return isnull ? NULL : tpm_value_text(&table->columns[table->id_attnum - 1], value);
+	return isnull ? NULL : tpm_id_text(table, value);
 }
 
 /* the id that the client gave, which an answer without a body leaves as it is */

@@ -17,6 +17,8 @@
 #include "access/htup_details.h"
 #include "utils/memutils.h"
 
+#include "document/id_spelling.h"
+#include "document/inverse.h"
 #include "document/value.h"
 #include "modify/write.h"
 #include "plan/shippable.h"
@@ -46,7 +48,7 @@ key_terms(const TpmWrite *write)
 			continue;
 		term = palloc(sizeof(TpmTerm));
 		term->parameter = tpm_request_filter_name(table, column);
-		term->values = values;
+		term->values = tpm_spellings(column, values);
 		terms = lappend(terms, term);
 	}
 	return terms;
@@ -118,7 +120,7 @@ keep(TpmWrite *write, HeapTuple tuple)
 		return;
 	id = heap_getattr(tuple, table->id_attnum, write->writer->tupdesc, &isnull);
 	if (!isnull)
-		write->id = tpm_value_text(&table->columns[table->id_attnum - 1], id);
+		write->id = tpm_id_text(table, id);
 }
 
 TpmLookup

@@ -18,7 +18,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
-#include "document/value.h"
+#include "document/id_spelling.h"
 #include "modify/modify.h"
 #include "modify/write.h"
 #include "request/request.h"
@@ -315,7 +315,7 @@ tpm_exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 	MemoryContextReset(modify->writer->batch_context);
 	old = MemoryContextSwitchTo(modify->writer->batch_context);
 	updated = tpm_writer_update(modify->writer, slot, rinfo->ri_oldTupleSlot,
-								tpm_value_text(&table->columns[table->id_attnum - 1], id));
+								tpm_id_text(table, id));
 	MemoryContextSwitchTo(old);
 	return updated ? slot : NULL;
 }

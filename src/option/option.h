@@ -250,6 +250,7 @@ typedef struct TpmFilterValue
 
 typedef struct TpmColumn
 {
+	const struct TpmTable *table;	/* whose column it is */
 	AttrNumber	attnum;
 	char	   *name;
 	Oid			type;

@@ -63,6 +63,7 @@ read_column(TpmTable *table, Form_pg_attribute attr)
 	TpmColumn  *column = &table->columns[attr->attnum - 1];
 	List	   *options = NIL;
 
+	column->table = table;
 	column->attnum = attr->attnum;
 	column->kind = TPM_COL_NONE;
 	if (!attr->attisdropped)

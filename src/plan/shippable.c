@@ -27,6 +27,8 @@
 #include "utils/pg_locale.h"
 #include "utils/typcache.h"
 
+#include "document/inverse.h"
+#include "document/moment.h"
 #include "plan/shippable.h"
 #include "request/request.h"
 
@@ -271,41 +273,15 @@ read_clause(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCondition *
 	}
 }
 
-/* ----- types ----- */
-
-/* types whose text has one spelling, the API's; the others compare locally */
-static bool
-equality_is_textual(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-		case UUIDOID:
-		case DATEOID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-static bool
-bound_is_sendable(Oid type)
-{
-	return tpm_is_time_type(type) || type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
 /* ----- verdicts ----- */
 
 static bool
-filter_offers(const TpmColumn *column, TpmConditionOp op)
+filter_offers(const TpmTable *table, const TpmColumn *column, TpmConditionOp op)
 {
 	int			ops = column->filter ? column->filter_operators : 0;
 
+	if (tpm_condition_is_range(table, column, op))
+		return op == TPM_COND_EQ && column->filter_ge && column->filter_le;
 	switch (op)
 	{
 		case TPM_COND_EQ:
@@ -329,28 +305,22 @@ filter_offers(const TpmColumn *column, TpmConditionOp op)
 	return false;
 }
 
-/* is it asked for in a path, where every text means itself? */
-static bool
-goes_into_path(const TpmTable *table, const TpmColumn *column)
-{
-	return column->placeholder ||
-		(column->kind == TPM_COL_ID && equality_is_textual(column->type) &&
-		 tpm_request_has_id_path(table));
-}
-
 static TpmVerdict
 verdict_of(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
 {
-	bool		offered = filter_offers(column, condition->op);
+	bool		offered = filter_offers(table, column, condition->op);
 
 	switch (condition->op)
 	{
 		case TPM_COND_EQ:
 		case TPM_COND_IN:
-			if (goes_into_path(table, column))
+			if (tpm_condition_goes_into_path(table, column))
 				return column->filter && !column->filter_exact ? TPM_VERDICT_RECHECK : TPM_VERDICT_EXACT;
-			if (!offered || !equality_is_textual(column->type))
+			if (!offered || tpm_equality_of(column->type) == TPM_EQUAL_NEVER)
 				return TPM_VERDICT_LOCAL;
+			/* bounds include more than what is equal */
+			if (tpm_equality_of(column->type) == TPM_EQUAL_RANGE)
+				return TPM_VERDICT_RECHECK;
 			break;
 		case TPM_COND_NULL:
 			if (!offered)
@@ -362,7 +332,7 @@ verdict_of(const TpmTable *table, const TpmColumn *column, const TpmCondition *c
 		case TPM_COND_LE:
 		case TPM_COND_GT:
 		case TPM_COND_GE:
-			if (!offered || !bound_is_sendable(column->type))
+			if (!offered || !tpm_type_has_bounds(column->type))
 				return TPM_VERDICT_LOCAL;
 			/* bounds may be widened to what the API offers */
 			return TPM_VERDICT_RECHECK;
@@ -381,7 +351,7 @@ is_integer_type(Oid type)
  * across other types stay local.
  */
 static bool
-value_is_comparable(const TpmColumn *column, const TpmCondition *condition)
+value_is_comparable(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
 {
 	Oid			have = exprType((Node *) condition->value);
 	Oid			want = column->type == VARCHAROID ? TEXTOID : column->type;
@@ -393,8 +363,8 @@ value_is_comparable(const TpmColumn *column, const TpmCondition *condition)
 	if (is_integer_type(want))
 		return is_integer_type(have);
 	/* a date would cut the bound; wider types are converted as they are sent */
-	return tpm_condition_is_bound(condition) && tpm_is_time_type(have) &&
-		(want == TIMESTAMPTZOID || want == TIMESTAMPOID);
+	return (tpm_condition_is_bound(condition) || tpm_condition_is_range(table, column, condition->op)) &&
+		tpm_is_time_type(have) && (want == TIMESTAMPTZOID || want == TIMESTAMPOID);
 }
 
 /* a constant that could mean something else to the API is known to stay here */
@@ -402,11 +372,13 @@ static bool
 constant_is_sendable(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
 {
 	const Const *value = (const Const *) condition->value;
+	/* of a range either bound is as good */
+	TpmConditionOp op = tpm_condition_is_range(table, column, condition->op) ? TPM_COND_GE : condition->op;
 	bool		none;
 
 	if (value == NULL || !IsA(value, Const))
 		return true;
-	return tpm_condition_values(table, column, condition->op, value->constvalue, value->constisnull,
+	return tpm_condition_values(table, column, op, value->constvalue, value->constisnull,
 								value->consttype, &none) != NIL || none;
 }
 
@@ -422,7 +394,7 @@ tpm_read_condition(const TpmTable *table, RelOptInfo *rel, Expr *clause, TpmCond
 	condition->clause = clause;
 	condition->verdict = verdict_of(table, column, condition);
 	if (condition->value && condition->verdict != TPM_VERDICT_LOCAL &&
-		!value_is_comparable(column, condition))
+		!value_is_comparable(table, column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;
 	if (condition->verdict != TPM_VERDICT_LOCAL && !constant_is_sendable(table, column, condition))
 		condition->verdict = TPM_VERDICT_LOCAL;
@@ -452,8 +424,12 @@ tpm_order_is_shippable(const TpmColumn *column, Oid opfamily, Oid collation)
 		case FLOAT8OID:
 		case NUMERICOID:
 		case DATEOID:
-		case TIMESTAMPOID:
 		case TIMESTAMPTZOID:
+			break;
+		case TIMESTAMPOID:
+			/* where clocks go back, later moments show earlier times */
+			if (!tpm_zone_is_fixed(column->table->opt.timezone))
+				return false;
 			break;
 		default:
 			return false;

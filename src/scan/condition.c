@@ -14,74 +14,34 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "nodes/value.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/date.h"
-#include "utils/datetime.h"
 #include "utils/lsyscache.h"
-#include "utils/timestamp.h"
 
+#include "base/text.h"
 #include "base/url.h"
+#include "document/inverse.h"
+#include "document/value.h"
 #include "request/request.h"
 #include "scan/condition.h"
 #include "shared/counters.h"
 
-bool
-tpm_is_time_type(Oid type)
-{
-	return type == DATEOID || type == TIMESTAMPOID || type == TIMESTAMPTZOID;
-}
-
+/*
+ * The value as text; NULL if it has none that the API understands.  Where it
+ * is to be equal it is spelled as it is written; a bound includes all that
+ * reads as it.
+ */
 static char *
-bound_time_text(Datum value, Oid type)
-{
-	struct pg_tm tm;
-	fsec_t		fsec;
-	int			julian;
-
-	if (type == DATEOID)
-	{
-		DateADT		date = DatumGetDateADT(value);
-
-		if (DATE_NOT_FINITE(date))
-			return NULL;
-		julian = date + POSTGRES_EPOCH_JDATE;
-		j2date(julian, &tm.tm_year, &tm.tm_mon, &tm.tm_mday);
-		return tm.tm_year > 0 && tm.tm_year < 10000
-			? psprintf("%04d-%02d-%02d", tm.tm_year, tm.tm_mon, tm.tm_mday) : NULL;
-	}
-	if (TIMESTAMP_NOT_FINITE(DatumGetTimestamp(value)) ||
-		timestamp2tm(DatumGetTimestamp(value), NULL, &tm, &fsec, NULL, NULL) != 0 ||
-		tm.tm_year < 1 || tm.tm_year > 9999)
-		return NULL;
-	if (fsec == 0)
-		return psprintf("%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
-						tm.tm_hour, tm.tm_min, tm.tm_sec);
-	return psprintf("%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", tm.tm_year, tm.tm_mon, tm.tm_mday,
-					tm.tm_hour, tm.tm_min, tm.tm_sec, fsec);
-}
-
-/* a bound of another type in the column's; outside the years that have a text it may overflow */
-static char *
-bound_text(const TpmColumn *column, Datum value, Oid type)
-{
-	PGFunction	convert = date_timestamp;
-
-	if (type == column->type || bound_time_text(value, type) == NULL)
-		return bound_time_text(value, type);
-	if (column->type == TIMESTAMPTZOID)
-		convert = type == DATEOID ? date_timestamptz : timestamp_timestamptz;
-	return bound_time_text(DirectFunctionCall1(convert, value), column->type);
-}
-
-static char *
-plain_text(const TpmColumn *column, Datum value, Oid type)
+plain_text(const TpmColumn *column, TpmConditionOp op, Datum value, Oid type)
 {
 	Oid			function;
 	bool		varlena;
 
+	if (tpm_is_time_type(type) && op != TPM_COND_EQ && op != TPM_COND_IN)
+		return tpm_bound_text(column, value, type, op == TPM_COND_LT || op == TPM_COND_LE);
 	if (tpm_is_time_type(type))
-		return bound_text(column, value, type);
+		return tpm_time_text(column, type, value);
 	if (type == BOOLOID)
 		return pstrdup(DatumGetBool(value) ? "true" : "false");
 	getTypeOutputInfo(type, &function, &varlena);
@@ -191,22 +151,31 @@ literal_of_pattern(const char *pattern)
 static char *
 send_text(const TpmTable *table, const TpmColumn *column, TpmConditionOp op, Datum value, Oid type)
 {
-	char	   *text = plain_text(column, value, type);
+	char	   *text = plain_text(column, op, value, type);
 	const char *word;
 
 	if (text == NULL)
 		return NULL;
 	if (op == TPM_COND_LIKE)
+	{
 		text = literal_of_pattern(text);
+		if (tpm_text_may_be_another(text, table->opt.invalid_characters))
+			return NULL;
+	}
 
 	if (op != TPM_COND_EQ && op != TPM_COND_IN)
 		return is_unambiguous(table, text) ? text : NULL;
 
+	if (!column->placeholder && !tpm_text_is_sure(column, text))
+		return NULL;
 	/* in a path every text is one segment and means itself */
 	if (column->placeholder ||
 		(column->kind == TPM_COL_ID && (column->filter == NULL || op == TPM_COND_EQ) &&
 		 tpm_request_has_id_path(table)))
 		return text;
+	/* a single value has a single spelling */
+	if (!tpm_column_takes_lists(column) && list_length(tpm_spellings(column, list_make1(text))) > 1)
+		return NULL;
 
 	word = mapped(column, text);
 	if (word == NULL || !is_unambiguous(table, word))
@@ -280,6 +249,37 @@ sendable_values(const TpmTable *table, const TpmColumn *column, TpmConditionOp o
 		return array_values(table, column, value, none);
 	text = send_text(table, column, op, value, value_type);
 	return text ? list_make1(text) : NIL;
+}
+
+/* without such a column's value the API lists nothing, so what it lists has it */
+bool
+tpm_condition_is_required(const TpmTable *table, const TpmColumn *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, table->required_filters)
+	{
+		if (strcmp(strVal(lfirst(lc)), column->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+tpm_condition_goes_into_path(const TpmTable *table, const TpmColumn *column)
+{
+	return column->placeholder ||
+		(column->kind == TPM_COL_ID && tpm_equality_of(column->type) != TPM_EQUAL_NEVER &&
+		 tpm_request_has_id_path(table));
+}
+
+bool
+tpm_condition_is_range(const TpmTable *table, const TpmColumn *column, TpmConditionOp op)
+{
+	if ((op != TPM_COND_EQ && op != TPM_COND_IN) || tpm_equality_of(column->type) != TPM_EQUAL_RANGE ||
+		tpm_condition_goes_into_path(table, column))
+		return false;
+	return (column->filter_ge && column->filter_le) || !tpm_condition_is_required(table, column);
 }
 
 List *

@@ -53,6 +53,18 @@ extern List *tpm_condition_values(const TpmTable *table, const TpmColumn *column
 								  TpmConditionOp op, Datum value, bool isnull, Oid value_type,
 								  bool *none);
 
+/* is an equality on the column asked for in a path, where every text means itself? */
+extern bool tpm_condition_goes_into_path(const TpmTable *table, const TpmColumn *column);
+
+/* does the API list nothing without a value for the column's filter? */
+extern bool tpm_condition_is_required(const TpmTable *table, const TpmColumn *column);
+
+/*
+ * Does what equals a value lie between bounds, and has no text of its own?
+ * Then the condition is sent as TPM_COND_GE and TPM_COND_LE, each on its own.
+ */
+extern bool tpm_condition_is_range(const TpmTable *table, const TpmColumn *column, TpmConditionOp op);
+
 /* was an exact filter on this column seen to give a row that does not match? */
 extern bool tpm_filter_is_lying(const TpmTable *table, AttrNumber attnum);
 
@@ -62,9 +74,6 @@ tpm_column_takes_lists(const TpmColumn *column)
 {
 	return column->filter && (column->filter_operators & TPM_FILTER_IN);
 }
-
-/* date, timestamp with or without time zone */
-extern bool tpm_is_time_type(Oid type);
 
 /* a comparison that an order by its column can end: <, <=, >, >= */
 static inline bool

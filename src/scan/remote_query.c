@@ -18,6 +18,8 @@
 #include "utils/ruleutils.h"
 
 #include "base/url.h"
+#include "document/id_spelling.h"
+#include "document/inverse.h"
 #include "scan/order.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
@@ -98,6 +100,44 @@ find_equality(const List *sendable, const Sendable *second)
 	return NULL;
 }
 
+/* adds a condition, or one bound of it; false when no row at all can match */
+static bool
+add_sendable(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, Datum value,
+			 bool isnull, List **sendable)
+{
+	const TpmColumn *column = &table->columns[condition->attnum - 1];
+	Sendable   *item,
+			   *first;
+	bool		none;
+	List	   *texts = tpm_condition_values(table, column, op, value, isnull,
+											 exprType((Node *) condition->expr), &none);
+
+	if (none)
+		return false;
+	if (!column->placeholder && has_long_value(texts))
+		texts = NIL;
+	if (texts == NIL)
+	{
+		condition->dropped = true;
+		return true;
+	}
+	item = palloc(sizeof(Sendable));
+	item->column = column;
+	item->condition = condition;
+	item->op = op;
+	item->values = texts;
+	first = find_equality(*sendable, item);
+	if (first == NULL)
+		*sendable = lappend(*sendable, item);
+	else
+	{
+		first->values = common_values(first->values, texts);
+		if (first->values == NIL)
+			return false;
+	}
+	return true;
+}
+
 /*
  * The conditions that can be sent, with their values; two equalities on one
  * column are one.  False when no row at all can match.
@@ -110,33 +150,15 @@ find_sendable(const TpmTable *table, TpmPlanCondition *conditions, int n, Datum 
 	for (int i = 0; i < n; i++)
 	{
 		TpmPlanCondition *condition = &conditions[i];
-		const TpmColumn *column = &table->columns[condition->attnum - 1];
-		Sendable   *item,
-				   *first;
-		bool		none;
-		List	   *texts = tpm_condition_values(table, column, condition->op, values[i], nulls[i],
-												 exprType((Node *) condition->expr), &none);
+		bool		is_range = tpm_condition_is_range(table, &table->columns[condition->attnum - 1],
+													  condition->op);
 
-		if (none)
+		condition->dropped = false;
+		if (!add_sendable(table, condition, is_range ? TPM_COND_GE : condition->op, values[i], nulls[i],
+						  sendable))
 			return false;
-		if (!column->placeholder && has_long_value(texts))
-			texts = NIL;
-		condition->dropped = (texts == NIL);
-		if (texts == NIL)
-			continue;
-		item = palloc(sizeof(Sendable));
-		item->column = column;
-		item->condition = condition;
-		item->values = texts;
-		first = find_equality(*sendable, item);
-		if (first == NULL)
-			*sendable = lappend(*sendable, item);
-		else
-		{
-			first->values = common_values(first->values, texts);
-			if (first->values == NIL)
-				return false;
-		}
+		if (is_range)
+			(void) add_sendable(table, condition, TPM_COND_LE, values[i], nulls[i], sendable);
 	}
 	return true;
 }
@@ -243,22 +265,76 @@ ask_by_id(TpmRemoteQuery *ask, const TpmTable *table, Sendable *id, List *sendab
 	}
 	foreach(lc, id->values)
 	{
-		char	   *id_path = tpm_request_id_path(path, lfirst(lc), false);
+		const char *text = tpm_id_spelling(table, lfirst(lc));
+		char	   *id_path = tpm_request_id_path(path, text, false);
 
 		/* a text that is no segment of a path is nothing's id */
 		if (id_path)
-			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, lfirst(lc), true),
+			add_request(ask, new_request(id_path, tpm_request_id_path(table->resource, text, true),
 										 NIL, 0), palloc0(sizeof(char *) * table->natts));
 	}
+	if (tpm_id_has_spellings(table))
+		ask->ids = id->values;
+}
+
+/*
+ * A filter by ids of a type with several spellings may miss some of them,
+ * which shows only where nothing else leaves rows out: it is sent alone.
+ * Where that is not possible it stays here, unless the API lists nothing
+ * without it.  Returns the ids, NIL if none are asked for so.
+ */
+static List *
+isolate_ids(const TpmTable *table, List **sendable)
+{
+	Sendable   *ids = NULL;
+	ListCell   *lc;
+
+	if (!tpm_id_has_spellings(table))
+		return NIL;
+	foreach(lc, *sendable)
+	{
+		Sendable   *item = lfirst(lc);
+
+		if (item->column->kind == TPM_COL_ID && item->column->filter && is_equality_item(item) &&
+			!item->column->placeholder && !item->column->filter_exact && item->column->filter_values == NIL &&
+			(item->op == TPM_COND_EQ || tpm_column_takes_lists(item->column)))
+			ids = item;
+	}
+	if (ids == NULL || tpm_condition_is_required(table, ids->column))
+		return NIL;
+	if (table->required_filters == NIL && !tpm_request_path_has_columns(table))
+	{
+		foreach(lc, *sendable)
+		{
+			if (lfirst(lc) != ids)
+				((Sendable *) lfirst(lc))->condition->dropped = true;
+		}
+		*sendable = list_make1(ids);
+		return ids->values;
+	}
+	ids->condition->dropped = true;
+	*sendable = list_delete_ptr(*sendable, ids);
+	return NIL;
+}
+
+/* a value that has several spellings is asked for under each */
+static void
+spell_out(Sendable *item)
+{
+	if (is_equality_item(item) && !item->column->placeholder)
+		item->values = tpm_spellings(item->column, item->values);
 }
 
 static void
 ask_lists(TpmRemoteQuery *ask, const TpmTable *table, List *sendable)
 {
-	List	   *terms = tpm_remote_query_terms(table, sendable);
+	List	   *terms;
 	ListCell   *lc,
 			   *lc2;
 
+	foreach(lc, sendable)
+		spell_out(lfirst(lc));
+	terms = tpm_remote_query_terms(table, sendable);
 	terms = tpm_remote_query_cut_terms(table, terms, &ask->all_sent);
 	foreach(lc, placeholder_values(table, sendable))
 	{
@@ -313,7 +389,14 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 		if (id)
 			ask_by_id(ask, table, id, sendable);
 		else
+		{
+			List	   *ids = isolate_ids(table, &sendable);
+
 			ask_lists(ask, table, sendable);
+			/* the whole list has them, if anything has */
+			if (((TpmRequest *) linitial(ask->requests))->terms != NIL)
+				ask->ids = ids;
+		}
 	}
 	for (int i = 0; i < n; i++)
 		if (conditions[i].dropped)
@@ -324,25 +407,45 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 		ask->all_sent = (n == 0);
 		ask->requests = list_make1(ask->everything);
 		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
+		ask->ids = NIL;
 	}
+	ask->met = palloc0(sizeof(bool) * Max(list_length(ask->ids), 1));
 	ask->key = query_key(table, ask);
 	return ask;
+}
+
+void
+tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery *ask, int asked)
+{
+	TpmRemoteQuery all = {.requests = list_make1(ask->everything)};
+
+	if (table->required_filters != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_DYNAMIC_PARAMETER_VALUE_NEEDED),
+				 errmsg("foreign table %s has no resource under the id that was asked for", table->name),
+				 errdetail("The API may spell the id otherwise, and without its required filters there is no list to look for it."),
+				 errhint("Make column \"%s\" of type text.", table->columns[table->id_attnum - 1].name)));
+	ask->requests = lappend(list_truncate(ask->requests, asked), ask->everything);
+	ask->placeholders = lappend(list_truncate(ask->placeholders, asked), palloc0(sizeof(char *) * table->natts));
+	ask->nmet = list_length(ask->ids);
+	ask->all_sent = false;
+	ask->key = query_key(table, &all);
 }
 
 /* ----- for people ----- */
 
 /* the texts of a constant, or what the expression looks like */
 static List *
-shown_values(const TpmTable *table, TpmPlanCondition *condition, List *context, bool *omit)
+shown_values(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, List *context, bool *omit)
 {
 	const TpmColumn *column = &table->columns[condition->attnum - 1];
 
 	*omit = false;
-	if (IsA(condition->expr, Const) || condition->op == TPM_COND_NULL)
+	if (IsA(condition->expr, Const) || op == TPM_COND_NULL)
 	{
 		Const	   *c = (Const *) condition->expr;
 		bool		none;
-		List	   *values = tpm_condition_values(table, column, condition->op, c->constvalue,
+		List	   *values = tpm_condition_values(table, column, op, c->constvalue,
 												  c->constisnull, c->consttype, &none);
 
 		*omit = (values == NIL);
@@ -359,6 +462,34 @@ tpm_remote_query_stable_sort(const TpmTable *table)
 	return unique ? tpm_request_sort_name(unique) : NULL;
 }
 
+/* what would be sent of a condition, or of one bound of it */
+static void
+show_sendable(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp op, List *context,
+			  List **sendable, char **placeholders)
+{
+	Sendable   *item = palloc0(sizeof(Sendable)),
+			   *first;
+	bool		omit;
+
+	item->column = &table->columns[condition->attnum - 1];
+	item->condition = condition;
+	item->op = op;
+	item->values = shown_values(table, condition, op, context, &omit);
+	if (omit)
+		return;
+	first = find_equality(*sendable, item);
+	if (first && IsA(first->condition->expr, Const) && IsA(condition->expr, Const))
+	{
+		List	   *common = common_values(first->values, item->values);
+
+		first->values = common != NIL ? common : first->values;
+		return;
+	}
+	*sendable = lappend(*sendable, item);
+	if (item->column->placeholder && is_equality_item(item))
+		placeholders[item->column->attnum - 1] = linitial(item->values);
+}
+
 char *
 tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
 					  List *context)
@@ -367,35 +498,29 @@ tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n
 	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
 	TpmRequest *request;
 	Sendable   *id = NULL;
+	ListCell   *lc;
 
 	for (int i = 0; i < n; i++)
 	{
-		Sendable   *item = palloc0(sizeof(Sendable)),
-				   *first;
-		bool		omit;
+		bool		is_range = tpm_condition_is_range(table, &table->columns[conditions[i].attnum - 1],
+													  conditions[i].op);
 
-		item->column = &table->columns[conditions[i].attnum - 1];
-		item->condition = &conditions[i];
-		item->values = shown_values(table, &conditions[i], context, &omit);
-		if (omit)
-			continue;
-		first = find_equality(sendable, item);
-		if (first && IsA(first->condition->expr, Const) && IsA(conditions[i].expr, Const))
-		{
-			List	   *common = common_values(first->values, item->values);
-
-			first->values = common != NIL ? common : first->values;
-			continue;
-		}
-		sendable = lappend(sendable, item);
-		if (item->column->placeholder && is_equality_item(item))
-			placeholders[item->column->attnum - 1] = linitial(item->values);
+		show_sendable(table, &conditions[i], is_range ? TPM_COND_GE : conditions[i].op, context, &sendable,
+					  placeholders);
+		if (is_range)
+			show_sendable(table, &conditions[i], TPM_COND_LE, context, &sendable, placeholders);
 	}
 	id = find_id_condition(table, sendable);
-	if (id && (id->condition->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
+	if (id && (id->op == TPM_COND_EQ || IsA(id->condition->expr, Const)))
 		request = new_request("", tpm_request_id_path(table->resource, linitial(id->values), true), NIL, 0);
 	else
 	{
+		(void) isolate_ids(table, &sendable);
+		foreach(lc, sendable)
+		{
+			if (IsA(((Sendable *) lfirst(lc))->condition->expr, Const))
+				spell_out(lfirst(lc));
+		}
 		request = new_request("", NULL, tpm_remote_query_terms(table, sendable), table->opt.page_size);
 		request->shown_path = tpm_request_path(table, placeholders, true);
 		if (request->shown_path == NULL)

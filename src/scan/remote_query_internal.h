@@ -15,13 +15,14 @@ typedef struct Sendable
 {
 	const TpmColumn *column;
 	TpmPlanCondition *condition;
+	TpmConditionOp op;			/* the condition's, or one bound of its range */
 	List	   *values;			/* of char * */
 } Sendable;
 
 static inline bool
 is_equality_item(const Sendable *item)
 {
-	return item->condition->op == TPM_COND_EQ || item->condition->op == TPM_COND_IN;
+	return item->op == TPM_COND_EQ || item->op == TPM_COND_IN;
 }
 
 /* remote_query.c: pages of the list without conditions, as far as is known */

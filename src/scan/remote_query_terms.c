@@ -30,7 +30,7 @@ bound_parameter(const TpmTable *table, const Sendable *item)
 {
 	const TpmColumn *column = item->column;
 
-	switch (item->condition->op)
+	switch (item->op)
 	{
 		case TPM_COND_GE:
 			return column->filter_ge;

@@ -57,6 +57,10 @@ typedef struct TpmRemoteQuery
 	List	   *placeholders;	/* of char **, one for each request, or NIL */
 	bool		all_sent;		/* every condition of the plan is in every
 								 * request */
+	List	   *ids;			/* of char *, in order: asked for, and perhaps
+								 * there under another spelling; NIL: none */
+	bool	   *met;			/* for each of them: a row has it */
+	int			nmet;
 	char	   *key;			/* the same for the same requests */
 } TpmRemoteQuery;
 
@@ -96,6 +100,8 @@ typedef struct TpmScan
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
+	bool		reads_all;		/* an id was not found under its own text: the
+								 * list answers, from then on */
 	bool		at_end;
 
 	HeapTupleData tuple;		/* the row that the slot holds */
@@ -309,6 +315,12 @@ extern bool tpm_scan_is_beyond(TpmScan *scan);
 extern TpmPlanCondition *tpm_plan_conditions(ForeignScan *plan, int *n);
 extern TpmRemoteQuery *tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int n,
 											  Datum *values, bool *nulls, bool everything);
+
+/*
+ * An id that was asked for is not there under its own text: after the first
+ * so many requests the whole list is asked for, once.
+ */
+extern void tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery *ask, int asked);
 
 /* the request of a plan for people; run-time values as their expressions */
 extern char *tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n,

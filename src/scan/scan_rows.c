@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 
 #include "document/convert.h"
+#include "document/value.h"
 #include "scan/scan.h"
 
 /* ----- from values to requests ----- */
@@ -66,13 +67,13 @@ evaluate(TpmScan *scan)
 	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
 	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
 	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
-	bool		reads_all = tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE;
+	bool		one_copy = tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE;
 
 	for (int i = 0; i < scan->nconditions; i++)
 		values[i] = ExecEvalExpr(scan->conditions[i].state, econtext, &nulls[i]);
 	scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values, nulls,
-										 reads_all);
-	if (reads_all && scan->query->everything && !tpm_hidden_may_read_all(scan))
+										 scan->reads_all || one_copy);
+	if (one_copy && !scan->reads_all && scan->query->everything && !tpm_hidden_may_read_all(scan))
 		scan->query = tpm_remote_query_build(scan->table, scan->conditions, scan->nconditions, values,
 											 nulls, false);
 	if (scan->bounds != NIL)
@@ -89,14 +90,10 @@ tpm_rows_set_path(TpmScan *scan, int at)
 	for (int i = 0; i < scan->table->natts; i++)
 	{
 		const TpmColumn *column = &scan->table->columns[i];
-		Oid			function,
-					ioparam;
 
-		if (!column->placeholder || texts[i] == NULL)
-			continue;
-		getTypeInputInfo(column->type, &function, &ioparam);
-		tpm_decoder_set_placeholder(scan->decoder, column->attnum,
-									OidInputFunctionCall(function, texts[i], ioparam, column->typmod), false);
+		if (column->placeholder && texts[i] != NULL)
+			tpm_decoder_set_placeholder(scan->decoder, column->attnum, tpm_convert_text(column, texts[i]),
+										false);
 	}
 }
 
@@ -107,7 +104,8 @@ tpm_rows_set_path(TpmScan *scan, int at)
 static void
 separate_requests(TpmScan *scan, const TpmRequest *request)
 {
-	if (list_length(scan->query->requests) == 1)
+	/* nor may the list bring once more what was found by its id */
+	if (scan->query->ids != NIL || list_length(scan->query->requests) == 1)
 		return;
 	if (scan->seen && strcmp(scan->path, request->path) == 0)
 		return;
@@ -171,6 +169,75 @@ next_source(TpmScan *scan)
 	return true;
 }
 
+/* ----- ids of other spellings ----- */
+
+/* one of the ids that were asked for is there */
+static void
+meet_id(TpmScan *scan)
+{
+	TpmRemoteQuery *query = scan->query;
+	AttrNumber	attnum = scan->table->id_attnum;
+	bool		isnull;
+	Datum		id;
+	char	   *text;
+
+	if (query->nmet >= list_length(query->ids))
+		return;
+	id = heap_getattr(&scan->tuple, attnum, scan->tupdesc, &isnull);
+	if (isnull)
+		return;
+	text = tpm_value_text(&scan->table->columns[attnum - 1], id);
+	for (int low = 0, high = list_length(query->ids); low < high;)
+	{
+		int			middle = (low + high) / 2;
+		int			compared = strcmp(text, list_nth(query->ids, middle));
+
+		if (compared == 0)
+		{
+			query->nmet += !query->met[middle];
+			query->met[middle] = true;
+			break;
+		}
+		if (compared < 0)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	pfree(text);
+}
+
+/* is an id known to be missing among the rows of the requests so far? */
+static bool
+misses_id(const TpmScan *scan)
+{
+	const TpmRemoteQuery *query = scan->query;
+	int			nids = list_length(query->ids);
+
+	if (query->nmet >= nids)
+		return false;
+	/* each by itself, or all together */
+	return ((TpmRequest *) linitial(query->requests))->by_id ? query->nmet < scan->next_request
+		: scan->next_request >= list_length(query->requests);
+}
+
+/*
+ * No answer to the text that PostgreSQL makes of an id is not yet no answer:
+ * the list tells.  What is kept for a rescan are then the rows of the list.
+ */
+static void
+look_further(TpmScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
+
+	tpm_remote_query_look_further(scan->table, scan->query, scan->next_request);
+	if (scan->bounds != NIL)
+		add_bounds_to_key(scan);
+	MemoryContextSwitchTo(old);
+	scan->reads_all = true;
+	if (scan->filling)
+		scan->filling->key = MemoryContextStrdup(scan->result_context, scan->query->key);
+}
+
 /* the next row of any request, in the order in which they come */
 static bool
 next_unsorted(TpmScan *scan)
@@ -187,10 +254,13 @@ next_unsorted(TpmScan *scan)
 				continue;
 			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
 				continue;
+			meet_id(scan);
 			scan->rows++;
 			return true;
 		}
 		end_source(scan);
+		if (misses_id(scan))
+			look_further(scan);
 	}
 }
 
@@ -228,7 +298,7 @@ sort_all(TpmScan *scan, bool at_hand)
 static bool
 comes_in_order(TpmScan *scan)
 {
-	return list_length(scan->query->requests) == 1 &&
+	return list_length(scan->query->requests) == 1 && scan->query->ids == NIL &&
 		(((TpmRequest *) linitial(scan->query->requests))->by_id ||
 		 tpm_source_is_ordered(scan->source));
 }
@@ -241,11 +311,11 @@ tpm_rows_begin(TpmScan *scan)
 	MemoryContextReset(scan->query_context);
 	old = MemoryContextSwitchTo(scan->query_context);
 	evaluate(scan);
+	scan->seen = scan->query->ids != NIL ? tpm_idset_create(128) : NULL;
 	MemoryContextSwitchTo(old);
 	scan->next_request = 0;
 	scan->source = NULL;
 	scan->source_context = NULL;
-	scan->seen = NULL;
 	scan->at_end = false;
 	scan->order_settled = (scan->order == NULL);
 	scan->in_order = false;
@@ -266,7 +336,8 @@ tpm_rows_are_at_hand(const TpmScan *scan)
 {
 	if (scan->sort || scan->at_end)
 		return true;
-	return scan->order_settled && scan->next_request >= list_length(scan->query->requests) &&
+	return scan->order_settled && scan->query->nmet >= list_length(scan->query->ids) &&
+		scan->next_request >= list_length(scan->query->requests) &&
 		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
 }
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Dialect:
-    """Answers with what `answer(method, path, parameters, body)` returns: status, document, perhaps header fields."""
+    """Answers with what `answer(method, path, parameters, body)` returns: status, document or its bytes, perhaps header fields."""
 
     def __init__(self, answer, media_type="application/vnd.api+json"):
         self.answer, self.media_type = answer, media_type
@@ -16,6 +16,7 @@ class Dialect:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def log_message(self, *args):
                 """Nothing: the test reads `seen`."""
@@ -27,7 +28,7 @@ class Dialect:
                 parameters = urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
                 outer.seen.append((self.command, parts.path, parameters, body, dict(self.headers)))
                 status, document, *fields = outer.answer(self.command, parts.path, parameters, body)
-                data = json.dumps(document).encode() if document is not None else b""
+                data = document if isinstance(document, bytes) else b"" if document is None else json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", outer.media_type)
                 self.send_header("Content-Length", str(len(data)))
