@@ -236,7 +236,7 @@ raise_other_first_page(const TpmList *list, int64 first)
 }
 
 static void
-check_first_page(const TpmList *list, const TpmListFacts *facts)
+compare_first_page(const TpmList *list, const TpmListFacts *facts)
 {
 	int64		first = facts->page == 1 ? tpm_list_first_page(facts->opt, &facts->links, list->url) : -1;
 
@@ -615,7 +615,7 @@ tpm_list_next(TpmList *list)
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
 		if (page->is_list)
-			check_first_page(list, &facts);
+			compare_first_page(list, &facts);
 		/* one that has shrunk tells of rows that moved towards the beginning */
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
