@@ -189,6 +189,23 @@ def test_total_that_is_of_the_page(table, style):
         assert rows(db, "SELECT count(*) FROM t") == [(7,)]
 
 
+@pytest.mark.parametrize("style", ["number", "offset", "links"])
+@pytest.mark.parametrize("size", [3, 5])
+def test_total_that_is_of_pages(table, style, size):
+    """Nor does one that is less than the rows that have come."""
+    def edit(answer, given):
+        answer[1]["meta"] = {"pages": 2}
+        return answer
+
+    db = table(Pages(7, style, "none", cap=3, edit=edit), total_pointer="/meta/pages", page_size=str(size))
+    if style == "links":
+        # where less than was asked for came, nothing hints at more
+        assert ids(db) == [0, 1, 2] and len(warned(db)) == (size == 3)
+    else:
+        assert ids(db) == list(range(7)) and warned(db) == []
+        assert rows(db, "SELECT count(*) FROM t") == [(7,)]
+
+
 @pytest.mark.parametrize("style", ["number", "number_base64", "offset"])
 @pytest.mark.parametrize("given", [2, 3])
 def test_fewer_than_asked_for(table, style, given):
