@@ -164,6 +164,12 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->restarted = cursor->restarted;
 }
 
+static bool
+is_whole_table(const TpmList *list)
+{
+	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
+}
+
 static uint64
 hash_text(const char *text)
 {
@@ -261,7 +267,7 @@ leads_on(TpmList *list, const char *current, const char *next)
 {
 	if (was_followed(list, current, next))
 		return false;
-	if (++list->empty_pages < (list->request->terms == NIL ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
+	if (++list->empty_pages < (is_whole_table(list) && !list->table->opt.query ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
 		return true;
 	list->doubt = TPM_DOUBT_EMPTY;
 	return false;
@@ -430,12 +436,6 @@ static int64
 pages_of(int64 rows, int a_page)
 {
 	return rows / a_page + (rows % a_page != 0);
-}
-
-static bool
-is_whole_table(const TpmList *list)
-{
-	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
 }
 
 /* the size of the whole table, for plans and for those who come after */

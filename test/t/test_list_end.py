@@ -158,6 +158,18 @@ def test_nothing_told_is_told_again(table, warm):
     assert "there may be more than the 3 rows received" in warning and "pagination" in warning and "public.t" in warning
 
 
+def test_list_in_doubt_answers_no_other_question(table):
+    """What may lack rows is not searched for those of a condition: the API is asked."""
+    pages = Pages(7, "links", "none")
+    db = table(pages)
+    rows(db, "RESET tpm_fdw.cache_ttl")
+    assert ids(db) == [0, 1, 2] and len(warned(db)) == 1
+    assert ids(db, "name = 'y'") == [5] and warned(db) == []
+    assert len(pages.server.seen) == 2
+    assert ids(db) == [0, 1, 2] and len(warned(db)) == 1
+    assert len(pages.server.seen) == 2
+
+
 def test_nothing_told_and_nothing_wanted(table):
     """Who has what it wants is told nothing: no row that it asked for can be missing."""
     db = table(Pages(7, "links", "none"))
@@ -265,6 +277,20 @@ def test_empty_page_that_leads_nowhere(table, style, kind, total):
     assert ids(db) == list(range(7))
     assert bool(warned(db)) is (kind == "for ever" and not total)
     assert len(pages.server.seen) == (6 if kind == "for ever" and not total else 4)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_cut_first_and_filtered_by_the_table(table, style):
+    """The table's own parameters are conditions, too: four empty pages are not the end."""
+    class Late(Pages):
+        def answer(self, method, path, parameters, body):
+            return super().answer(method, path, [("filter[name]" if n == "only" else n, v) for n, v in parameters], body)
+
+    pages = Late(20, style, "links", filters_last=True)
+    pages.link = lambda given, start, size: Pages.link(pages, given, start, size).replace("filter%5Bname%5D", "only")
+    db = table(pages, page_size="1", query="only=y")
+    assert ids(db) == [5, 12, 19] and warned(db) == []
+    assert len(pages.server.seen) == 20
 
 
 @pytest.mark.parametrize("n", [0, 4])
