@@ -106,6 +106,8 @@ keep_link(TpmPageLinks *links, const LinkValue *link)
 	char	   *copy = pstrdup(link->rel);
 	char	   *save;
 
+	if (link->target[0] == '\0')
+		return;
 	for (char *word = strtok_r(copy, BLANKS, &save); word; word = strtok_r(NULL, BLANKS, &save))
 	{
 		char	  **place = pg_strcasecmp(word, "next") == 0 ? &links->next

@@ -21,6 +21,7 @@
 #include "client/client.h"
 #include "document/document.h"
 #include "request/request.h"
+#include "scan/list_end.h"
 
 /* ----- check.c ----- */
 
@@ -81,7 +82,9 @@ typedef struct TpmTableCheck
 	/* the first page without conditions */
 	Jsonb	   *document;
 	List	   *resources;		/* of JsonbContainer * */
+	TpmListFacts facts;			/* what it tells of others */
 	bool		more;			/* there is a next page */
+	bool		all;			/* there is none */
 	int64		total;			/* -1: none */
 	char	   *total_pointer;	/* where it stands, NULL */
 	TpmPage    *page;			/* NULL: its values fit no column */
@@ -95,6 +98,10 @@ extern void tpm_check_table(TpmTableCheck *check);
 
 /* one page; NULL if none is left.  Any status is an answer. */
 extern TpmAnswer *tpm_check_fetch(TpmTableCheck *check, TpmRequest *request);
+
+/* the same of another page, as the table would ask for it if it were this one */
+extern TpmAnswer *tpm_check_fetch_at(TpmTableCheck *check, const TpmTable *table, TpmRequest *request,
+									 const TpmPosition *position);
 extern TpmRequest *tpm_check_request(const TpmTableCheck *check);
 
 /* the answer's rows with these columns decoded; the errors of tpm_document_read() */
@@ -111,12 +118,22 @@ extern bool tpm_check_is_refusal(const TpmAnswer *answer);
 
 /* ----- the parts of a table, each in a file of its name ----- */
 
+/* what the first page tells of others; sets facts, more and all */
+extern void tpm_check_read_paging(TpmTableCheck *check, const TpmAnswer *answer);
+
+/* is this number of all rows possible beside the first page? */
+extern bool tpm_check_total_agrees(const TpmTableCheck *check, int64 total);
+
+/* reports the page size and, once the total is known, where other pages are */
+extern void tpm_check_page_size(TpmTableCheck *check);
+extern void tpm_check_paging(TpmTableCheck *check);
 extern void tpm_check_members(TpmTableCheck *check);
 extern void tpm_check_filters(TpmTableCheck *check);
 extern void tpm_check_hidden(TpmTableCheck *check);
 extern void tpm_check_sort(TpmTableCheck *check);
 
 /* what each could cost */
+extern int	tpm_check_paging_cost(const TpmTable *table);
 extern bool tpm_check_has_filter(const TpmTable *table);
 extern bool tpm_check_has_sort(const TpmTable *table);
 

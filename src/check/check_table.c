@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * check_table.c
- *		tpm_fdw_check of one foreign table: its path, type, pages and total.
+ *		tpm_fdw_check of one foreign table: its path, type and total.
  *
  * Owns the first page without conditions, which most is learnt from, and the
- * count of requests.  Members, filters and order are other files'.
+ * count of requests.  Pages, members, filters and order are other files'.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,7 +31,7 @@ tpm_check_cost(const TpmTable *table)
 	if (!tpm_check_can_list(table))
 		return 0;
 	return Min(TPM_CHECK_REQUESTS,
-			   1 + (tpm_check_has_filter(table) ? 3 : 0) + (tpm_check_has_sort(table) ? 2 : 0));
+			   1 + tpm_check_paging_cost(table) + (tpm_check_has_filter(table) ? 3 : 0) + (tpm_check_has_sort(table) ? 2 : 0));
 }
 
 TpmRequest *
@@ -45,15 +45,21 @@ tpm_check_request(const TpmTableCheck *check)
 }
 
 TpmAnswer *
+tpm_check_fetch_at(TpmTableCheck *check, const TpmTable *table, TpmRequest *request, const TpmPosition *position)
+{
+	if (check->left <= 0)
+		return NULL;
+	check->left--;
+	return tpm_client_get(check->session, tpm_request_url(table, request, position),
+						  TPM_CALL_CHECK | TPM_CALL_ANY);
+}
+
+TpmAnswer *
 tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
 {
 	TpmPosition start = {0};
 
-	if (check->left <= 0)
-		return NULL;
-	check->left--;
-	return tpm_client_get(check->session, tpm_request_url(check->table, request, &start),
-						  TPM_CALL_CHECK | TPM_CALL_ANY);
+	return tpm_check_fetch_at(check, check->table, request, &start);
 }
 
 char *
@@ -133,7 +139,6 @@ find_total(const TpmTableCheck *check, JsonbContainer *object, const char *where
 		   int64 *value)
 {
 	List	   *members = tpm_members_of(object);
-	int64		rows = list_length(check->resources);
 	ListCell   *lc;
 
 	foreach(lc, members)
@@ -149,7 +154,7 @@ find_total(const TpmTableCheck *check, JsonbContainer *object, const char *where
 		if (found->type == jbvNumeric && sounds_like_total(member->name))
 		{
 			*value = strtoll(tpm_json_text(found), NULL, 10);
-			if (check->more ? *value > rows : *value == rows)
+			if (tpm_check_total_agrees(check, *value))
 				return pointer;
 		}
 		else if (found->type == jbvBinary && JsonContainerIsObject(found->val.binary.data) && depth > 1)
@@ -173,37 +178,44 @@ pointer_to_total(const TpmTableCheck *check, int64 *value)
 	return find_total(check, meta->val.binary.data, "/meta", META_DEPTH, value);
 }
 
-static bool
-total_agrees(const TpmTableCheck *check, int64 total)
-{
-	return check->more ? total > list_length(check->resources) : total == list_length(check->resources);
-}
-
 static void
 check_total(TpmTableCheck *check)
 {
 	const char *set = check->table->opt.total_pointer;
 	int64		value = set ? number_at(check->document, set) : -1;
+	int64		other;
 	char	   *found;
 
 	check->total = -1;
-	if (set && total_agrees(check, value))
+	if (set && tpm_check_total_agrees(check, value))
 	{
 		check->total_pointer = pstrdup(set);
 		check->total = value;
 		tpm_report(check->report, "total", TPM_STEP_OK, psprintf(INT64_FORMAT " at %s", value, set), NULL);
 		return;
 	}
-	found = pointer_to_total(check, &value);
+	found = pointer_to_total(check, &other);
 	if (found)
 	{
 		check->total_pointer = found;
-		check->total = value;
+		check->total = other;
 		tpm_report(check->report, "total", set ? TPM_STEP_FAILED : TPM_STEP_OK,
-				   set ? psprintf("there is none at %s, but " INT64_FORMAT " at %s", set, value, found)
-				   : psprintf(INT64_FORMAT " at %s, which no option names", value, found),
+				   set ? psprintf("there is none at %s, but " INT64_FORMAT " at %s", set, other, found)
+				   : psprintf(INT64_FORMAT " at %s, which no option names", other, found),
 				   tpm_alter_table(check->table, tpm_alter_option(NIL, "total_pointer", found)));
 	}
+	else if (value > list_length(check->resources))
+	{
+		/* what tells that rows are missing is not to be blamed for it */
+		check->total = value;
+		tpm_report(check->report, "total", TPM_STEP_FAILED,
+				   psprintf(INT64_FORMAT " at %s, but nothing leads to more than the %d rows received", value, set,
+							list_length(check->resources)), NULL);
+	}
+	else if (value >= 0 && value == list_length(check->resources))
+		tpm_report(check->report, "total", TPM_STEP_FAILED,
+				   psprintf(INT64_FORMAT " at %s may be the number of rows of the page", value, set),
+				   "A total of all rows does not change with page_size; where this one does, it is none.");
 	else if (set)
 		tpm_report(check->report, "total", TPM_STEP_FAILED, psprintf("there is none at %s", set),
 				   tpm_alter_table(check->table, tpm_alter_option(NIL, "total_pointer", "")));
@@ -234,7 +246,6 @@ read_checked_document(TpmTableCheck *check, const TpmAnswer *answer)
 {
 	JsonbValue	buffer;
 	JsonbValue *data;
-	JsonbValue *links;
 
 	check->document = tpm_json_object(answer->body, answer->len);
 	if (check->document)
@@ -253,15 +264,7 @@ read_checked_document(TpmTableCheck *check, const TpmAnswer *answer)
 		if (item->type == jbvBinary && JsonContainerIsObject(item->val.binary.data))
 			check->resources = lappend(check->resources, item->val.binary.data);
 	}
-	links = getKeyJsonValueFromContainer(&check->document->root, "links", 5, &buffer);
-	if (links && links->type == jbvBinary && JsonContainerIsObject(links->val.binary.data))
-	{
-		links = getKeyJsonValueFromContainer(links->val.binary.data, "next", 4, &buffer);
-		check->more = links && links->type != jbvNull;
-	}
-	/* pages that are counted need no link */
-	if (!check->more && check->table->opt.pagination != TPM_PAGE_LINKS)
-		check->more = list_length(check->resources) >= check->table->opt.page_size;
+	tpm_check_read_paging(check, answer);
 }
 
 static void
@@ -282,41 +285,6 @@ check_resource_type(TpmTableCheck *check)
 			   tpm_alter_table(check->table, tpm_alter_option(NIL, "type", text)));
 	/* the rest can be looked at all the same */
 	check->table->type = text;
-}
-
-static void
-check_page_size(TpmTableCheck *check)
-{
-	int			asked = check->table->opt.page_size;
-	int			given = list_length(check->resources);
-
-	if (!check->table->opt.page_size_parameter[0])
-		tpm_report(check->report, "page size", TPM_STEP_OK, psprintf("%d; no size is asked for", given), NULL);
-	else if (given > asked)
-		tpm_report(check->report, "page size", TPM_STEP_FAILED,
-				   psprintf("asked for %d, given %d", asked, given),
-				   psprintf("The parameter that option page_parameters names (%s) may not be the API's.",
-							check->table->opt.page_size_parameter));
-	else if (check->more && given < asked && given > 0)
-		tpm_report(check->report, "page size", TPM_STEP_FAILED,
-				   psprintf("asked for %d, given %d: the largest page", asked, given),
-				   tpm_alter_table(check->table, tpm_alter_option(NIL, "page_size", psprintf("%d", given))));
-	else if (check->more)
-		tpm_report(check->report, "page size", TPM_STEP_OK, psprintf("%d, as asked for", given), NULL);
-	else
-		tpm_report(check->report, "page size", TPM_STEP_OK,
-				   psprintf("%d rows are all there are; asked for %d", given, asked), NULL);
-}
-
-/* a list that says how much there is must say how to get it */
-static void
-check_paging(TpmTableCheck *check)
-{
-	if (!check->more && check->total > list_length(check->resources))
-		tpm_report(check->report, "paging", TPM_STEP_FAILED,
-				   psprintf("%d of " INT64_FORMAT " rows, and no link to the next page",
-							list_length(check->resources), check->total),
-				   "The option pagination says how pages are counted: number, number_base64 or offset; page_parameters names the parameters.");
 }
 
 typedef struct Decoding
@@ -369,9 +337,9 @@ tpm_check_table(TpmTableCheck *check)
 			   psprintf("GET %s: %d rows%s", check->table->resource, list_length(check->resources),
 						check->more ? " and more" : ""), NULL);
 	check_resource_type(check);
-	check_page_size(check);
 	check_total(check);
-	check_paging(check);
+	tpm_check_page_size(check);
+	tpm_check_paging(check);
 	check_types(check, answer);
 	tpm_check_members(check);
 	if (check->page == NULL || check->page->nrows == 0)

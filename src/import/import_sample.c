@@ -249,6 +249,8 @@ add_paging(TpmImportTable *table, const TpmSamplePaging *paging, bool asks_size,
 	if (paging->page_size > 0 && paging->page_size != opt->page_size)
 		table->options = tpm_import_option(table->options, "page_size",
 										   psprintf("%d", paging->page_size));
+	if (paging->from_zero && opt->first_page != 0 && (style == TPM_PAGE_NUMBER || style == TPM_PAGE_NUMBER_BASE64))
+		table->options = tpm_import_option(table->options, "first_page", "0");
 	if (names == NULL)
 		return;
 	if (style != opt->pagination)
@@ -324,6 +326,18 @@ warn_of_pages(const Wanted *wanted)
 					 wanted->table)));
 }
 
+/* a page as long as asked for, and no word of pages */
+static void
+warn_untold(const Wanted *wanted)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("resource \"%s\" may have more than the %d rows received: nothing says whether there is another page",
+					wanted->resource, wanted->sample->paging.received),
+			 errhint("tpm_fdw_check finds out whether foreign table \"%s\" needs the option pagination; if the API gives all rows at once, set page_size to more than there are.",
+					 wanted->table)));
+}
+
 List *
 tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 {
@@ -359,6 +373,8 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 					 errdetail("It has no rows to see them on.")));
 		if (wanted->sample->paging.beyond > 0)
 			warn_of_pages(wanted);
+		else if (wanted->sample->paging.untold)
+			warn_untold(wanted);
 		tables = lappend(tables, import_sampled_table(wanted, sampler, options));
 	}
 	return tables;

@@ -117,21 +117,30 @@ read_pages(TpmSampler *sampler, const char *resource, TpmSample *sample, MemoryC
 	{
 		Jsonb	   *document = read_sampled_document(sampler, answer, url, sample, known, context);
 		int			received = tpm_sample_data(sample, document, context, tpm_call_name("GET", url));
-		char	   *next = tpm_sample_next(document);
+		TpmListFacts facts = {
+			.opt = &sampler->server->opt,
+			.asked = sampler->page_size,
+			.received = received,
+			.first_page_rows = received,
+			.page = page,
+			.rows = received,
+			.total = -1,
+		};
 		const char *problem;
 
+		tpm_sample_links(document, answer, &facts);
 		if (page == 1)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
 
 			if (sampler->page_size < sampler->server->opt.page_size)
 				sample->paging.page_size = sampler->page_size;
-			tpm_sample_paging(sampler, document, url, received, &sample->paging);
+			tpm_sample_paging(sampler, document, url, &facts, &sample->paging);
 			MemoryContextSwitchTo(old);
 		}
-		if (page == sampler->pages || next == NULL)
+		if (page == sampler->pages || facts.links.next == NULL)
 			return;
-		url = tpm_link_resolve(sampler->server, sampler->server->opt.links_origin, url, next, &problem);
+		url = tpm_link_resolve(sampler->server, sampler->server->opt.links_origin, url, facts.links.next, &problem);
 		if (url == NULL)
 			return;
 		answer = tpm_client_get(sampler->session, url, TPM_CALL_ANY);

@@ -12,6 +12,7 @@
 
 #include "base/idset.h"
 #include "client/client.h"
+#include "scan/list_end.h"
 
 /* more members than this no table has columns for */
 #define TPM_MAX_SAMPLED_MEMBERS 2000
@@ -45,6 +46,8 @@ typedef struct TpmSamplePaging
 	int			received;		/* rows of the first page */
 	int64		beyond;			/* rows in all, if it has no way to the
 								 * others; else 0 */
+	bool		untold;			/* nothing says whether it is all */
+	bool		from_zero;		/* pages are counted from 0 */
 } TpmSamplePaging;
 
 typedef struct TpmSample
@@ -90,20 +93,19 @@ extern void tpm_sample_refuse(const char *name, const char *detail);
 
 /* ----- sample_page.c ----- */
 
+/* what a document and its header fields say of other pages, as tpm_document_read() would have it */
+extern void tpm_sample_links(Jsonb *document, const TpmAnswer *answer, TpmListFacts *facts);
+
 /* what the first page's links and meta tell; url is what it was asked with */
 extern void tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url,
-							  int received, TpmSamplePaging *paging);
-
-/* links.next as given, NULL if there is none */
-extern char *tpm_sample_next(Jsonb *document);
+							  const TpmListFacts *facts, TpmSamplePaging *paging);
 
 /* ----- sample_total.c ----- */
 
 /*
  * A pointer to the total, NULL if none is certain.  most: rows that there can
- * be, -1 not known; counted: pages are computed, so they need no links.
+ * be, -1 not known.
  */
-extern char *tpm_sample_total(Jsonb *document, int received, bool has_next, bool counted, int64 most,
-							  int64 *beyond);
+extern char *tpm_sample_total(Jsonb *document, const TpmListFacts *facts, int64 most, int64 *beyond);
 
 #endif							/* TPM_SAMPLE_H */

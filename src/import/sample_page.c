@@ -69,10 +69,23 @@ link_of(Jsonb *document, const char *name)
 	return pnstrdup(link->val.string.val, link->val.string.len);
 }
 
-char *
-tpm_sample_next(Jsonb *document)
+void
+tpm_sample_links(Jsonb *document, const TpmAnswer *answer, TpmListFacts *facts)
 {
-	return link_of(document, "next");
+	JsonbValue	buffer;
+	JsonbValue *links = tpm_json_get(&document->root, "links", &buffer);
+	JsonbContainer *object = links && links->type == jbvBinary && JsonContainerIsObject(links->val.binary.data)
+	? links->val.binary.data : NULL;
+	static const char *const names[] = {"next", "prev", "first", "last"};
+
+	facts->links.given = object != NULL;
+	for (int i = 0; object && i < (int) lengthof(names); i++)
+		facts->links.of_pages |= tpm_json_get(object, names[i], &buffer) != NULL;
+	facts->links.next = link_of(document, "next");
+	facts->links.prev = link_of(document, "prev");
+	facts->links.first = link_of(document, "first");
+	facts->next_offset = -1;
+	tpm_list_hear(facts, answer);
 }
 
 /*
@@ -118,17 +131,28 @@ position_of(List *next, List *request, TpmUrlPair **size)
 	return position;
 }
 
+/* which page this number is if it is the second; *from_zero: the first one is 0 */
 static int
-style_of(const TpmUrlPair *position, int received)
+style_of(const TpmUrlPair *position, int received, bool *from_zero)
 {
 	int64		number = tpm_whole_number(position->value);
 
 	/* a list of two rows a page: the second page, or the rows from 2 on? */
-	if (number > 0 && number == received && (number != 2 || names_offset(position->name)))
+	if (number > 0 && number == received && (number > 2 || names_offset(position->name)))
 		return TPM_PAGE_OFFSET;
-	if (number == 2 && !names_offset(position->name))
+	if (names_offset(position->name))
+		number = -1;
+
+	/*
+	 * one row a page: the second page of those from 0 on, or the rows from 1
+	 * on?
+	 */
+	if (number == 1 && received == 1)
+		return TPM_PAGE_LINKS;
+	*from_zero = number == 1 || tpm_base64_number(position->value) == 1;
+	if (number == 1 || number == 2)
 		return TPM_PAGE_NUMBER;
-	if (tpm_base64_number(position->value) == 2)
+	if (*from_zero || tpm_base64_number(position->value) == 2)
 		return TPM_PAGE_NUMBER_BASE64;
 	return TPM_PAGE_LINKS;
 }
@@ -154,7 +178,7 @@ find_style(const TpmSampler *sampler, const char *url, const char *next, int rec
 		paging->size_parameter = sampler->server->opt.page_size_parameter;
 	if (position == NULL || paging->size_parameter == NULL || received == 0)
 		return;
-	paging->style = style_of(position, received);
+	paging->style = style_of(position, received, &paging->from_zero);
 	if (paging->style != TPM_PAGE_LINKS)
 		paging->position_parameter = position->name;
 }
@@ -175,23 +199,27 @@ rows_to_last(Jsonb *document, const char *url, int received, const TpmSamplePagi
 		: tpm_whole_number(position->value);
 	if (number <= 0 || number > PG_INT32_MAX)
 		return -1;
-	return paging->style == TPM_PAGE_OFFSET ? number + received : number * received;
+	return paging->style == TPM_PAGE_OFFSET ? number + received : (number + paging->from_zero) * received;
 }
 
 void
-tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url, int received,
+tpm_sample_paging(const TpmSampler *sampler, Jsonb *document, const char *url, const TpmListFacts *facts,
 				  TpmSamplePaging *paging)
 {
-	char	   *next = tpm_sample_next(document);
+	const char *next = facts->links.next;
 	int64		most = -1;
 
 	if (next)
 	{
-		find_style(sampler, url, next, received, paging);
-		most = rows_to_last(document, url, received, paging);
+		find_style(sampler, url, next, facts->received, paging);
+		most = rows_to_last(document, url, facts->received, paging);
 	}
-	paging->received = received;
-	paging->total_pointer = tpm_sample_total(document, received, next != NULL,
-											 sampler->server->opt.pagination != TPM_PAGE_LINKS, most,
-											 &paging->beyond);
+	/* asked with a number, the second page is the one after that */
+	if (tpm_list_first_page(facts->opt, &facts->links, url) == 0)
+		paging->from_zero = true;
+	paging->received = facts->received;
+	paging->untold = tpm_list_end(facts) == TPM_LIST_ENDS_UNTOLD;
+	paging->total_pointer = tpm_sample_total(document, facts, most, &paging->beyond);
+	if (next == NULL && facts->opt->pagination == TPM_PAGE_LINKS && facts->total > facts->received)
+		paging->beyond = facts->total;
 }

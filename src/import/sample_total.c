@@ -30,6 +30,7 @@
 
 typedef struct TotalSearch
 {
+	const TpmListFacts *facts;
 	int64		received;
 	bool		has_next;
 	bool		counted;		/* pages need no links */
@@ -81,6 +82,11 @@ rank_of(const char *name, const char *path, const TotalSearch *search)
 static bool
 agrees(const TotalSearch *search, int64 number)
 {
+	TpmListFacts facts = *search->facts;
+
+	facts.total = number;
+	if (tpm_list_total(&facts) < 0)
+		return false;
 	if (!search->has_next)
 		return number == search->received || (search->counted && number > search->received);
 	return number > search->received && (search->most < 0 ||
@@ -137,9 +143,15 @@ search_total(TotalSearch *search, const char *path, JsonbContainer *object, int 
 }
 
 char *
-tpm_sample_total(Jsonb *document, int received, bool has_next, bool counted, int64 most, int64 *beyond)
+tpm_sample_total(Jsonb *document, const TpmListFacts *facts, int64 most, int64 *beyond)
 {
-	TotalSearch search = {.received = received,.has_next = has_next,.counted = counted,.most = most};
+	TotalSearch search = {
+		.facts = facts,
+		.received = facts->received,
+		.has_next = facts->links.next != NULL,
+		.counted = facts->opt->pagination != TPM_PAGE_LINKS,
+		.most = most,
+	};
 	JsonbValue	buffer;
 	JsonbValue *meta = tpm_json_get(&document->root, "meta", &buffer);
 

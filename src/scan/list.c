@@ -189,6 +189,12 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->restarted = cursor->restarted;
 }
 
+static bool
+is_whole_table(const TpmList *list)
+{
+	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
+}
+
 static uint64
 hash_text(const char *text)
 {
@@ -261,7 +267,7 @@ raise_other_first_page(const TpmList *list, int64 first)
 }
 
 static void
-check_first_page(const TpmList *list, const TpmListFacts *facts)
+compare_first_page(const TpmList *list, const TpmListFacts *facts)
 {
 	int64		first = facts->page == 1 ? tpm_list_first_page(facts->opt, &facts->links, list->url) : -1;
 
@@ -286,7 +292,7 @@ leads_on(TpmList *list, const char *current, const char *next)
 {
 	if (was_followed(list, current, next))
 		return false;
-	if (++list->empty_pages < (list->request->terms == NIL ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
+	if (++list->empty_pages < (is_whole_table(list) && !list->table->opt.query ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
 		return true;
 	list->doubt = TPM_DOUBT_EMPTY;
 	return false;
@@ -464,12 +470,6 @@ static int64
 pages_of(int64 rows, int a_page)
 {
 	return rows / a_page + (rows % a_page != 0);
-}
-
-static bool
-is_whole_table(const TpmList *list)
-{
-	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
 }
 
 /* the size of the whole table, for plans and for those who come after */
@@ -654,7 +654,7 @@ tpm_list_next(TpmList *list)
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
 		if (page->is_list)
-			check_first_page(list, &facts);
+			compare_first_page(list, &facts);
 		/* one that has shrunk tells of rows that moved towards the beginning */
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);

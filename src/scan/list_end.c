@@ -90,12 +90,13 @@ int64
 tpm_list_total(const TpmListFacts *facts)
 {
 	/*
-	 * what is the length of one page among several is no number of all rows,
-	 * nor is that of a full page, where nothing else says that it is the only
-	 * one
+	 * what is less than there are is no number of all rows (a number of pages
+	 * is not); nor is the length of one page among several, nor that of a
+	 * full page, where nothing else says that it is the only one
 	 */
-	if (facts->total == facts->received &&
-		(facts->page > 1 || facts->links.next != NULL || (is_full(facts) && !is_told_end(facts))))
+	if (facts->total < facts->rows ||
+		(facts->total == facts->received &&
+		 (facts->page > 1 || facts->links.next != NULL || (is_full(facts) && !is_told_end(facts)))))
 		return -1;
 	return facts->total;
 }

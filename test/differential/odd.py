@@ -474,14 +474,13 @@ class HiddenTarget(OddTarget):
             self._contradict()
 
     def _contradict(self):
-        """The first contradiction: a complete list, a resource that it lacks, and the list again."""
+        """A resource that its id finds, and two lists that lack it."""
         for table in HIDING:
             for item in self._hidden(table):
-                self._try(f"SELECT * FROM {self.foreign}.{table}")
                 self._try(f"SELECT * FROM {self.foreign}.{table} WHERE id = '{item}'")
+                self._try(f"SELECT * FROM {self.foreign}.{table}")
                 self._try("SELECT tpm_fdw_reset_cache()")
                 self._try(f"SELECT * FROM {self.foreign}.{table}")
-                self._try(f"SELECT * FROM {self.foreign}.{table} WHERE id = '{item}'")
 
     def _hidden(self, table):
         """The id of a resource that no plain list of the table shows."""

@@ -17,6 +17,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "common/string.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "parser/parse_type.h"
@@ -30,6 +31,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/link_header.h"
 #include "base/url.h"
 #include "client/client.h"
 #include "document/document.h"
@@ -82,8 +84,8 @@ check_rows(const TpmPage *page)
 	PROMISE(bytes <= page->bytes || all_columns != few_columns);
 	PROMISE(page->total >= -1);
 	PROMISE(page->is_list || page->nrows <= 1);
-	if (page->next)
-		PROMISE(page->next[0] != '\0' && page->next_known);
+	if (page->links.next)
+		PROMISE(page->links.next[0] != '\0' && page->links.given && page->links.of_pages);
 }
 
 /* as many rows as PostgreSQL's own jsonb has resources */
@@ -203,6 +205,26 @@ link_resolution(char *text, size_t len)
 	(void) tpm_url_problem(url);
 	(void) tpm_url_is_loopback(url);
 	(void) tpm_call_name("GET", url);
+}
+
+/* the input is a value of the header field Link */
+static void
+link_header(char *text, size_t len)
+{
+	TpmPageLinks links = {0};
+	char	   *found[3];
+
+	tpm_link_header_read(text, &links);
+	found[0] = links.next;
+	found[1] = links.prev;
+	found[2] = links.first;
+	for (int i = 0; i < 3; i++)
+	{
+		if (found[i] == NULL)
+			continue;
+		PROMISE(links.of_pages && found[i][0] != '\0' && pg_is_ascii(found[i]) && strchr(found[i], '>') == NULL);
+		(void) tpm_url_resolve("https://api.example.com/v1/things?page=1", tpm_url_of_link(found[i]));
+	}
 }
 
 /* ----- tokens and errors ----- */
@@ -342,6 +364,7 @@ static const struct
 }			targets[] = {
 	{"document", document, true},
 	{"link", link_resolution, false},
+	{"header", link_header, false},
 	{"token", token_answer, false},
 	{"retry", retry_after, false},
 	{"openapi", openapi, true},

@@ -158,6 +158,18 @@ def test_nothing_told_is_told_again(table, warm):
     assert "there may be more than the 3 rows received" in warning and "pagination" in warning and "public.t" in warning
 
 
+def test_list_in_doubt_answers_no_other_question(table):
+    """What may lack rows is not searched for those of a condition: the API is asked."""
+    pages = Pages(7, "links", "none")
+    db = table(pages)
+    rows(db, "RESET tpm_fdw.cache_ttl")
+    assert ids(db) == [0, 1, 2] and len(warned(db)) == 1
+    assert ids(db, "name = 'y'") == [5] and warned(db) == []
+    assert len(pages.server.seen) == 2
+    assert ids(db) == [0, 1, 2] and len(warned(db)) == 1
+    assert len(pages.server.seen) == 2
+
+
 def test_nothing_told_and_nothing_wanted(table):
     """Who has what it wants is told nothing: no row that it asked for can be missing."""
     db = table(Pages(7, "links", "none"))
@@ -184,6 +196,23 @@ def test_total_that_is_of_the_page(table, style):
     db = table(Pages(7, style, "none", edit=edit), total_pointer="/meta/total")
     if style == "links":
         assert ids(db) == [0, 1, 2] and len(warned(db)) == 1
+    else:
+        assert ids(db) == list(range(7)) and warned(db) == []
+        assert rows(db, "SELECT count(*) FROM t") == [(7,)]
+
+
+@pytest.mark.parametrize("style", ["number", "offset", "links"])
+@pytest.mark.parametrize("size", [3, 5])
+def test_total_that_is_of_pages(table, style, size):
+    """Nor does one that is less than the rows that have come."""
+    def edit(answer, given):
+        answer[1]["meta"] = {"pages": 2}
+        return answer
+
+    db = table(Pages(7, style, "none", cap=3, edit=edit), total_pointer="/meta/pages", page_size=str(size))
+    if style == "links":
+        # where less than was asked for came, nothing hints at more
+        assert ids(db) == [0, 1, 2] and len(warned(db)) == (size == 3)
     else:
         assert ids(db) == list(range(7)) and warned(db) == []
         assert rows(db, "SELECT count(*) FROM t") == [(7,)]
@@ -248,6 +277,20 @@ def test_empty_page_that_leads_nowhere(table, style, kind, total):
     assert ids(db) == list(range(7))
     assert bool(warned(db)) is (kind == "for ever" and not total)
     assert len(pages.server.seen) == (6 if kind == "for ever" and not total else 4)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_cut_first_and_filtered_by_the_table(table, style):
+    """The table's own parameters are conditions, too: four empty pages are not the end."""
+    class Late(Pages):
+        def answer(self, method, path, parameters, body):
+            return super().answer(method, path, [("filter[name]" if n == "only" else n, v) for n, v in parameters], body)
+
+    pages = Late(20, style, "links", filters_last=True)
+    pages.link = lambda given, start, size: Pages.link(pages, given, start, size).replace("filter%5Bname%5D", "only")
+    db = table(pages, page_size="1", query="only=y")
+    assert ids(db) == [5, 12, 19] and warned(db) == []
+    assert len(pages.server.seen) == 20
 
 
 @pytest.mark.parametrize("n", [0, 4])
@@ -371,3 +414,167 @@ def test_pages_side_by_side_behind_short_ones(table, fetched):
     assert ids(db) == list(range(40))
     asked = [json.dumps(p) for p in pages.server.parameters()]
     assert len(asked) == len(set(asked)) == 20
+
+
+# ----- what tpm_fdw_check says of pages, and what its statements do -----
+
+
+def check(db):
+    """{step: (ok, detail, hint)} of table t, and the most requests that were announced."""
+    tpmtest.notices(db)
+    found = {step.removeprefix("t: "): rest for step, *rest in rows(db, "SELECT * FROM tpm_fdw_check('s', 'public')")}
+    words = tpmtest.notices(db).split()
+    return found, int(words[words.index("requests") - 1])
+
+
+def mend(db, found):
+    for ok, _, hint in found.values():
+        if hint and hint.startswith("ALTER "):
+            rows(db, hint)
+
+
+@pytest.mark.parametrize("n", [3, 7, 20])
+@pytest.mark.parametrize("tells", ["total", "none"])
+@pytest.mark.parametrize("style", ["number", "offset", "zero"])
+def test_check_finds_what_pages_are_asked_for_by(table, style, tells, n):
+    """No links: the check tries numbers and offsets, and what it advises reads all there is."""
+    pages = Pages(n, style.replace("zero", "number"), tells, first=0 if style == "zero" else 1)
+    options = {"pagination": "links"}
+    if style == "offset":
+        options["page_parameters"] = "page[limit],page[offset]"
+    db = table(pages, **options)
+    found, most = check(db)
+    assert len(pages.server.seen) <= most == 4
+    assert "all there are" not in str(found["page size"])
+    ok, detail, hint = found["paging"]
+    assert ok is False
+    # the second of two pages from 0 on is found by asking for what would be the second from 1 on: there is none
+    if n > SIZE and not (style == "zero" and n <= 2 * SIZE):
+        assert f"'{'offset' if style == 'offset' else 'number'}'" in hint
+        assert ("first_page '0'" in hint) is (style == "zero")
+        mend(db, found)
+        assert ids(db) == list(range(n)) and warned(db) == []
+        found, _ = check(db)
+        assert not [step for step, (ok, _, _) in found.items() if ok is False]
+    else:
+        assert not hint.startswith("ALTER") and "page_size" in hint
+
+
+@pytest.mark.parametrize("style", ["number", "number_base64"])
+@pytest.mark.parametrize("tells", TELLS)
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("asked", [0, 1])
+@pytest.mark.parametrize("n", [2, 7])
+def test_check_finds_the_first_page(table, style, tells, first, asked, n):
+    """Whatever the API tells, and whichever page is taken for the first."""
+    pages = Pages(n, style, tells, first=first)
+    db = table(pages, first_page=str(asked))
+    found, most = check(db)
+    assert len(pages.server.seen) <= most <= 4
+    ok, detail, hint = found["paging"]
+    assert ok is (first == asked), detail
+    if first == asked:
+        assert hint is None
+        return
+    assert f"first_page '{first}'" in hint
+    # the only alarm is not to be taken off
+    assert "total_pointer ''" not in str(found)
+    mend(db, found)
+    assert ids(db) == list(range(n)) and warned(db) == []
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_check_where_page_0_is_page_1(table, asked):
+    class Clamped(Pages):
+        def answer(self, method, path, parameters, body):
+            return super().answer(method, path, [(n, "1" if (n, v) == ("page[number]", "0") else v) for n, v in parameters], body)
+
+    db = table(Clamped(7, "number", "none"), first_page=str(asked))
+    found, _ = check(db)
+    assert found["paging"][0] is (asked == 1)
+    mend(db, found)
+    assert ids(db) == list(range(7))
+
+
+@pytest.mark.parametrize("style", ["links", "number"])
+def test_check_takes_no_length_of_a_page_for_a_total(table, style):
+    def edit(answer, given):
+        answer[1]["meta"] = {"count": len(answer[1]["data"]), "page": {"total_count": len(answer[1]["data"])}}
+        return answer
+
+    db = table(Pages(7, style, "none", edit=edit))
+    found, _ = check(db)
+    assert found["total"][0] is True and "none" in found["total"][1] and found["total"][2] is None
+    rows(db, "ALTER FOREIGN TABLE t OPTIONS (ADD total_pointer '/meta/count')")
+    found, _ = check(db)
+    ok, detail, _ = found["total"]
+    assert ok is False and "may be the number of rows of the page" in detail
+
+
+def test_check_says_what_is_all(table):
+    """An API that speaks of pages has said so; one that says nothing has not."""
+    db = table(Pages(2, "links", "links"))
+    assert "2 rows are all there are" in check(db)[0]["page size"][1]
+    db = table(Pages(3, "links", "null"))
+    assert "3 rows are all there are" in check(db)[0]["page size"][1]
+    db = table(Pages(2, "links", "none"))
+    detail = check(db)[0]["page size"][1]
+    assert "all there are" not in detail and "nothing is said" in detail
+
+
+def test_check_keeps_the_only_alarm(table):
+    """More is announced than the list leads to: the total is not to be blamed."""
+    def edit(answer, given):
+        answer[1]["meta"] = {"total": 50}
+        return answer
+
+    db = table(Pages(3, "links", "links", edit=edit), total_pointer="/meta/total")
+    found, _ = check(db)
+    ok, detail, hint = found["total"]
+    assert ok is False and "50 at /meta/total" in detail and hint is None
+    assert found["paging"][0] is False and "3 of 50 rows" in found["paging"][1]
+
+
+# ----- what an import by sample writes of pages -----
+
+
+def sampled(db):
+    rows(db, "DROP SCHEMA IF EXISTS i CASCADE")
+    rows(db, "CREATE SCHEMA i")
+    tpmtest.notices(db)
+    rows(db, "IMPORT FOREIGN SCHEMA sample FROM SERVER s INTO i OPTIONS (resources '/t', sample_pages '1')")
+    said = warned(db)
+    options = rows(db, "SELECT unnest(ftoptions) FROM pg_foreign_table WHERE ftrelid = 'i.t'::regclass")
+    return dict(option.split("=", 1) for option, in options), said
+
+
+@pytest.mark.parametrize("tells", ["links", "header"])
+@pytest.mark.parametrize("style", ["number", "number_base64"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_sample_finds_the_first_page(table, style, tells, first):
+    db = table(Pages(7, style, tells, first=first), pagination="links")
+    options, said = sampled(db)
+    assert said == [] and options["pagination"] == style
+    assert options.get("first_page") == ("0" if first == 0 else None)
+    assert rows(db, "SELECT count(*) FROM (SELECT * FROM i.t OFFSET 0) x") == [(7,)] and warned(db) == []
+
+
+@pytest.mark.parametrize("tells", ["none", "total", "range"])
+def test_sample_warns_of_a_full_page(table, tells):
+    """No links: it cannot be known what is behind the page, or it is known that there is more."""
+    def edit(answer, given):
+        if tells == "none":
+            answer[1]["meta"] = {"count": len(answer[1]["data"])}
+        return answer
+
+    db = table(Pages(7, "number", tells, edit=edit), pagination="links", total_pointer="")
+    options, said = sampled(db)
+    assert "total_pointer" not in options
+    assert len(said) == 1 and "pagination" in said[0]
+    assert ("may have more than the 3 rows" in said[0]) is (tells != "range")
+
+
+def test_sample_of_a_short_page(table):
+    """Fewer than asked for, and a total that agrees."""
+    db = table(Pages(2, "links", "total"), total_pointer="")
+    assert sampled(db) == ({"total_pointer": "/meta/total"}, [])

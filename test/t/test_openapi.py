@@ -83,6 +83,32 @@ def test_every_page_style_is_read_to_the_end(db, sandbox, style, wanted):
     assert len(sandbox.api_requests()) == 1 + 8
 
 
+@pytest.mark.parametrize("parameter, wanted", [
+    ({"type": "integer", "default": 0}, {"first_page": "0"}),
+    ({"type": "integer", "minimum": 0}, {"first_page": "0"}),
+    ({"allOf": [{"type": "integer"}, {"minimum": 0}]}, {"first_page": "0"}),
+    ({"type": "integer", "minimum": 0, "default": 1}, {}),
+    ({"type": "integer", "minimum": 1}, {}),
+    ({"type": "integer"}, {}),
+    ({"type": "string", "format": "byte", "default": "MA=="}, {"first_page": "0", "pagination": "number_base64"}),
+    ({"type": "string", "format": "byte", "default": "MQ=="}, {"pagination": "number_base64"})])
+@pytest.mark.parametrize("name", ["page[number]", "page"])
+def test_number_of_the_first_page(load, parameter, wanted, name):
+    schema = load(openapi({"/things": listing(resource({"name": {"type": "string"}}), [
+        query(name, parameter), query("page[size]", {"type": "integer"})])}))
+    options = load.tables(schema)["things"]
+    assert {n: options[n] for n in ("pagination", "first_page") if n in options} == {"pagination": "number", **wanted}
+
+
+def test_first_page_of_what_is_no_number(load):
+    """Links lead on, or offsets count rows: no page has a number."""
+    schema = load(openapi({
+        "/linked": listing(resource({"name": {"type": "string"}}), [query("page[number]", {"type": "integer", "default": 0})],
+                           links={"type": "object", "properties": {"next": {"type": "string"}}}),
+        "/rows": listing(resource({"name": {"type": "string"}}), [query("page[offset]", {"type": "integer", "default": 0})])}))
+    assert all("first_page" not in options for options in load.tables(schema).values())
+
+
 def test_comments_come_from_the_document(db, sandbox):
     tpmtest.setup_server(db, sandbox)
     rows(db, "CREATE SCHEMA told")

@@ -467,10 +467,11 @@ DIALECTS = [
      {"page_size": "10", "pagination": "offset", "page_parameters": "limit,start",
       "total_pointer": "/meta/res~0a~1b/totalCount"}),
     ("?page[size]=100&page[number]=Mg%3D%3D", None, {}, 100, {"pagination": "number_base64"}),
-    # a cursor, several things that move, a page counted from 0, a link that loses what was asked
+    # a cursor, several things that move, pages counted from 0, and one that may be an offset, a link that loses what was asked
     ("?page[size]=100&page[after]=abc", None, {"total_count": 500}, 100, {"total_pointer": "/meta/total_count"}),
     ("?page[size]=100&page[number]=2&snapshot=77", None, {}, 100, {}),
-    ("?page[size]=100&page[number]=1", None, {}, 100, {}),
+    ("?page[size]=100&page[number]=1", None, {}, 100, {"pagination": "number", "first_page": "0"}),
+    ("?page[size]=1&page[number]=1", None, {}, 1, {"page_size": "1"}),
     # what was asked for comes back beside the API's own (fortune)
     ("?page[size]=100&page[offset]=50&page[limit]=50", None, {}, 50, {"page_size": "50", "pagination": "offset"}),
     ("?page[limit]=50&page[size]=100&page[offset]=50", None, {}, 50, {"page_size": "50", "pagination": "offset"}),

@@ -53,6 +53,7 @@ typedef struct TpmShape
 	bool		unique;			/* x-unique */
 	bool		deprecated;
 	const char *description;	/* or NULL */
+	const char *minimum;		/* or NULL */
 	const char *maximum;		/* or NULL */
 	const char *preset;			/* of "default", or NULL */
 	const TpmNode *items;		/* of an array, or NULL */
@@ -168,6 +169,7 @@ typedef struct TpmDraft
 	const char *page_size_parameter;
 	const char *page_parameter;
 	const char *pagination;		/* or NULL */
+	bool		from_zero;		/* pages are counted from 0 */
 	int			page_size;		/* 0: not said */
 } TpmDraft;
 

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "base/url_query.h"
 #include "import/openapi/openapi_internal.h"
 
 /* of a parameter's name: pg_attribute has no room for long options */
@@ -94,6 +95,17 @@ largest_size(const TpmParameter *parameter)
 	return largest;
 }
 
+/* The first page's number is what is taken without one, or else the least there is */
+static bool
+begins_with_zero(const TpmParameter *parameter)
+{
+	const char *preset = parameter->shape->preset;
+
+	if (preset)
+		return tpm_whole_number(preset) == 0 || tpm_base64_number(preset) == 0;
+	return parameter->shape->minimum && strspn(parameter->shape->minimum, "0.") == strlen(parameter->shape->minimum);
+}
+
 static bool
 read_page(TpmDraft *draft, const TpmParameter *parameter)
 {
@@ -110,8 +122,11 @@ read_page(TpmDraft *draft, const TpmParameter *parameter)
 	if (is_named(parameter->name, offsets))
 		draft->pagination = "offset";
 	else if (is_named(parameter->name, numbers))
+	{
 		draft->pagination = parameter->shape->types != TPM_JSON_STRING ? "number"
 			: parameter->shape->format && strcmp(parameter->shape->format, "byte") == 0 ? "number_base64" : NULL;
+		draft->from_zero = begins_with_zero(parameter);
+	}
 	else
 		return strncmp(parameter->name, "page[", 5) == 0;
 	draft->page_parameter = parameter->name;

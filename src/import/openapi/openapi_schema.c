@@ -224,6 +224,7 @@ read_texts(TpmShape *shape, const TpmNode *schema)
 	shape->description = tpm_node_text(tpm_node_member(schema, "description"));
 	if (shape->description == NULL)
 		shape->description = tpm_node_text(tpm_node_member(schema, "title"));
+	shape->minimum = tpm_node_scalar(tpm_node_member(schema, "minimum"));
 	shape->maximum = tpm_node_scalar(tpm_node_member(schema, "maximum"));
 	shape->preset = tpm_node_scalar(tpm_node_member(schema, "default"));
 	shape->read_only = tpm_node_is_true(tpm_node_member(schema, "readOnly"));
@@ -294,6 +295,8 @@ take_part(TpmShape *shape, const TpmShape *part)
 		shape->description = part->description;
 	if (shape->items == NULL)
 		shape->items = part->items;
+	if (shape->minimum == NULL)
+		shape->minimum = part->minimum;
 	if (shape->maximum == NULL)
 		shape->maximum = part->maximum;
 	if (shape->preset == NULL)

@@ -219,6 +219,8 @@ add_page_options(const TpmDraft *draft, TpmImportTable *table)
 	if (draft->page_size > 0 && draft->page_size != 100)
 		add_table_option(table, "page_size", psprintf("%d", draft->page_size));
 	add_table_option(table, "pagination", style);
+	if (style && !offset && draft->from_zero)
+		add_table_option(table, "first_page", "0");
 	if ((strcmp(size, usual_size) != 0 || strcmp(page, usual_page) != 0) && strcmp(size, page) != 0 &&
 		strchr(size, ',') == NULL && strchr(page, ',') == NULL)
 		add_table_option(table, "page_parameters", psprintf("%s,%s", size, page));

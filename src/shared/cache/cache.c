@@ -93,7 +93,9 @@ tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complet
 		return NULL;
 	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
 	pointer = tpm_cache_find(key, age, 0);
-	if (only_complete && DsaPointerIsValid(pointer) && !tpm_cache_list_at(pointer)->complete)
+	/* one that may lack rows answers who asks for it, and no other question */
+	if (only_complete && DsaPointerIsValid(pointer) &&
+		(!tpm_cache_list_at(pointer)->complete || tpm_cache_list_at(pointer)->cursor.doubt != TPM_DOUBT_NONE))
 		pointer = InvalidDsaPointer;
 	if (!DsaPointerIsValid(pointer) && !only_complete)
 		pointer = tpm_cache_new_list(key, age);

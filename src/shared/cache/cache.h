@@ -51,7 +51,7 @@ typedef struct TpmCached TpmCached;
 /*
  * A list for the key: complete and young enough, or under construction, or a
  * new one.  NULL when nothing can be kept.  With only_complete, NULL instead
- * of one that would have to be fetched.  The hold lives in the current memory
+ * of one that would have to be fetched, or may lack rows.  The hold lives in the current memory
  * context, whose reset gives it up.
  */
 extern TpmCached *tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete);
