@@ -394,7 +394,7 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 
 			ask_lists(ask, table, sendable);
 			/* the whole list has them, if anything has */
-			if (((TpmRequest *) linitial(ask->requests))->terms != NIL)
+			if (ids != NIL && ((TpmRequest *) linitial(ask->requests))->terms != NIL)
 				ask->ids = ids;
 		}
 	}
