@@ -586,7 +586,7 @@ def test_one_resource(scripted):
     ('{"data": [1]}', "no resource object"), ('{"data": "x"}', "data"), ("[]", "no JSON object"), ("17", "no JSON object"),
     ('{"data": [' + "[" * 20000 + "]" * 20000 + "]}", ""), ("", "not JSON"), (b'{"data": [{"id": "\xff"}]}', "UTF-8"),
     ('{"data": [{"id": "1", "type": "x", "attributes": {"a\\u0000b": 1}}]}', "not JSON"),
-    ('{"errors": [{"title": "no"}]}', "data"), ('{"data": [{"id": "1", "attributes": {"n": 1e999999}}]}', ""),
+    ('{"errors": [{"title": "no"}]}', "holds errors\nDETAIL:  no"), ('{"data": [{"id": "1", "attributes": {"n": 1e999999}}]}', ""),
 ])
 def test_what_is_no_document(scripted, body, words):
     db, server = scripted
