@@ -69,6 +69,14 @@ extern void tpm_check_server(TpmReport *report, const char *server);
 /* the most requests that one table costs */
 #define TPM_CHECK_REQUESTS	4
 
+/* how it is found out whether members may be named, see check_fields.c */
+typedef enum TpmNaming
+{
+	TPM_NAMING_TRIED,			/* it is known, or nothing is to be named */
+	TPM_NAMING_BESIDE,			/* by a request that is sent anyhow */
+	TPM_NAMING_ALONE			/* by one of its own */
+} TpmNaming;
+
 /* one table that is being checked */
 typedef struct TpmTableCheck
 {
@@ -85,6 +93,7 @@ typedef struct TpmTableCheck
 	int64		total;			/* -1: none */
 	char	   *total_pointer;	/* where it stands, NULL */
 	TpmPage    *page;			/* NULL: its values fit no column */
+	TpmNaming	naming;
 } TpmTableCheck;
 
 /* the most requests that the table can cost */
@@ -93,6 +102,7 @@ extern void tpm_check_table(TpmTableCheck *check);
 
 /* one page; NULL if none is left.  Any status is an answer. */
 extern TpmAnswer *tpm_check_fetch(TpmTableCheck *check, TpmRequest *request);
+extern TpmAnswer *tpm_check_fetch_one(TpmTableCheck *check, TpmRequest *request);
 extern TpmRequest *tpm_check_request(const TpmTableCheck *check);
 
 /* the answer's rows with these columns decoded; the errors of tpm_document_read() */
@@ -113,10 +123,16 @@ extern void tpm_check_members(TpmTableCheck *check);
 extern void tpm_check_filters(TpmTableCheck *check);
 extern void tpm_check_hidden(TpmTableCheck *check);
 extern void tpm_check_sort(TpmTableCheck *check);
+extern void tpm_check_fields(TpmTableCheck *check);
+
+/* once the first page is known, and what any request after it is sent by */
+extern void tpm_check_begin_naming(TpmTableCheck *check);
+extern TpmAnswer *tpm_check_fetch_named(TpmTableCheck *check, TpmRequest *request);
 
 /* what each could cost */
 extern bool tpm_check_has_filter(const TpmTable *table);
 extern bool tpm_check_has_sort(const TpmTable *table);
+extern bool tpm_check_has_fields(const TpmTable *table);
 
 /* the text that a column's value is sent with, NULL: none */
 extern char *tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row);

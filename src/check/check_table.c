@@ -29,7 +29,8 @@ tpm_check_cost(const TpmTable *table)
 	if (!tpm_check_can_list(table))
 		return 0;
 	return Min(TPM_CHECK_REQUESTS,
-			   1 + (tpm_check_has_filter(table) ? 3 : 0) + (tpm_check_has_sort(table) ? 2 : 0));
+			   1 + (tpm_check_has_filter(table) ? 3 : 0) + (tpm_check_has_sort(table) ? 2 : 0) +
+			   (tpm_check_has_fields(table) ? 1 : 0));
 }
 
 TpmRequest *
@@ -43,7 +44,7 @@ tpm_check_request(const TpmTableCheck *check)
 }
 
 TpmAnswer *
-tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
+tpm_check_fetch_one(TpmTableCheck *check, TpmRequest *request)
 {
 	TpmPosition start = {0};
 
@@ -52,6 +53,13 @@ tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
 	check->left--;
 	return tpm_client_get(check->session, tpm_request_url(check->table, request, &start),
 						  TPM_CALL_CHECK | TPM_CALL_ANY);
+}
+
+TpmAnswer *
+tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
+{
+	return check->naming == TPM_NAMING_BESIDE ? tpm_check_fetch_named(check, request)
+		: tpm_check_fetch_one(check, request);
 }
 
 char *
@@ -372,7 +380,9 @@ tpm_check_table(TpmTableCheck *check)
 	tpm_check_members(check);
 	if (check->page == NULL || check->page->nrows == 0)
 		return;
+	tpm_check_begin_naming(check);
 	tpm_check_hidden(check);
 	tpm_check_filters(check);
 	tpm_check_sort(check);
+	tpm_check_fields(check);
 }
