@@ -70,6 +70,14 @@ extern void tpm_check_server(TpmReport *report, const char *server);
 /* the most requests that one table costs */
 #define TPM_CHECK_REQUESTS	4
 
+/* how it is found out whether members may be named, see check_fields.c */
+typedef enum TpmNaming
+{
+	TPM_NAMING_TRIED,			/* it is known, or nothing is to be named */
+	TPM_NAMING_BESIDE,			/* by a request that is sent anyhow */
+	TPM_NAMING_ALONE			/* by one of its own */
+} TpmNaming;
+
 /* one table that is being checked */
 typedef struct TpmTableCheck
 {
@@ -90,6 +98,7 @@ typedef struct TpmTableCheck
 	TpmPage    *page;			/* NULL: its values fit no column */
 	bool		total_told;		/* whether totals count what matches has been
 								 * said */
+	TpmNaming	naming;
 } TpmTableCheck;
 
 /* the most requests that the table can cost */
@@ -102,6 +111,7 @@ extern TpmAnswer *tpm_check_fetch(TpmTableCheck *check, TpmRequest *request);
 /* the same of another page, as the table would ask for it if it were this one */
 extern TpmAnswer *tpm_check_fetch_at(TpmTableCheck *check, const TpmTable *table, TpmRequest *request,
 									 const TpmPosition *position);
+extern TpmAnswer *tpm_check_fetch_one(TpmTableCheck *check, TpmRequest *request);
 extern TpmRequest *tpm_check_request(const TpmTableCheck *check);
 
 /* the answer's rows with these columns decoded; the errors of tpm_document_read() */
@@ -131,11 +141,17 @@ extern void tpm_check_members(TpmTableCheck *check);
 extern void tpm_check_filters(TpmTableCheck *check);
 extern void tpm_check_hidden(TpmTableCheck *check);
 extern void tpm_check_sort(TpmTableCheck *check);
+extern void tpm_check_fields(TpmTableCheck *check);
+
+/* once the first page is known, and what any request after it is sent by */
+extern void tpm_check_begin_naming(TpmTableCheck *check);
+extern TpmAnswer *tpm_check_fetch_named(TpmTableCheck *check, TpmRequest *request);
 
 /* what each could cost */
 extern int	tpm_check_paging_cost(const TpmTable *table);
 extern bool tpm_check_has_filter(const TpmTable *table);
 extern bool tpm_check_has_sort(const TpmTable *table);
+extern bool tpm_check_has_fields(const TpmTable *table);
 
 /* the text that a column's value is sent with, NULL: none */
 extern char *tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row);

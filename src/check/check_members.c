@@ -23,6 +23,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "check/check_member.h"
+#include "shared/counters.h"
 
 /* fewer resources than this may happen to lack a member (as in scan_check.c) */
 #define TELLING_ROWS	20
@@ -268,15 +269,46 @@ report_unmapped(TpmTableCheck *check, List *members)
 
 /* ----- what columns hold ----- */
 
+static bool
+is_asked_to_include(const TpmTable *table, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (const char *at = table->include; at && *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ','))
+		if (strncmp(at, name, len) == 0 && (at[len] == ',' || at[len] == '\0' || at[len] == '.'))
+			return true;
+	return false;
+}
+
+static const char *
+hint_of_linkage(const TpmTable *table, const TpmColumn *column, const char *name)
+{
+	if (is_asked_to_include(table, name))
+		return "The option include of the table names it already. What the API does not tell is an error where a condition needs it; missing_attribute 'null' reads it as NULL.";
+	if (column->kind == TPM_COL_INCLUDED)
+		return tpm_alter_table(table, tpm_alter_option(NIL, "include", table->include
+													   ? psprintf("%s,%s", table->include, name) : name));
+	return "Some APIs give linkage for relationships that are named in the option include of the table.";
+}
+
+/* values that no answer tells, which must not be taken for NULL */
 static void
 report_linkage(TpmTableCheck *check, const TpmColumn *column, const TpmApiMember *member)
 {
-	if (column->kind != TPM_COL_RELATIONSHIP || member->linkage)
+	const char *what;
+
+	if (!member->relationship ||
+		!(check->page ? tpm_column_bit(check->page->members.unknown, column->attnum) : !member->linkage))
 		return;
+	if (!member->linkage)
+		what = "comes without linkage (\"data\"): what it leads to is not known";
+	else if (column->kind == TPM_COL_INCLUDED)
+		what = "leads to resources that are not included, or has no linkage (\"data\"), on some resources";
+	else
+		what = "comes without linkage (\"data\") on some resources: what it leads to there is not known";
 	tpm_report(check->report, psprintf("column %s", column->name), TPM_STEP_FAILED,
-			   psprintf("relationship \"%s\" comes without linkage (\"data\"): the column is always NULL",
-						member->name),
-			   "Some APIs give linkage for relationships that are named in the option include of the table.");
+			   psprintf("relationship \"%s\" %s", member->name, what),
+			   hint_of_linkage(check->table, column, member->name));
 }
 
 static void

@@ -31,7 +31,8 @@ tpm_check_cost(const TpmTable *table)
 	if (!tpm_check_can_list(table))
 		return 0;
 	return Min(TPM_CHECK_REQUESTS,
-			   1 + tpm_check_paging_cost(table) + (tpm_check_has_filter(table) ? 3 : 0) + (tpm_check_has_sort(table) ? 2 : 0));
+			   1 + tpm_check_paging_cost(table) + (tpm_check_has_filter(table) ? 3 : 0) +
+			   (tpm_check_has_sort(table) ? 2 : 0) + (tpm_check_has_fields(table) ? 1 : 0));
 }
 
 TpmRequest *
@@ -55,11 +56,18 @@ tpm_check_fetch_at(TpmTableCheck *check, const TpmTable *table, TpmRequest *requ
 }
 
 TpmAnswer *
-tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
+tpm_check_fetch_one(TpmTableCheck *check, TpmRequest *request)
 {
 	TpmPosition start = {0};
 
 	return tpm_check_fetch_at(check, check->table, request, &start);
+}
+
+TpmAnswer *
+tpm_check_fetch(TpmTableCheck *check, TpmRequest *request)
+{
+	return check->naming == TPM_NAMING_BESIDE ? tpm_check_fetch_named(check, request)
+		: tpm_check_fetch_one(check, request);
 }
 
 char *
@@ -344,7 +352,9 @@ tpm_check_table(TpmTableCheck *check)
 	tpm_check_members(check);
 	if (check->page == NULL || check->page->nrows == 0)
 		return;
+	tpm_check_begin_naming(check);
 	tpm_check_hidden(check);
 	tpm_check_filters(check);
 	tpm_check_sort(check);
+	tpm_check_fields(check);
 }

@@ -165,6 +165,43 @@ tpm_request_is_memberless(const TpmColumn *column)
 		strcmp(first, "meta") == 0;
 }
 
+static bool
+list_has_member(const char *members, const char *member)
+{
+	size_t		len = strlen(member);
+
+	for (const char *at = strstr(members, member); at; at = strstr(at + 1, member))
+		if ((at == members || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+char *
+tpm_request_fields(const TpmTable *table, List *columns)
+{
+	StringInfoData members;
+	ListCell   *lc;
+
+	initStringInfo(&members);
+	foreach(lc, columns)
+	{
+		const TpmColumn *column = &table->columns[lfirst_int(lc) - 1];
+		char	   *member = tpm_request_member(table, column);
+
+		if (member == NULL && tpm_request_is_memberless(column))
+			continue;
+		/* a name that the list's grammar cannot hold is among all of them */
+		if (member == NULL || member[0] == '\0' || strchr(member, ',') != NULL)
+			return NULL;
+		if (!list_has_member(members.data, member))
+			appendStringInfo(&members, "%s%s", members.len ? "," : "", member);
+	}
+	/* rather more bytes back than an address that servers refuse */
+	if (members.len == 0 || strlen(tpm_url_encode_query(members.data)) > TPM_MAX_LIST_BYTES)
+		return NULL;
+	return members.data;
+}
+
 static char *
 fields_name(const TpmTable *table)
 {

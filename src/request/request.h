@@ -94,6 +94,12 @@ extern char *tpm_request_sort_name(const TpmColumn *column);
 /* the member to ask for in a sparse fieldset, NULL where it is none or all */
 extern char *tpm_request_member(const TpmTable *table, const TpmColumn *column);
 
+/*
+ * The members that a query of these columns reads (IntList of attnums), as the
+ * value of the fields parameter; NULL where only all of them will do.
+ */
+extern char *tpm_request_fields(const TpmTable *table, List *columns);
+
 /* is the column read from outside attributes and relationships? */
 extern bool tpm_request_is_memberless(const TpmColumn *column);
 

@@ -16,7 +16,6 @@
 
 #include "miscadmin.h"
 
-#include "base/url.h"
 #include "client/transport.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
@@ -35,7 +34,8 @@ struct TpmSource
 	int			row;
 	TpmCachedPage shared;		/* page of the cache, being returned */
 	bool		at_end;
-	MemoryContext context;		/* of the list and its pages */
+	MemoryContext context;		/* of the source */
+	MemoryContext list_context; /* of the list and its pages */
 	bool		on_trial;		/* its errors are seen to elsewhere */
 	bool		keeps_page;		/* a row of it is still being looked at */
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
@@ -91,46 +91,6 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 	return tpm_cache_open(&key, &scan->age, complete);
 }
 
-static bool
-list_has_member(const char *members, const char *member)
-{
-	size_t		len = strlen(member);
-
-	for (const char *at = strstr(members, member); at; at = strstr(at + 1, member))
-		if ((at == members || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
-			return true;
-	return false;
-}
-
-/* the members that the query reads, NULL where only all of them will do */
-static char *
-wanted_members(const TpmScan *scan)
-{
-	StringInfoData members;
-	ListCell   *lc;
-
-	if (!tpm_scan_may_name(scan))
-		return NULL;
-	initStringInfo(&members);
-	foreach(lc, scan->columns)
-	{
-		const TpmColumn *column = &scan->table->columns[lfirst_int(lc) - 1];
-		char	   *member = tpm_request_member(scan->table, column);
-
-		if (member == NULL && tpm_request_is_memberless(column))
-			continue;
-		/* a name that the list's grammar cannot hold is among all of them */
-		if (member == NULL || member[0] == '\0' || strchr(member, ',') != NULL)
-			return NULL;
-		if (!list_has_member(members.data, member))
-			appendStringInfo(&members, "%s%s", members.len ? "," : "", member);
-	}
-	/* rather more bytes back than an address that servers refuse */
-	if (members.len == 0 || strlen(tpm_url_encode_query(members.data)) > TPM_MAX_LIST_BYTES)
-		return NULL;
-	return members.data;
-}
-
 /* order, members and page of a list that is read for this scan alone, or for all */
 static void
 spell(TpmSource *source)
@@ -138,8 +98,8 @@ spell(TpmSource *source)
 	TpmScan    *scan = source->scan;
 	TpmRequest *request = source->request;
 
-	if (source->cached == NULL)
-		request->fields = wanted_members(scan);
+	if (source->cached == NULL && tpm_scan_may_name(scan))
+		request->fields = tpm_request_fields(scan->table, scan->columns);
 	if (request->by_id)
 		return;
 	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
@@ -366,15 +326,16 @@ static void
 open_source_list(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
-	MemoryContext old = MemoryContextSwitchTo(source->context);
+	MemoryContext old;
 
-	if (source->list == NULL)
-	{
-		source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-									 !tpm_scan_may_stop(scan));
-		if (source->ordered)
-			tpm_order_begin(scan->order);
-	}
+	if (source->list)
+		return;
+	source->list_context = AllocSetContextCreate(source->context, "tpm_fdw list", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(source->list_context);
+	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
+								 !tpm_scan_may_stop(scan));
+	if (source->ordered)
+		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
 }
 
@@ -453,7 +414,9 @@ ask_for_all_members(TpmSource *source)
 {
 	source->request->fields = NULL;
 	tpm_list_close(source->list);
+	source->page = NULL;
 	source->list = NULL;
+	MemoryContextDelete(source->list_context);
 	open_source_list(source);
 	source->page = receive(source);
 }

@@ -174,6 +174,9 @@ begin_learning(Oid relid, uint64 options_hash)
 	return find_or_make(relid, options_hash);
 }
 
+/* a size is told by every page, and what has not changed is not written for each */
+#define TOTAL_AGE_MS	60000
+
 static void
 end_learning(LearntEntry *entry)
 {
@@ -219,12 +222,20 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	LearntEntry *entry = begin_learning(relid, options_hash);
+	TpmTableStats *learnt;
 
 	if (entry == NULL)
 		return;
-	entry->kept.learnt.total = total;
-	entry->kept.learnt.total_at = now;
-	entry->kept.learnt.a_page = a_page;
+	learnt = &entry->kept.learnt;
+	if (learnt->total == total && learnt->a_page == a_page &&
+		!TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
+	{
+		LWLockRelease(&shared->lock);
+		return;
+	}
+	learnt->total = total;
+	learnt->total_at = now;
+	learnt->a_page = a_page;
 	end_learning(entry);
 }
 
@@ -286,7 +297,12 @@ tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us)
 
 	if (entry == NULL)
 		return;
-	entry->kept.learnt.slowest_us = Max(entry->kept.learnt.slowest_us, us);
+	if (entry->kept.learnt.slowest_us >= us)
+	{
+		LWLockRelease(&shared->lock);
+		return;
+	}
+	entry->kept.learnt.slowest_us = us;
 	end_learning(entry);
 }
 

@@ -513,3 +513,75 @@ def test_generated_column_whose_expression_changes(computed, web):
     rows(computed, "ALTER FOREIGN TABLE shop DROP loud,"
                    " ADD loud text GENERATED ALWAYS AS (title || '!') STORED")
     assert rows(computed, "SELECT loud FROM shop WHERE id = 1") == [("b!",)]
+
+
+# ----- tpm_fdw_check -----
+
+def check(connection):
+    """{step: (ok, detail, hint)} of books"""
+    found = rows(connection, "SELECT step, ok, detail, hint FROM tpm_fdw_check('tpm', 'public')")
+    return {step: rest for step, *rest in found}
+
+
+@pytest.mark.parametrize("unknown", [["in-print"], ["author"], ["title", "author"]], ids=str)
+def test_check_finds_names_unknown_in_fields(books, web, unknown):
+    """Its statement runs, and what it found is learnt without it."""
+    web.answers["/v1/books"] = sparse_fieldsets(IN_PRINT, unknown=unknown)
+    ok, detail, hint = check(books)["books: fields"]
+    assert ok is False and all(f'"{name}"' in detail for name in unknown) and detail.count('"') == 2 * len(unknown)
+    assert len(web.requests) <= 4
+    del web.requests[:]
+    assert rows(books, "SELECT in_print, author_id, title FROM books WHERE id = 1") == [(True, "1", "t1")]
+    assert [wanted_fields(request) for request in web.requests] == [None]
+    rows(books, hint)
+    assert "books: fields" not in check(books)
+    assert rows(books, "SELECT in_print, author_id, title FROM books WHERE id = 1") == [(True, "1", "t1")]
+
+
+def test_check_learns_names_that_are_known(books, web):
+    """So that a sparse member is not looked for again."""
+    web.answers["/v1/books"] = sparse_fieldsets(IN_PRINT[:1] + [book(2, author(1), title="t2")])
+    assert check(books)["books: fields"] == [True, "members are known by their names", None]
+    del web.requests[:]
+    assert rows(books, "SELECT in_print FROM books WHERE id = 2") == [(None,)]
+    assert len(web.requests) == 1
+
+
+def test_check_of_names_that_are_refused(books, web):
+    """Its statement makes the table readable."""
+    def serve(request):
+        if wanted_fields(request) is None:
+            return document(IN_PRINT)
+        return answer(json.dumps({"errors": [{"title": "Invalid field"}]}), status=400)
+    web.answers["/v1/books"] = serve
+    assert failure(books, "SELECT title FROM books").pgcode == "22023"
+    ok, detail, hint = check(books)["books: fields"]
+    assert ok is False and "Invalid field" in detail
+    rows(books, hint)
+    assert len(rows(books, "SELECT title FROM books")) == 5
+
+
+@pytest.mark.parametrize("items", UNTOLD.values(), ids=UNTOLD)
+def test_check_finds_linkage_without_data(books, web, items):
+    web.answers["/v1/books"] = document(items)
+    ok, detail, _ = check(books)["books: column author_id"]
+    assert ok is False and '"author"' in detail and "without linkage" in detail
+
+
+def test_check_finds_what_is_not_included(included, web):
+    """What the option include does not ask for, and what the API leaves out all the same."""
+    prequel = {"prequel": {"data": {"type": "books", "id": "9"}}}
+    def serve(request):
+        asked = urllib.parse.unquote(request.target)
+        found = [person(1, "Ann")] + ([{"type": "books", "id": "9", "attributes": {"title": "nine"}}]
+                                      if "prequel" in asked else [])
+        return document([book(1, {**author(1), **prequel}), book(2, {**author(2), **prequel})], included=found)
+    web.answers["/v1/books"] = serve
+    found = check(included)
+    ok, detail, hint = found["books: column author_name"]
+    assert ok is False and "not included" in detail and not hint.startswith("ALTER")
+    ok, detail, hint = found["books: column sequel_of"]
+    assert ok is False and "not included" in detail
+    rows(included, hint)
+    assert "books: column sequel_of" not in check(included)
+    assert rows(included, "SELECT sequel_of FROM books WHERE sequel_of IS NOT NULL LIMIT 1") == [("nine",)]
