@@ -96,6 +96,10 @@ typedef struct TpmTableCheck
 	int64		total;			/* -1: none */
 	char	   *total_pointer;	/* where it stands, NULL */
 	TpmPage    *page;			/* NULL: its values fit no column */
+	const TpmColumn *shown_column;	/* a filter that is obeyed ... */
+	List	   *shown_values;	/* ... and all its values on the page, NIL:
+								 * none */
+	bool		hidden_told;	/* whether the list hides rows has been said */
 	bool		total_told;		/* whether totals count what matches has been
 								 * said */
 	TpmNaming	naming;
@@ -140,6 +144,16 @@ extern void tpm_check_paging(TpmTableCheck *check);
 extern void tpm_check_members(TpmTableCheck *check);
 extern void tpm_check_filters(TpmTableCheck *check);
 extern void tpm_check_hidden(TpmTableCheck *check);
+
+/*
+ * The filter of the column is obeyed, so it may show what a complete list
+ * hides: a term for another request, NULL if there is none; what came of it;
+ * and the last word, with a request of its own if one is left.
+ */
+extern void tpm_check_hidden_filter(TpmTableCheck *check, const TpmColumn *column);
+extern TpmTerm *tpm_check_hidden_term(const TpmTableCheck *check);
+extern void tpm_check_hidden_compare(TpmTableCheck *check, const TpmPage *page);
+extern void tpm_check_hidden_rest(TpmTableCheck *check);
 extern void tpm_check_sort(TpmTableCheck *check);
 extern void tpm_check_fields(TpmTableCheck *check);
 

@@ -83,7 +83,7 @@ statement_against(const TpmTableCheck *check)
 static bool
 judge(TpmTableCheck *check, const TpmAnswer *answer, List *columns)
 {
-	Named		named = {check, answer};
+	Named		named = {.check = check,.answer = answer};
 	char	   *names;
 	ErrorData  *error;
 

@@ -303,7 +303,11 @@ report_filter(TpmTriedFilters *filters, const TpmTriedFilter *filter)
 					   drop_filter(check->table, filter));
 	}
 	else if (filter->witness >= 0)
+	{
 		tpm_report(check->report, step, TPM_STEP_OK, "obeyed: it left out what was not asked for", NULL);
+		if (filter->bound == NULL)
+			tpm_check_hidden_filter(check, column);
+	}
 	else
 		tpm_report(check->report, step, TPM_STEP_NOT_TRIED,
 				   "no row of the page could tell: the other filters leave out the same rows", NULL);

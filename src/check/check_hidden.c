@@ -10,8 +10,9 @@
  * the page, and that value has a known opposite, both are asked for: more
  * rows than without a condition were hidden.  The request that shows them is
  * what the option query then adds to every read.  Of a list that is complete
- * in its first page, a filter for what that shows tells, too: what it brings
- * besides was hidden.
+ * in its first page, a filter that is obeyed, asked for what that shows, tells,
+ * too: what it brings besides was hidden.  It goes with the request that tries
+ * an order, if there is one.
  *
  *-------------------------------------------------------------------------
  */
@@ -327,36 +328,67 @@ compare_with_list(Hidden *hidden)
 			   psprintf("none: what the filter on %s brings is in the list", hidden->column->name), NULL);
 }
 
-static void
-try_shown_values(Hidden *hidden)
+static bool
+has_null(const TpmTableCheck *check, const TpmColumn *column)
 {
-	TpmTableCheck *check = hidden->check;
-	List	   *best = NIL;
-
-	for (int i = 0; i < check->table->natts; i++)
+	for (int row = 0; row < check->page->nrows; row++)
 	{
-		const TpmColumn *column = &check->table->columns[i];
-		List	   *values;
-
-		if (column->kind == TPM_COL_NONE || column->kind == TPM_COL_ID || column->filter == NULL ||
-			column->placeholder || (column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)) == 0)
-			continue;
-		values = few_values(check, column);
-		/* a column of one value may be what hides them */
-		if (values != NIL && (best == NIL || list_length(best) == 1 ||
-							  (list_length(values) > 1 && list_length(values) < list_length(best))))
-		{
-			best = values;
-			hidden->column = column;
-		}
+		if (tpm_check_spell(check, column, check->page->rows[row].tuple) == NULL)
+			return true;
 	}
-	if (best == NIL)
+	return false;
+}
+
+void
+tpm_check_hidden_filter(TpmTableCheck *check, const TpmColumn *column)
+{
+	List	   *values;
+
+	if (column->kind == TPM_COL_ID || has_null(check, column))
 		return;
-	if (check->more)
+	values = few_values(check, column);
+	/* a column of one value may be what hides them */
+	if (list_length(values) <= (check->shown_values == NIL ? 0 : 1) ||
+		(list_length(check->shown_values) > 1 && list_length(values) >= list_length(check->shown_values)))
+		return;
+	check->shown_column = column;
+	check->shown_values = values;
+}
+
+TpmTerm *
+tpm_check_hidden_term(const TpmTableCheck *check)
+{
+	TpmTerm    *term;
+
+	if (check->shown_values == NIL || check->more || check->hidden_told)
+		return NULL;
+	term = palloc0(sizeof(TpmTerm));
+	term->parameter = tpm_request_filter_name(check->table, check->shown_column);
+	term->values = check->shown_values;
+	return term;
+}
+
+void
+tpm_check_hidden_compare(TpmTableCheck *check, const TpmPage *page)
+{
+	Hidden		hidden = {.check = check,.column = check->shown_column,.page = (TpmPage *) page};
+
+	check->hidden_told = true;
+	compare_with_list(&hidden);
+}
+
+void
+tpm_check_hidden_rest(TpmTableCheck *check)
+{
+	Hidden		hidden = {.check = check,.column = check->shown_column};
+
+	if (check->hidden_told)
+		return;
+	if (check->more && check->shown_values != NIL)
 		tpm_report(check->report, "hidden rows", TPM_STEP_NOT_TRIED,
 				   "not to be told: what a filter brings and the first page lacks may be on a later one", NULL);
-	else if (ask_for(hidden, best))
-		compare_with_list(hidden);
+	else if (tpm_check_hidden_term(check) && check->left > 0 && ask_for(&hidden, check->shown_values))
+		compare_with_list(&hidden);
 }
 
 void
@@ -364,8 +396,7 @@ tpm_check_hidden(TpmTableCheck *check)
 {
 	Hidden		hidden = {.check = check};
 
-	if (!find_hidden_column(&hidden))
-		try_shown_values(&hidden);
-	else if (ask_for(&hidden, lcons(hidden.shown, list_copy(hidden.others))))
+	check->hidden_told = find_hidden_column(&hidden);
+	if (check->hidden_told && ask_for(&hidden, lcons(hidden.shown, list_copy(hidden.others))))
 		judge_hidden(&hidden);
 }

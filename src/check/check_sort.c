@@ -232,12 +232,15 @@ ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 {
 	TpmTableCheck *check = sort->check;
 	TpmRequest *request = tpm_check_request(check);
+	TpmTerm    *term = tpm_check_hidden_term(check);
 	ErrorData  *error;
 
 	memset(direction, 0, sizeof(*direction));
 	request->page_size = page_size;
 	request->sort = psprintf("%s%s%s%s", descending ? "-" : "", tpm_request_sort_name(sort->column),
 							 sort->unique ? "," : "", sort->unique ? tpm_request_sort_name(sort->unique) : "");
+	if (term)
+		request->terms = list_make1(term);
 	direction->answer = tpm_check_fetch(check, request);
 	if (direction->answer == NULL)
 		return;
@@ -251,6 +254,8 @@ ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 		direction->refusal = error->message;
 	if (direction->refusal)
 		return;
+	if (term)
+		tpm_check_hidden_compare(check, direction->page);
 	direction->sorted = is_sorted(sort, direction->page, descending, &direction->nulls);
 	direction->changed = in_another_order(check->page, direction->page);
 	direction->more = direction->page->links.next != NULL ||
@@ -308,6 +313,22 @@ try_one_key(Sorting *sort, Direction *direction, bool descending)
 			   tpm_alter_table(check->table, tpm_alter_option(NIL, "sort_keys", "one")));
 }
 
+/* does the refusal name the parameter of the order, and not that of the page? */
+static bool
+is_about_sort(const TpmTableCheck *check, const TpmAnswer *answer)
+{
+	ListCell   *lc;
+
+	foreach(lc, tpm_document_errors(answer->body, answer->len))
+	{
+		const TpmApiError *error = lfirst(lc);
+
+		if (error->parameter && strcmp(error->parameter, check->table->opt.sort_parameter) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* the first page may be larger; a refusal may be about that, so it is asked again */
 static void
 ask_up(Sorting *sort)
@@ -320,7 +341,7 @@ ask_up(Sorting *sort)
 	if (!sort->up.asked)
 		return;
 	report_large_page(sort, &sort->up);
-	if (full && sort->up.refusal && check->left > 0)
+	if (full && sort->up.refusal && check->left > 0 && !is_about_sort(check, sort->up.answer))
 		ask_sorted(sort, &sort->up, false, asked);
 }
 

@@ -356,5 +356,6 @@ tpm_check_table(TpmTableCheck *check)
 	tpm_check_hidden(check);
 	tpm_check_filters(check);
 	tpm_check_sort(check);
+	tpm_check_hidden_rest(check);
 	tpm_check_fields(check);
 }
