@@ -43,6 +43,8 @@ class Hostile:
         self.answers = {"/": document([]), "/oauth/token": token()}
 
     def close(self):
+        # closed alone, it goes on accepting for whoever waits in accept(), beside the next server
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
 
     def paths(self):
