@@ -78,6 +78,28 @@ tpm_url_pair(List *pairs, const char *name)
 	return NULL;
 }
 
+bool
+tpm_url_is_same(const char *a, const char *b)
+{
+	size_t		len = strcspn(a, "?");
+	List	   *pairs = tpm_url_query(a);
+	List	   *others = tpm_url_query(b);
+	ListCell   *lc,
+			   *lc2;
+
+	if (len != strcspn(b, "?") || strncmp(a, b, len) != 0 || list_length(pairs) != list_length(others))
+		return false;
+	forboth(lc, pairs, lc2, others)
+	{
+		const TpmUrlPair *pair = lfirst(lc);
+		const TpmUrlPair *other = lfirst(lc2);
+
+		if (strcmp(pair->name, other->name) != 0 || strcmp(pair->value, other->value) != 0)
+			return false;
+	}
+	return true;
+}
+
 int64
 tpm_whole_number(const char *text)
 {

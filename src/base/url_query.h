@@ -25,6 +25,9 @@ extern List *tpm_url_query(const char *url);
 /* NULL: none is called so */
 extern TpmUrlPair *tpm_url_pair(List *pairs, const char *name);
 
+/* the same address, however its query is encoded */
+extern bool tpm_url_is_same(const char *a, const char *b);
+
 /* a whole number that is not negative; -1 if the text is none */
 extern int64 tpm_whole_number(const char *text);
 

@@ -18,6 +18,7 @@
 
 #include "base/idset.h"
 #include "base/url.h"
+#include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
 #include "scan/prefetch.h"
@@ -277,20 +278,20 @@ compare_first_page(const TpmList *list, const TpmListFacts *facts)
 
 /* an address that cannot be followed is none that was */
 static bool
-was_followed(const TpmList *list, const char *current, const char *next)
+was_followed(const TpmList *list, const char *next)
 {
 	const char *problem;
-	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, current, next,
+	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, list->url, next,
 									   &problem);
 
-	return url != NULL && tpm_idset_has(list->urls, hash_text(url));
+	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)));
 }
 
 /* an empty page has named a next one: does that lead to rows? */
 static bool
-leads_on(TpmList *list, const char *current, const char *next)
+leads_on(TpmList *list, const TpmListFacts *facts)
 {
-	if (was_followed(list, current, next))
+	if (facts->loops)
 		return false;
 	if (++list->empty_pages < (is_whole_table(list) && !list->table->opt.query ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
 		return true;
@@ -312,7 +313,7 @@ find_next(TpmList *list, const TpmPage *page, TpmListFacts *facts)
 	list->position.offset += list->step;
 	if (facts->received > 0)
 		list->empty_pages = 0;
-	else if (end > TPM_LIST_ENDS_UNTOLD && !leads_on(list, current, next))
+	else if (end > TPM_LIST_ENDS_UNTOLD && !leads_on(list, facts))
 		end = TPM_LIST_ENDS;
 	list->url = NULL;
 	if (end == TPM_LIST_ENDS_UNTOLD)
@@ -585,6 +586,7 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 		list->not_believed = Max(list->not_believed, facts.total);
 		facts.total = -1;
 	}
+	facts.loops = facts.links.next != NULL && was_followed(list, facts.links.next);
 	if (facts.links.next && opt->pagination == TPM_PAGE_OFFSET)
 	{
 		char	   *next = tpm_url_resolve(list->url, tpm_url_of_link(facts.links.next));

@@ -26,6 +26,7 @@ typedef struct TpmListFacts
 	bool		partial;		/* the status was 206 */
 	int64		total;			/* as told; -1: none */
 	TpmPageLinks links;
+	bool		loops;			/* the next link leads to a page that was read */
 	int64		next_offset;	/* that the next link names; -1: none, or not
 								 * understood */
 } TpmListFacts;
