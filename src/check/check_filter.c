@@ -20,6 +20,8 @@
 #include "access/htup_details.h"
 
 #include "check/check_filter.h"
+#include "document/inverse.h"
+#include "document/value.h"
 #include "shared/counters.h"
 
 /* ----- asking ----- */
@@ -184,7 +186,10 @@ judge_row(const TpmTriedFilters *filters, const TpmTriedFilter *filter, HeapTupl
 		return text;
 	}
 	*right = tpm_filter_is_within(filters, filter, row);
-	return isnull ? NULL : tpm_filter_bound_text(filter, value);
+	if (isnull)
+		return NULL;
+	return tpm_is_time_type(filter->column->type) ? tpm_time_text(filter->column, filter->column->type, value)
+		: tpm_filter_bound_text(filter, value);
 }
 
 static void

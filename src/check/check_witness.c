@@ -23,6 +23,7 @@
 #include "utils/typcache.h"
 
 #include "check/check_filter.h"
+#include "document/convert.h"
 #include "plan/shippable.h"
 
 /* rows of the page that are looked at, and bases that are tried */
@@ -121,7 +122,7 @@ collect_plain(TpmTriedFilters *filters, const TpmColumn *column)
 											 filters->check->page->rows[row].tuple);
 }
 
-/* the value that a quarter of the values are in front of */
+/* the bound that about a quarter of the values are in front of */
 static void
 choose_limit(TpmTriedFilter *filter, Datum *values, int n)
 {
@@ -136,12 +137,21 @@ choose_limit(TpmTriedFilter *filter, Datum *values, int n)
 			values[at] = values[at - 1];
 		values[at] = value;
 	}
+
+	/*
+	 * what is sent includes more than the value, and the first must not be in
+	 * it
+	 */
 	for (int i = n / 4; i < n; i++)
 	{
-		if (compare_values(filter->column, values[0], values[i]) == 0)
+		char	   *text = tpm_filter_bound_text(filter, values[i]);
+
+		if (text == NULL)
 			continue;
-		filter->limit = values[i];
-		filter->limit_text = tpm_filter_bound_text(filter, filter->limit);
+		filter->limit = tpm_convert_text(filter->column, text);
+		if (sign * compare_values(filter->column, values[0], filter->limit) >= 0)
+			continue;
+		filter->limit_text = text;
 		return;
 	}
 }
@@ -350,7 +360,8 @@ tpm_filters_collect(TpmTriedFilters *filters)
 		bool		upper;
 		const char *bound = witness_bound(column, &upper);
 
-		if (is_filter_tried(column))
+		/* what equals a time is asked for by bounds alone */
+		if (is_filter_tried(column) && !tpm_condition_is_range(table, column, TPM_COND_EQ))
 			collect_plain(filters, column);
 		if (bound)
 			collect_bound(filters, column, bound, upper);

@@ -40,7 +40,8 @@ key_terms(const TpmWrite *write)
 		bool		none;
 
 		if (column->kind == TPM_COL_NONE || !column->natural_key || column->filter == NULL ||
-			!(column->filter_operators & TPM_FILTER_EQ))
+			!(column->filter_operators & TPM_FILTER_EQ) ||
+			tpm_condition_is_range(table, column, TPM_COND_EQ))
 			continue;
 		values = tpm_condition_values(table, column, TPM_COND_EQ, write->slot->tts_values[i], false,
 									  column->type, &none);

@@ -242,6 +242,22 @@ def test_required_day(db, api):
     assert api.gets()[0][1]["filter[v]"] == "1970-01-01"
 
 
+@pytest.mark.parametrize("kind", ["date", "timestamptz", "timestamptz(0)", "timestamp"])
+def test_check_knows_what_was_sent(db, api, kind):
+    """A bound that includes more than the value is obeyed all the same, and one that is not obeyed is told."""
+    at = [datetime.datetime(2026, 1, 1, 12, tzinfo=UTC) + datetime.timedelta(days=day, microseconds=600000) for day in range(20)]
+    api.lists["checked"] = [{"id": str(number), "v": Held((one - EPOCH) // datetime.timedelta(microseconds=1),
+                                                          one.strftime("%Y-%m-%dT%H:%M:%SZ"))} for number, one in enumerate(at)]
+    name = server(db, api, timezone="Europe/Berlin")
+    rows(db, f"CREATE SCHEMA k; CREATE FOREIGN TABLE k.c (id text, v {kind} OPTIONS (filter 'v', {INCLUSIVE})) SERVER {name}"
+             " OPTIONS (resource '/checked')")
+    told = dict(rows(db, f"SELECT step, detail FROM tpm_fdw_check('{name}', 'k') WHERE step LIKE '%filter v%='"))
+    assert len(told) == 1 and all(detail.startswith("obeyed") for detail in told.values()), told
+    rows(db, "ALTER FOREIGN TABLE k.c ALTER v OPTIONS (SET filter_ge 'since')")
+    told = dict(rows(db, f"SELECT step, detail FROM tpm_fdw_check('{name}', 'k') WHERE step LIKE '%filter v%='"))
+    assert len(told) == 1 and all(detail.startswith("not obeyed") for detail in told.values()), told
+
+
 def test_order_of_wall_clocks(db, api):
     """Pushed where clocks never change only; else a later moment may read as an earlier time."""
     texts = ["2026-10-25T00:30:00Z", "2026-10-25T00:50:00Z", "2026-10-25T01:10:00Z"]
