@@ -212,7 +212,10 @@ class Session:
                 cursor.execute("ROLLBACK TO side")
         if not any(step.held for step in query.steps):
             return
+        del self.connection.notices[:]
         cursor.execute("COMMIT")
+        # cursors that are held are read to their end here; ordinary tables have nothing to say
+        sides["foreign"].warnings += [n.strip() for n in self.connection.notices if n.startswith("WARNING")]
         for name, side in sides.items():
             self._run_side(cursor, query, True, name, schemas[name], side, actions)
 

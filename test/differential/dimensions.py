@@ -142,7 +142,7 @@ DIMENSIONS = [
     Dimension("odd_off", strange("odd_off"), share=ODD, settings=NO_CACHE, make=odd.any_query, judge=odd.judge),
     Dimension("odd_cold", strange("odd_cold"), share=ODD, each="reset", needs_cache=True, make=odd.any_query,
               judge=odd.judge),
-    Dimension("odd_warm", strange("odd_warm"), share=ODD, each="try_fill", needs_cache=True, make=odd.any_query,
+    Dimension("odd_warm", strange("odd_warm"), share=ODD, each="fill_at_times", needs_cache=True, make=odd.any_query,
               judge=odd.judge),
     Dimension("odd_hidden", strange("odd_hidden", odd.HiddenTarget), share=ODD, needs_cache=True,
               make=odd.hiding_query, judge=odd.judge),

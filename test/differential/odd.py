@@ -474,13 +474,16 @@ class HiddenTarget(OddTarget):
             self._contradict()
 
     def _contradict(self):
-        """A resource that its id finds, and two lists that lack it."""
+        """The first contradiction: a complete list, a resource that it lacks, and the list again."""
         for table in HIDING:
             for item in self._hidden(table):
-                self._try(f"SELECT * FROM {self.foreign}.{table} WHERE id = '{item}'")
-                self._try(f"SELECT * FROM {self.foreign}.{table}")
-                self._try("SELECT tpm_fdw_reset_cache()")
-                self._try(f"SELECT * FROM {self.foreign}.{table}")
+                by_id = f"SELECT * FROM {self.foreign}.{table} WHERE id = '{item}'"
+                whole = f"SELECT * FROM {self.foreign}.{table}"
+                # a list in the cache would answer the second question, and nobody would know better
+                for statement in self.random.choice(([whole, by_id, whole], [by_id, whole, by_id, whole])):
+                    self._try(f"SET tpm_fdw.cache_ttl = {0 if statement == by_id else -1}")
+                    self._try(statement)
+        self._try("RESET tpm_fdw.cache_ttl")
 
     def _hidden(self, table):
         """The id of a resource that no plain list of the table shows."""

@@ -176,6 +176,8 @@ class Oddities:
         """The list that the page from `start` on is cut from; `keys`: what an item is ordered by, if anything."""
         if self.settings.ties == "stable" or keys is None:
             return items
+        first = [keys(item)[0] for item in items]
+        self.struck["ties"] += any(one == other for one, other in zip(first, first[1:]))
         moved = []
         at = 0
         rng = random.Random(f"ties/{start}")
@@ -187,7 +189,6 @@ class Oddities:
             rng.shuffle(run)
             moved += run
             at = end
-        self.struck["ties"] += moved != items
         return moved
 
     def page(self, wanted, whole, matching):
