@@ -152,8 +152,9 @@ tpm_request_member(const TpmTable *table, const TpmColumn *column)
 	}
 }
 
-bool
-tpm_request_is_memberless(const TpmColumn *column)
+/* is the column read from outside attributes and relationships? */
+static bool
+is_memberless(const TpmColumn *column)
 {
 	const char *first;
 
@@ -188,7 +189,7 @@ tpm_request_fields(const TpmTable *table, List *columns)
 		const TpmColumn *column = &table->columns[lfirst_int(lc) - 1];
 		char	   *member = tpm_request_member(table, column);
 
-		if (member == NULL && tpm_request_is_memberless(column))
+		if (member == NULL && is_memberless(column))
 			continue;
 		/* a name that the list's grammar cannot hold is among all of them */
 		if (member == NULL || member[0] == '\0' || strchr(member, ',') != NULL)

@@ -100,7 +100,4 @@ extern char *tpm_request_member(const TpmTable *table, const TpmColumn *column);
  */
 extern char *tpm_request_fields(const TpmTable *table, List *columns);
 
-/* is the column read from outside attributes and relationships? */
-extern bool tpm_request_is_memberless(const TpmColumn *column);
-
 #endif							/* TPM_REQUEST_H */

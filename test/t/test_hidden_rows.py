@@ -24,14 +24,10 @@ class Archive:
             if int(number) not in self.numbers:
                 return hostile.answer(json.dumps({"errors": [{"status": "404"}]}), 404)
             return hostile.document(self.thing(int(number)))
-        found = [n for n in self.numbers if n not in self.archived]
-        if "filter[state]" in asked:
-            states = asked["filter[state]"].split(",")
-            found = [n for n in self.numbers if self.thing(n)["attributes"]["state"] in states]
-        if "filter[kind]" in asked:
-            found = [n for n in self.numbers if str(n % 5) in asked["filter[kind]"].split(",")]
-        if "filter[id]" in asked:
-            found = [n for n in self.numbers if str(n) in asked["filter[id]"].split(",")]
+        values = {name[7:-1]: text.split(",") for name, text in asked.items() if name.startswith("filter[")}
+        found = [n for n in self.numbers if all(
+            {"id": str(n), **self.thing(n)["attributes"]}[name] in wanted for name, wanted in values.items())
+            and (values or n not in self.archived)]
         if "sort" in asked:
             found.sort(key=str, reverse=asked["sort"].startswith("-"))
         size, page = int(asked["page[size]"]), int(asked.get("page[number]", 1))
