@@ -136,14 +136,13 @@ counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cur
 
 	if (cursor->total < 0 || !has_filters(scan, request))
 		return true;
-	/* the list has ended, and announces more than it has */
-	if (cursor->url == NULL && cursor->total > cursor->position.rows)
+	if (cursor->url == NULL && !cursor->linked)
 	{
-		tpm_table_stats_filtered_total(table->relid, table->options_hash, false);
-		return false;
+		/* the list has ended, and announces more than it has */
+		if (cursor->total > cursor->position.rows)
+			tpm_table_stats_filtered_total(table->relid, table->options_hash, false);
+		return cursor->total <= cursor->position.rows;
 	}
-	if (cursor->url == NULL)
-		return true;
 	memset(&learnt, 0, sizeof(learnt));
 	learnt.total = -1;
 	if (tpm_table_stats_get(table->relid, table->options_hash, &learnt) && learnt.total_obeys_filter)

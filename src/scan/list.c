@@ -57,6 +57,7 @@ struct TpmList
 	bool		total_lies;		/* it is, or may be, that of the list without
 								 * filters */
 	int64		not_believed;	/* such a total, 0 none */
+	int64		least_total;	/* that a page has told */
 	int			pages;
 	int			empty_pages;	/* in a row */
 	bool		linked;			/* a page has named a next one */
@@ -87,6 +88,7 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->request = request;
 	list->reads_all = reads_all;
 	list->total = -1;
+	list->least_total = PG_INT64_MAX;
 	list->context = CurrentMemoryContext;
 	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
 	list->body_context = AllocSetContextCreate(list->context, "tpm_fdw call", ALLOCSET_SMALL_SIZES);
@@ -276,6 +278,16 @@ compare_first_page(const TpmList *list, const TpmListFacts *facts)
 		raise_other_first_page(list, first);
 }
 
+/* the first page may be asked for without its number, and is named with it */
+static bool
+is_of_first_page(const TpmList *list, const char *url)
+{
+	const TpmOptions *opt = &list->table->opt;
+	TpmUrlPair *pair = tpm_url_pair(tpm_url_query(url), opt->page_number_parameter);
+
+	return pair && strcmp(pair->value, opt->pagination == TPM_PAGE_OFFSET ? "0" : psprintf("%d", opt->first_page)) == 0;
+}
+
 /* an address that cannot be followed is none that was */
 static bool
 was_followed(const TpmList *list, const char *next)
@@ -284,7 +296,8 @@ was_followed(const TpmList *list, const char *next)
 	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, list->url, next,
 									   &problem);
 
-	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)));
+	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)) ||
+						   (list->position.page == 0 && is_of_first_page(list, url)));
 }
 
 /* an empty page has named a next one: does that lead to rows? */
@@ -386,10 +399,11 @@ compare_with_total(TpmList *list)
 	if (list->url != NULL || list->doubt != TPM_DOUBT_NONE || list->anonymous > 0 || list->request->by_id ||
 		list->distinct >= Max(list->total, list->not_believed))
 		return;
-	/* what is announced is the list without filters */
-	if (list->not_believed > 0 ||
-		(list->request->terms != NIL && get_learnt(list, &learnt) && !learnt.total_obeys_filter &&
-		 learnt.total == list->total))
+	/* what every page announces is the list without filters */
+	if (list->least_total == Max(list->total, list->not_believed) &&
+		(list->not_believed > 0 ||
+		 (list->request->terms != NIL && get_learnt(list, &learnt) && !learnt.total_obeys_filter &&
+		  learnt.total == list->total)))
 	{
 		tpm_table_stats_filtered_total(list->table->relid, list->table->options_hash, false);
 		return;
@@ -581,6 +595,8 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 	};
 
 	tpm_list_hear(&facts, answer);
+	if (facts.total >= 0)
+		list->least_total = Min(list->least_total, facts.total);
 	if (list->total_lies)
 	{
 		list->not_believed = Max(list->not_believed, facts.total);
