@@ -278,16 +278,6 @@ compare_first_page(const TpmList *list, const TpmListFacts *facts)
 		raise_other_first_page(list, first);
 }
 
-/* the first page may be asked for without its number, and is named with it */
-static bool
-is_of_first_page(const TpmList *list, const char *url)
-{
-	const TpmOptions *opt = &list->table->opt;
-	TpmUrlPair *pair = tpm_url_pair(tpm_url_query(url), opt->page_number_parameter);
-
-	return pair && strcmp(pair->value, opt->pagination == TPM_PAGE_OFFSET ? "0" : psprintf("%d", opt->first_page)) == 0;
-}
-
 /* an address that cannot be followed is none that was */
 static bool
 was_followed(const TpmList *list, const char *next)
@@ -296,8 +286,18 @@ was_followed(const TpmList *list, const char *next)
 	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, list->url, next,
 									   &problem);
 
-	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)) ||
-						   (list->position.page == 0 && is_of_first_page(list, url)));
+	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)));
+}
+
+/* the first page may be asked for without its number, and be named with it: a loop, or the second page of an API that counts from 0 */
+static bool
+may_name_itself(const TpmList *list, const char *next)
+{
+	const TpmOptions *opt = &list->table->opt;
+	char	   *url = list->position.page == 0 ? tpm_url_resolve(list->url, tpm_url_of_link(next)) : NULL;
+	TpmUrlPair *pair = url ? tpm_url_pair(tpm_url_query(url), opt->page_number_parameter) : NULL;
+
+	return pair && strcmp(pair->value, opt->pagination == TPM_PAGE_OFFSET ? "0" : psprintf("%d", opt->first_page)) == 0;
 }
 
 /* an empty page has named a next one: does that lead to rows? */
@@ -603,6 +603,7 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 		facts.total = -1;
 	}
 	facts.loops = facts.links.next != NULL && was_followed(list, facts.links.next);
+	facts.may_loop = facts.loops || (facts.links.next != NULL && may_name_itself(list, facts.links.next));
 	if (facts.links.next && opt->pagination == TPM_PAGE_OFFSET)
 	{
 		char	   *next = tpm_url_resolve(list->url, tpm_url_of_link(facts.links.next));

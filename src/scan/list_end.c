@@ -96,7 +96,7 @@ tpm_list_total(const TpmListFacts *facts)
 	 */
 	if (facts->total < facts->rows ||
 		(facts->total == facts->received &&
-		 (facts->page > 1 || (facts->links.next != NULL && !facts->loops) || (is_full(facts) && !is_told_end(facts)))))
+		 (facts->page > 1 || (facts->links.next != NULL && !facts->may_loop) || (is_full(facts) && !is_told_end(facts)))))
 		return -1;
 	return facts->total;
 }

@@ -27,6 +27,7 @@ typedef struct TpmListFacts
 	int64		total;			/* as told; -1: none */
 	TpmPageLinks links;
 	bool		loops;			/* the next link leads to a page that was read */
+	bool		may_loop;		/* or seems to */
 	int64		next_offset;	/* that the next link names; -1: none, or not
 								 * understood */
 } TpmListFacts;
