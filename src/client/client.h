@@ -235,15 +235,9 @@ extern char *tpm_answer_words(const TpmAnswer *answer);
 /* what to do about a refusal in these words, whatever its status; NULL: unknown */
 extern const char *tpm_hint_of_words(const char *words);
 
-/* token_step.c: the token request (RFC 6749, section 4.4) as data */
-typedef struct TpmTokenRequest
-{
-	char	   *body;
-	List	   *headers;
-	List	   *secrets;		/* what of it no message may repeat */
-} TpmTokenRequest;
-
 /*
+ * token_step.c
+ *
  * Reads the token endpoint's answer.  NULL: it is an error, and *error says
  * which, in words that hold no secret.  *lifetime in seconds, -1 if not told.
  */

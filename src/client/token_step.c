@@ -51,6 +51,14 @@ basic_credentials(const char *id, const char *secret)
 	return encoded;
 }
 
+/* the token request (RFC 6749, section 4.4) as data */
+typedef struct TpmTokenRequest
+{
+	char	   *body;
+	List	   *headers;
+	List	   *secrets;		/* what of it no message may repeat */
+} TpmTokenRequest;
+
 static TpmTokenRequest *
 token_request(const TpmSession *session)
 {
