@@ -215,7 +215,8 @@ done(TpmCall *call)
 	answer->status = t->status;
 	answer->body = t->body ? t->body : "";
 	answer->len = t->body_len;
-	if (t->status > 299)
+	/* a success may hold errors all the same, whose words are quoted */
+	if (t->status > 299 || memmem(answer->body, answer->len, "\"errors\"", 8) != NULL)
 		tpm_redact(answer->body, answer->len, call->secrets);
 	answer->etag = t->etag;
 	answer->location = t->location;

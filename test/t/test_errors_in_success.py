@@ -241,3 +241,11 @@ def test_token_error_that_repeats_the_secret(things, api):
     api.answers["/oauth/token"] = answer(json.dumps({"error": "no", "error_description": "the+secret & more was sent"}))
     error = failure(things)
     assert "was sent" in error.diag.message_detail and "the+secret" not in str(error)
+
+
+def test_words_repeat_no_secret(things, api):
+    """A success that quotes the token in its errors shows asterisks in its place, as a refusal does."""
+    api.answers["/v1/things"] = answer(json.dumps(
+        {"data": ROWS, "errors": [{"title": "Partial", "detail": f"Bearer {hostile.TOKEN} may not see shard 3"}]}))
+    error = failure(things)
+    assert error.pgcode == "HV00M" and hostile.TOKEN not in str(error) and "may not see shard 3" in error.diag.message_detail
