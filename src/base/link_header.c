@@ -101,6 +101,13 @@ read_link_value(const char **s, LinkValue *link)
 }
 
 static void
+keep_first(char **place, char *target)
+{
+	if (*place == NULL)
+		*place = target;
+}
+
+static void
 keep_link(TpmPageLinks *links, const LinkValue *link)
 {
 	char	   *copy = pstrdup(link->rel);
@@ -110,13 +117,15 @@ keep_link(TpmPageLinks *links, const LinkValue *link)
 		return;
 	for (char *word = strtok_r(copy, BLANKS, &save); word; word = strtok_r(NULL, BLANKS, &save))
 	{
-		char	  **place = pg_strcasecmp(word, "next") == 0 ? &links->next
-		: pg_strcasecmp(word, "prev") == 0 || pg_strcasecmp(word, "previous") == 0 ? &links->prev
-		: pg_strcasecmp(word, "first") == 0 ? &links->first : NULL;
-
-		if (place && *place == NULL)
-			*place = link->target;
-		links->of_pages |= place != NULL || pg_strcasecmp(word, "last") == 0;
+		if (pg_strcasecmp(word, "next") == 0)
+			keep_first(&links->next, link->target);
+		else if (pg_strcasecmp(word, "prev") == 0 || pg_strcasecmp(word, "previous") == 0)
+			keep_first(&links->prev, link->target);
+		else if (pg_strcasecmp(word, "first") == 0)
+			keep_first(&links->first, link->target);
+		else if (pg_strcasecmp(word, "last") != 0)
+			continue;
+		links->of_pages = true;
 	}
 }
 

@@ -84,15 +84,14 @@ tpm_url_is_same(const char *a, const char *b)
 	size_t		len = strcspn(a, "?");
 	List	   *pairs = tpm_url_query(a);
 	List	   *others = tpm_url_query(b);
-	ListCell   *lc,
-			   *lc2;
+	ListCell   *lc;
 
 	if (len != strcspn(b, "?") || strncmp(a, b, len) != 0 || list_length(pairs) != list_length(others))
 		return false;
-	forboth(lc, pairs, lc2, others)
+	foreach(lc, pairs)
 	{
 		const TpmUrlPair *pair = lfirst(lc);
-		const TpmUrlPair *other = lfirst(lc2);
+		const TpmUrlPair *other = list_nth(others, foreach_current_index(lc));
 
 		if (strcmp(pair->name, other->name) != 0 || strcmp(pair->value, other->value) != 0)
 			return false;

@@ -129,8 +129,7 @@ append_field(char **list, char *one)
 
 	if (both)
 	{
-		memcpy(both + before, ", ", 2);
-		memcpy(both + before + 2, one, len + 1);
+		snprintf(both + before, len + 3, ", %s", one);
 		*list = both;
 		free(one);
 	}

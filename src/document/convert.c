@@ -311,6 +311,7 @@ array_text(TpmConverter *converter, Datum array)
 	Datum	   *elements;
 	bool	   *nulls;
 	int			n;
+	int			first = 1;
 
 	if (converter->how == TPM_CONV_WALL_CLOCK)
 	{
@@ -319,7 +320,7 @@ array_text(TpmConverter *converter, Datum array)
 			if (!nulls[i])
 				elements[i] = CStringGetTextDatum(wall_clock_text(converter->column,
 																  TextDatumGetCString(elements[i])));
-		array = PointerGetDatum(construct_md_array(elements, nulls, 1, &n, (int[]) {1}, TEXTOID, -1,
+		array = PointerGetDatum(construct_md_array(elements, nulls, 1, &n, &first, TEXTOID, -1,
 												   false, TYPALIGN_INT));
 	}
 	return OidOutputFunctionCall(F_ARRAY_OUT, array);

@@ -372,6 +372,7 @@ static bool
 constant_is_sendable(const TpmTable *table, const TpmColumn *column, const TpmCondition *condition)
 {
 	const Const *value = (const Const *) condition->value;
+
 	/* of a range either bound is as good */
 	TpmConditionOp op = tpm_condition_is_range(table, column, condition->op) ? TPM_COND_GE : condition->op;
 	bool		none;

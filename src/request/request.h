@@ -38,6 +38,7 @@ typedef struct TpmRequest
 	char	   *sort;			/* value of the sort parameter, or NULL */
 	char	   *fields;			/* value of the fields parameter, or NULL */
 	int			page_size;		/* asked for; 0 by id */
+	bool		may_tie;		/* rows may be equal in its order */
 	bool		total_in_doubt; /* its total is the one without filters, too */
 } TpmRequest;
 

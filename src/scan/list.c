@@ -60,6 +60,7 @@ struct TpmList
 	int64		least_total;	/* that a page has told */
 	int			pages;
 	int			empty_pages;	/* in a row */
+	bool		repeated;		/* a page has brought what an earlier one had */
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
@@ -136,6 +137,12 @@ bool
 tpm_list_is_complete(const TpmList *list)
 {
 	return list->url == NULL;
+}
+
+bool
+tpm_list_has_repeated(const TpmList *list)
+{
+	return list->repeated;
 }
 
 bool
@@ -352,7 +359,11 @@ drop_repeated(TpmList *list, TpmPage *page)
 		if (hash == 0)
 			list->anonymous++;
 		else if (!tpm_idset_add(list->ids, hash))
+		{
+			/* begun again, it brings what is known first */
+			list->repeated |= !list->restarted;
 			continue;
+		}
 		else
 			list->distinct++;
 		page->rows[kept++] = page->rows[i];
@@ -679,7 +690,8 @@ tpm_list_next(TpmList *list)
 		drop_repeated(list, page);
 		find_next(list, page, &facts);
 		learn_size(list);
-		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted)
+		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted &&
+			!list->request->may_tie)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
 		admit_the_rest(list, page, received);
 		compare_with_total(list);

@@ -39,6 +39,9 @@ extern int	tpm_list_pages(const TpmList *list);
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 
+/* has a page brought a resource that an earlier one had? */
+extern bool tpm_list_has_repeated(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 

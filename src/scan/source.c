@@ -102,6 +102,7 @@ spell(TpmSource *source)
 		request->fields = tpm_request_fields(scan->table, scan->columns);
 	if (request->by_id)
 		return;
+	request->may_tie = source->ordered && !scan->order_is_total;
 	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
 	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
@@ -391,12 +392,26 @@ leave_order(TpmSource *source)
 							 scan->table->name, request->sort)));
 	tpm_list_close(source->list);
 	request->sort = tpm_remote_query_stable_sort(scan->table);
+	request->may_tie = false;
 	request->page_size = scan->table->opt.page_size;
 	source->request = request;
 	source->ordered = false;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, request, true);
 	tpm_list_ask_ahead(source->list, true);
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Did this page, or the end, show that pages have met inside a run of equal
+ * rows?  What stood on the page before as well stands there for another row.
+ * The page is verified to its end, before its first row is returned.
+ */
+static bool
+has_met_equal_rows(const TpmSource *source)
+{
+	bool		parted = source->page == NULL || tpm_order_verify(source->scan->order, source->page);
+
+	return !parted || tpm_list_has_repeated(source->list);
 }
 
 static bool
@@ -434,17 +449,18 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
 		tpm_hidden_completed(scan, source->list, NULL);
+	if (source->request->may_tie && source->ordered && has_met_equal_rows(source))
+	{
+		leave_order(source);
+		return fetch(source);
+	}
 	if (source->page == NULL)
 		return false;
 	tpm_scan_received(scan, source->page);
 	if (is_conditioned(source->request))
 		tpm_hidden_saw(scan, source->page);
-	/* to its end, before its first row is returned */
-	if (source->ordered && !tpm_order_verify(scan->order, source->page) && !scan->order_is_total)
-	{
-		leave_order(source);
-		return fetch(source);
-	}
+	if (source->ordered && !source->request->may_tie)
+		(void) tpm_order_verify(scan->order, source->page);
 	return true;
 }
 
