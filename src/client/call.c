@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 
 #include "client/client_internal.h"
-#include "client/redact.h"
+#include "base/redact.h"
 #include "shared/cache/cache.h"
 #include "shared/shared.h"
 
@@ -215,9 +215,15 @@ done(TpmCall *call)
 	answer->status = t->status;
 	answer->body = t->body ? t->body : "";
 	answer->len = t->body_len;
-	/* a success may hold errors all the same, whose words are quoted */
-	if (t->status > 299 || memmem(answer->body, answer->len, "\"errors\"", 8) != NULL)
+
+	/*
+	 * A success may hold errors all the same, whose words are quoted.  A list
+	 * is long, and whoever reads it knows of them.
+	 */
+	if (t->status > 299 || (call->flags != TPM_CALL_READ &&
+							memmem(answer->body, answer->len, "\"errors\"", 8) != NULL))
 		tpm_redact(answer->body, answer->len, call->secrets);
+	answer->secrets = call->secrets;
 	answer->etag = t->etag;
 	answer->location = t->location;
 	answer->date = t->date;

@@ -115,6 +115,7 @@ typedef struct TpmAnswer
 	const char *retry_after;
 	const char *link;			/* NULL: none, as above */
 	const char *content_range;
+	List	   *secrets;		/* that no message may repeat */
 	const char *challenge;		/* WWW-Authenticate */
 	TimestampTz received;
 	int64		took_us;

@@ -19,7 +19,7 @@
 #include "base/url.h"
 #include "client/client.h"
 #include "client/client_internal.h"
-#include "client/redact.h"
+#include "base/redact.h"
 #include "compat.h"
 #include "document/document.h"
 

@@ -222,3 +222,9 @@ tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value,
 	decoder->placeholder_values[attnum - 1] = value;
 	decoder->placeholder_given[attnum - 1] = !isnull;
 }
+
+void
+tpm_decoder_set_secrets(TpmDecoder *decoder, List *secrets)
+{
+	decoder->secrets = secrets;
+}

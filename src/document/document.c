@@ -29,6 +29,7 @@
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
 
+#include "base/redact.h"
 #include "compat.h"
 #include "document/convert.h"
 #include "document/document_internal.h"
@@ -514,6 +515,8 @@ parse_document(Reader *reader)
 				 errdetail_internal("%s", json_errdetail(error, reader->lex))));
 	if (reader->page->links.next && reader->page->links.next[0] == '\0')
 		strange_next(reader);
+	if (reader->errors)
+		tpm_redact((char *) reader->errors, reader->errors_len, reader->decoder->secrets);
 	if (reader->errors)
 		tpm_refuse_errors_of_text(reader->errors, reader->errors_len, reader->where);
 	if (!reader->saw_data)

@@ -45,6 +45,9 @@ extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, 
  */
 extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value, bool isnull);
 
+/* what no message about the documents to come may repeat, of char *; valid as long as they are read */
+extern void tpm_decoder_set_secrets(TpmDecoder *decoder, List *secrets);
+
 /*
  * Reads a document of resources (JSON:API 1.0, section 7) in one pass.  The
  * page and its rows are allocated in the current memory context.  body must

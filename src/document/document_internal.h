@@ -57,6 +57,7 @@ struct TpmDecoder
 {
 	const TpmTable *table;
 	TupleDesc	tupdesc;
+	List	   *secrets;		/* of char * */
 	DocNode    *root;
 	TpmConverter *converters;	/* [attnum - 1] */
 	Bitmapset  *needed;

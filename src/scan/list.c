@@ -613,8 +613,12 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 		list->not_believed = Max(list->not_believed, facts.total);
 		facts.total = -1;
 	}
-	facts.loops = facts.links.next != NULL && was_followed(list, facts.links.next);
-	facts.may_loop = facts.loops || (facts.links.next != NULL && may_name_itself(list, facts.links.next));
+	/* of other pages nobody asks it */
+	if (facts.links.next && (facts.received == 0 || facts.total == facts.received))
+	{
+		facts.loops = was_followed(list, facts.links.next);
+		facts.may_loop = facts.loops || may_name_itself(list, facts.links.next);
+	}
 	if (facts.links.next && opt->pagination == TPM_PAGE_OFFSET)
 	{
 		char	   *next = tpm_url_resolve(list->url, tpm_url_of_link(facts.links.next));
@@ -657,6 +661,7 @@ fetch_page(TpmList *list, TpmListFacts *facts)
 	if (answer->status < 200 || answer->status > 299)
 		tpm_raise_status(list->session, name, answer);
 	MemoryContextSwitchTo(list->page_context);
+	tpm_decoder_set_secrets(list->decoder, answer->secrets);
 	page = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, name);
 	*facts = facts_of(list, page, answer);
 	MemoryContextSwitchTo(old);

@@ -181,8 +181,6 @@ meet_id(TpmScan *scan)
 	Datum		id;
 	char	   *text;
 
-	if (query->nmet >= list_length(query->ids))
-		return;
 	id = heap_getattr(&scan->tuple, attnum, scan->tupdesc, &isnull);
 	if (isnull)
 		return;
@@ -254,7 +252,8 @@ next_unsorted(TpmScan *scan)
 				continue;
 			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
 				continue;
-			meet_id(scan);
+			if (scan->seen && scan->query->nmet < list_length(scan->query->ids))
+				meet_id(scan);
 			scan->rows++;
 			return true;
 		}
@@ -341,6 +340,19 @@ tpm_rows_are_at_hand(const TpmScan *scan)
 		(scan->source == NULL || tpm_source_is_at_hand(scan->source));
 }
 
+/* the next of the rows that are sorted here */
+static bool
+next_sorted(TpmScan *scan, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
+	bool		found = tuplesort_gettupleslot(scan->sort, true, false, scan->kept, NULL);
+
+	MemoryContextSwitchTo(old);
+	if (found)
+		ExecCopySlot(slot, scan->kept);
+	return found;
+}
+
 bool
 tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 {
@@ -354,19 +366,15 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 				sort_all(scan, false);
 		}
 	}
-	if (scan->sort == NULL && !next_unsorted(scan))
-		return false;
-	if (scan->sort == NULL && scan->in_order && !tpm_source_is_ordered(scan->source))
-		sort_all(scan, true);
 	if (scan->sort)
+		return next_sorted(scan, slot);
+	if (!next_unsorted(scan))
+		return false;
+	if (scan->in_order && !tpm_source_is_ordered(scan->source))
 	{
-		MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
-		bool		found = tuplesort_gettupleslot(scan->sort, true, false, scan->kept, NULL);
-
-		MemoryContextSwitchTo(old);
-		if (found)
-			ExecCopySlot(slot, scan->kept);
-		return found;
+		/* the order was left on the way */
+		sort_all(scan, true);
+		return next_sorted(scan, slot);
 	}
 	ExecStoreHeapTuple(&scan->tuple, slot, false);
 	return true;

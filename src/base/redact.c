@@ -11,7 +11,7 @@
  */
 #include "postgres.h"
 
-#include "client/redact.h"
+#include "base/redact.h"
 
 /* a shorter one could stand in any text, and would guess itself */
 #define TPM_MIN_SECRET 6
