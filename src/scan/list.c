@@ -60,7 +60,7 @@ struct TpmList
 	int64		least_total;	/* that a page has told */
 	int			pages;
 	int			empty_pages;	/* in a row */
-	bool		repeated;		/* a page has brought what an earlier one had */
+	bool		torn;			/* see tpm_list_is_torn() */
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
@@ -140,9 +140,9 @@ tpm_list_is_complete(const TpmList *list)
 }
 
 bool
-tpm_list_has_repeated(const TpmList *list)
+tpm_list_is_torn(const TpmList *list)
 {
-	return list->repeated;
+	return list->torn;
 }
 
 bool
@@ -361,7 +361,7 @@ drop_repeated(TpmList *list, TpmPage *page)
 		else if (!tpm_idset_add(list->ids, hash))
 		{
 			/* begun again, it brings what is known first */
-			list->repeated |= !list->restarted;
+			list->torn |= !list->restarted;
 			continue;
 		}
 		else
@@ -695,6 +695,9 @@ tpm_list_next(TpmList *list)
 		drop_repeated(list, page);
 		find_next(list, page, &facts);
 		learn_size(list);
+		if (received < list->request->page_size && list->url != NULL &&
+			(list->request->terms != NIL || list->table->opt.query))
+			list->torn = true;
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted &&
 			!list->request->may_tie)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);

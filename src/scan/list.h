@@ -39,8 +39,13 @@ extern int	tpm_list_pages(const TpmList *list);
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 
-/* has a page brought a resource that an earlier one had? */
-extern bool tpm_list_has_repeated(const TpmList *list);
+/*
+ * May rows that are equal in the order asked for have been torn apart by pages
+ * in a way that rows do not show?  A page has brought a resource that an
+ * earlier one had, in place of another; or is short though the list goes on,
+ * so that the API has cut pages first and filtered then.
+ */
+extern bool tpm_list_is_torn(const TpmList *list);
 
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);

@@ -403,7 +403,7 @@ leave_order(TpmSource *source)
 
 /*
  * Did this page, or the end, show that pages have met inside a run of equal
- * rows?  What stood on the page before as well stands there for another row.
+ * rows?
  * The page is verified to its end, before its first row is returned.
  */
 static bool
@@ -411,7 +411,7 @@ has_met_equal_rows(const TpmSource *source)
 {
 	bool		parted = source->page == NULL || tpm_order_verify(source->scan->order, source->page);
 
-	return !parted || tpm_list_has_repeated(source->list);
+	return !parted || tpm_list_is_torn(source->list);
 }
 
 static bool
