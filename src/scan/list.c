@@ -402,7 +402,7 @@ halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
  * read have never been seen: the total tells, and a second reading finds them.
  */
 static void
-compare_with_total(TpmList *list)
+compare_with_total(TpmList *list, TpmListFacts *facts)
 {
 	bool		one_page = list->pages == 1;
 	TpmTableStats learnt;
@@ -417,6 +417,10 @@ compare_with_total(TpmList *list)
 		  learnt.total == list->total)))
 	{
 		tpm_table_stats_filtered_total(list->table->relid, list->table->options_hash, false);
+		/* without it, is this the end? */
+		facts->total = -1;
+		if (tpm_list_end(facts) == TPM_LIST_ENDS_UNTOLD)
+			list->doubt = TPM_DOUBT_UNTOLD;
 		return;
 	}
 	/* nothing moves within one answer: a second one would be as short */
@@ -702,7 +706,7 @@ tpm_list_next(TpmList *list)
 			!list->request->may_tie)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
 		admit_the_rest(list, page, received);
-		compare_with_total(list);
+		compare_with_total(list, &facts);
 		follow_ahead(list);
 		if (page->nrows > 0)
 			return page;

@@ -430,7 +430,11 @@ class OddTarget(Target):
         if difference is None:
             self.outcomes["right"] += 1
             return None
-        difference = compare.compare_sides(query, foreign, local, self.combination.policy())
+        policy = self.combination.policy()
+        if query.shape == "below":
+            # there is no list below what is not there
+            policy.errors |= {"HV00R"}
+        difference = compare.compare_sides(query, foreign, local, policy)
         if difference is None:
             self.outcomes["refused" if foreign.error else "warned"] += 1
         return difference

@@ -1,5 +1,6 @@
 """Totals of a list that is filtered: of the rows that match, or of the whole list whatever is asked."""
 
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import hostile
@@ -114,3 +115,19 @@ def test_the_check_compares_it_with_the_rows(things, shelf):
     rows(things, "ALTER SERVER tpm OPTIONS (SET total_pointer '/meta/total')")
     assert all(row[0] is not False for row in rows(
         things, "SELECT ok FROM tpm_fdw_check('tpm', 'public') WHERE step LIKE '%filtered total'"))
+
+
+def test_a_total_that_is_none_and_no_links(things, shelf, server):
+    """When the total turns out to be no reason to believe in the end, nothing is: a WARNING, the first time, too."""
+    rows(things, "ALTER SERVER tpm OPTIONS (ADD page_size '10')")
+
+    def page(request):
+        document = json.loads(shelf(request).split(b"\r\n\r\n", 1)[1])
+        del document["links"]
+        return hostile.document(document["data"], meta=document["meta"])
+    server.answers["/v1/"] = page
+    rows(things, "SELECT count(*) FROM things")
+    for _ in range(2):
+        tpmtest.notices(things)
+        assert len(rows(things, "SELECT id FROM things WHERE colour = 'red'")) == 10
+        assert "there may be more than the 10 rows" in tpmtest.notices(things)
