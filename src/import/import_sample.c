@@ -20,6 +20,9 @@
 #include "import/type_inference.h"
 #include "option/option_definition.h"
 
+/* of relationships that are not told, in a message */
+#define MOST_NAMES_SAID	10
+
 /* a resource to look at, and the table that it becomes */
 typedef struct Wanted
 {
@@ -338,6 +341,37 @@ warn_untold(const Wanted *wanted)
 					 wanted->table)));
 }
 
+/* relationships with links only: their columns would not say what they do not know */
+static void
+warn_of_linkage(const Wanted *wanted)
+{
+	StringInfoData names;
+	int			n = 0;
+	ListCell   *lc;
+
+	initStringInfo(&names);
+	foreach(lc, wanted->sample->relationships)
+	{
+		const TpmSampleMember *member = lfirst(lc);
+
+		if (member->told)
+			continue;
+		if (++n > MOST_NAMES_SAID)
+		{
+			appendStringInfoString(&names, " ...");
+			break;
+		}
+		appendStringInfo(&names, "%s\"%s\"", names.len ? ", " : "", tpm_name_shown(member->name));
+	}
+	if (names.len > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("resource \"%s\" does not tell what its relationships lead to: %s", wanted->resource, names.data),
+				 errdetail("None of " INT64_FORMAT " resources has \"data\" in them.", wanted->sample->rows),
+				 errhint("If the API can include them, name them in the option include of foreign table \"%s\"; otherwise drop their columns.",
+						 wanted->table)));
+}
+
 List *
 tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 {
@@ -375,6 +409,7 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 			warn_of_pages(wanted);
 		else if (wanted->sample->paging.untold)
 			warn_untold(wanted);
+		warn_of_linkage(wanted);
 		tables = lappend(tables, import_sampled_table(wanted, sampler, options));
 	}
 	return tables;

@@ -32,6 +32,8 @@ typedef struct TpmSampleMember
 	int			seen;			/* TPM_SEEN_*, of an attribute */
 	List	   *terms;			/* of TpmSampleTerm *, of an attribute that is
 								 * a custom-field array */
+	bool		told;			/* of a relationship: some resource had
+								 * linkage, perhaps null */
 	bool		many;			/* of a relationship: linkage was an array */
 	List	   *types;			/* of char *: what it was linked to */
 } TpmSampleMember;

@@ -254,6 +254,7 @@ look_at_relationships(TpmSample *sample, JsonbContainer *relationships, MemoryCo
 		JsonbValue *data = value && value->type == jbvBinary
 		? tpm_json_get(value->val.binary.data, "data", &data_buffer) : NULL;
 
+		member->told = member->told || data != NULL;
 		if (data && data->type == jbvBinary)
 			look_at_linkage(member, data->val.binary.data, context);
 	}

@@ -609,6 +609,17 @@ def test_odd_types_and_names(scripted):
     assert columns(db, "s.c") == {"id": ("text", None), "a_b_id": ("text", "relationship=a/b")}
 
 
+def test_relationships_without_linkage(scripted):
+    """Links only on every resource: told, by name; one null is linkage."""
+    db, server = scripted
+    bare = {"links": {"related": "/x"}}
+    server.say("/things", {"data": [{"id": str(n), "type": "things", "attributes": {"n": n}, "relationships": {
+        "author": bare, "editor": {"data": None} if n else bare, "parts": {"meta": {"count": 3}}}} for n in range(3)]})
+    text = sample(db, "/things")
+    assert 'does not tell what its relationships lead to: "author", "parts"' in text and "None of 3 resources" in text
+    assert "option include" in text
+
+
 def test_ten_megabytes_of_names(scripted):
     """Ten megabytes of names, no two alike, of which a table has room for some."""
     db, server = scripted
