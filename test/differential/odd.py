@@ -226,13 +226,21 @@ BELOW = ("id", "case_number", "name", "stage", "created_at", "third_party_id", "
 
 def create_tables(env, schema, server, local):
     """Tables that the catalogue has not: one below a resource, one with included columns."""
-    types = dict(env.execute(f"""SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
-                                 WHERE attrelid = '{schema}.cases'::regclass AND attnum > 0"""))
-    env.execute(f"""CREATE FOREIGN TABLE {schema}.cases_below (id text, case_number text, name text, stage text,
-        created_at {types["created_at"]}, third_party_id text OPTIONS (relationship 'third_party'),
-        region_id text OPTIONS (relationship 'region'))
+    def types(table):
+        """As the catalogue's table has them: the local copy is compared in the same collations."""
+        return dict(env.execute(
+            f"""SELECT attname, format_type(atttypid, atttypmod)
+                       || CASE attcollation WHEN '"C"'::regcollation THEN ' %s COLLATE "C"' ELSE ' %s' END
+                FROM pg_attribute WHERE attrelid = '{schema}.{table}'::regclass AND attnum > 0"""))
+
+    case, party = types("cases"), types("third_parties")
+    env.execute(f"""CREATE FOREIGN TABLE {schema}.cases_below (id {case["id"] % ""}, case_number {case["case_number"] % ""},
+        name {case["name"] % ""}, stage {case["stage"] % ""}, created_at {case["created_at"] % ""},
+        third_party_id {case["third_party_id"] % "OPTIONS (relationship 'third_party')"},
+        region_id {case["region_id"] % "OPTIONS (relationship 'region')"})
         SERVER {server} OPTIONS (resource '/third_parties/{{third_party_id}}/cases')""")
-    env.execute(f"""CREATE FOREIGN TABLE {schema}.owned (id text, name text, owner_id text OPTIONS (relationship 'owner'),
+    env.execute(f"""CREATE FOREIGN TABLE {schema}.owned (id {party["id"] % ""}, name {party["name"] % ""},
+        owner_id {party["owner_id"] % "OPTIONS (relationship 'owner')"},
         owner_email text OPTIONS (included 'owner/email'), region_name text OPTIONS (included 'region/name'))
         SERVER {server} OPTIONS (resource '/third_parties', include 'owner,region')""")
     env.execute(f"CREATE OR REPLACE VIEW {local}.cases_below AS SELECT {', '.join(BELOW)} FROM {local}.cases")
