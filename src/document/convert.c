@@ -458,10 +458,9 @@ convert_scalar(TpmConverter *converter, char *token, int len, JsonTokenType type
 			*value = one_element_array(token);
 			return true;
 		case TPM_CONV_WALL_CLOCK:
-			if (!converter->is_array)
-				token = wall_clock_text(column, token);
-			/* FALLTHROUGH */
 		case TPM_CONV_INPUT:
+			if (converter->how == TPM_CONV_WALL_CLOCK && !converter->is_array)
+				token = wall_clock_text(column, token);
 			if (column->type == JSONOID && type == JSON_TOKEN_STRING)
 			{
 				StringInfoData quoted;
