@@ -39,7 +39,8 @@ void
 tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *error)
 {
 	ereport(WARNING,
-			(errmsg("an answer of %s, " INT64_FORMAT " s old, is given for foreign table %s",
+			(errcode(ERRCODE_WARNING),
+			 errmsg("an answer of %s, " INT64_FORMAT " s old, is given for foreign table %s",
 					timestamptz_to_str(fetched), seconds_since(fetched), scan->table->name),
 			 errdetail("There is no newer one: %s%s%s", error->message,
 					   error->detail ? ": " : "", error->detail ? error->detail : ""),

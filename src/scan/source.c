@@ -403,8 +403,7 @@ leave_order(TpmSource *source)
 
 /*
  * Did this page, or the end, show that pages have met inside a run of equal
- * rows?
- * The page is verified to its end, before its first row is returned.
+ * rows?  The page is verified to its end, before its first row is returned.
  */
 static bool
 has_met_equal_rows(const TpmSource *source)
@@ -449,7 +448,7 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
 		tpm_hidden_completed(scan, source->list, NULL);
-	if (source->request->may_tie && source->ordered && has_met_equal_rows(source))
+	if (source->request->may_tie && has_met_equal_rows(source))
 	{
 		leave_order(source);
 		return fetch(source);

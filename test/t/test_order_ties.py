@@ -197,16 +197,22 @@ def test_what_is_sent(things, world, server):
         assert f"sort={whole}" in plan and "Sort" not in plan
 
 
-def test_an_unsortable_second_key_is_told(db, server):
-    """An API that takes one key only says so; the error says which option is for that."""
+def with_defaults(db, server):
+    """The table where nothing is said of sort_keys, and its API."""
     ties = Ties()
-    ties.sort_keys = "one"
     server.reset()
     server.answers["/v1/things"] = ties
     options = {"base_url": server.base_url, "auth": "none", "cache_ttl": 0, "page_size": 10, **tpmtest.GENEROUS}
     rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
     rows(db, "CREATE USER MAPPING FOR CURRENT_USER SERVER tpm")
     rows(db, f"CREATE FOREIGN TABLE things ({COLUMNS.format(id=SORTABLE, code='')}) SERVER tpm")
+    return ties
+
+
+def test_an_unsortable_second_key_is_told(db, server):
+    """An API that takes one key only says so; the error says which option is for that."""
+    ties = with_defaults(db, server)
+    ties.sort_keys = "one"
     with pytest.raises(psycopg2.Error) as caught:
         rows(db, "SELECT id FROM things ORDER BY u LIMIT 5")
     assert caught.value.pgcode == "22023" and "sort_keys" in caught.value.diag.message_hint
@@ -216,13 +222,7 @@ def test_an_unsortable_second_key_is_told(db, server):
 
 def test_the_check_tries_two_keys(db, server):
     """Refused, or not obeyed: the statement that it gives is the right one; where nothing is unique it says what that means."""
-    ties = Ties()
-    server.reset()
-    server.answers["/v1/things"] = ties
-    options = {"base_url": server.base_url, "auth": "none", "cache_ttl": 0, "page_size": 10, **tpmtest.GENEROUS}
-    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
-    rows(db, "CREATE USER MAPPING FOR CURRENT_USER SERVER tpm")
-    rows(db, f"CREATE FOREIGN TABLE things ({COLUMNS.format(id=SORTABLE, code='')}) SERVER tpm")
+    ties = with_defaults(db, server)
 
     def found():
         return {row[0]: row[1:] for row in rows(db, "SELECT step, ok, detail, hint FROM tpm_fdw_check('tpm', 'public')")}
