@@ -516,7 +516,7 @@ parse_document(Reader *reader)
 	if (reader->page->links.next && reader->page->links.next[0] == '\0')
 		strange_next(reader);
 	if (reader->errors)
-		tpm_redact((char *) reader->errors, reader->errors_len, reader->decoder->secrets);
+		tpm_redact((char *) reader->errors, reader->errors_len, reader->secrets);
 	if (reader->errors)
 		tpm_refuse_errors_of_text(reader->errors, reader->errors_len, reader->where);
 	if (!reader->saw_data)
@@ -533,6 +533,9 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->decoder = decoder;
 	reader->where = where;
 	reader->received = received;
+	/* they end with the answer: the next document may be another call's */
+	reader->secrets = decoder->secrets;
+	decoder->secrets = NIL;
 	reader->page = new_page(reader);
 	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
 	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);

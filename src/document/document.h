@@ -45,7 +45,7 @@ extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, 
  */
 extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value, bool isnull);
 
-/* what no message about the documents to come may repeat, of char *; valid as long as they are read */
+/* what no message about the next document may repeat, of char *; of that one only */
 extern void tpm_decoder_set_secrets(TpmDecoder *decoder, List *secrets);
 
 /*

@@ -120,6 +120,7 @@ typedef struct Reader
 	bool		saw_data;
 	const char *errors;			/* the value of that member, NULL without one */
 	int			errors_len;
+	List	   *secrets;		/* that its words must not repeat */
 	bool		in_resource;
 	char	   *id;
 	char	   *type;
