@@ -5,6 +5,7 @@ Documents are render.py's, lists query.py's, writes writes.py's, tokens oauth.py
 """
 
 import asyncio
+import datetime as dt
 import gzip
 import itertools
 import json
@@ -13,6 +14,7 @@ import re
 import socket
 import struct
 import time
+from email.utils import format_datetime
 from urllib.parse import quote, unquote
 
 from aiohttp import web
@@ -66,10 +68,14 @@ class Api:
                  "status": None, "bytes": None, "client": None, "connection": connection.number,
                  "request_id": request.headers.get("X-Request-Id")}
         self.log.append(entry)
-        striking = self.faults.striking(request.method, request.raw_path, connection.served > 0)
+        warm, arrived = connection.served > 0, time.monotonic()
         connection.served += 1
+        striking = {}
         try:
-            answer = await self._answer(request, path, asked, entry, striking)
+            # the whole request is what chance draws by
+            body = await request.read()
+            striking = self.faults.striking(request.method, request.raw_path, warm, body)
+            answer = await self._answer(request, path, asked, body, arrived, entry, striking)
         except Answer as early:
             answer = early
         except web.HTTPRequestEntityTooLarge:
@@ -77,6 +83,10 @@ class Api:
         entry["status"], entry["bytes"] = answer.status, len(answer.body)
         self.write_log(entry)
         return await self._send(request, answer, striking)
+
+    def now(self):
+        """The time by the API's own clock, in Date and in what the server says of resources."""
+        return dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=self.settings.clock_skew)
 
     def write_log(self, entry):
         """What is known of a request goes to the file."""
@@ -95,13 +105,10 @@ class Api:
         if connection:
             connection.gone.set()
 
-    async def _answer(self, request, path, asked, entry, striking):
-        arrived = time.monotonic()
+    async def _answer(self, request, path, asked, body, arrived, entry, striking):
         writing = request.method in fault_kinds.WRITES and path.startswith("/v1/")
         if writing:
             entry["acted"] = False
-        body = await request.read()
-        if writing:
             entry["body"] = body.decode("utf-8", "replace")
         if path == "/oauth/token":
             await self._strike(request, striking, ("token_error",) + fault_kinds.REFUSING + fault_kinds.SPOILING)
@@ -185,13 +192,19 @@ class Api:
     async def _write(self, write, striking):
         """A write, and what may go wrong between the deed and the answer."""
         if "late_write" in striking:
+            if "status" in striking["late_write"].order:
+                self.writes.act_later(write, striking)
+                raise self._fault_status(striking["late_write"])
             await self.writes.late(write, striking, self.connections.get(write.request.protocol))
         try:
             answer = self.writes.answer(write, striking)
         except Answer as refused:
             answer = refused
-        if "drop_after_write" in striking:
+        if "drop_after_write" in striking or "reset_after_write" in striking:
             self.write_log(write.entry)
+            if "reset_after_write" in striking:
+                reset(write.request.transport)
+                raise asyncio.CancelledError
             hang_up(write.request)
         self._replace(striking, ("write_status",) + fault_kinds.SPOILING)
         return answer
@@ -200,7 +213,7 @@ class Api:
         return self._fault_status(fault) if int(fault.argument) >= 400 else Answer(int(fault.argument))
 
     def _fault_status(self, fault):
-        status = int(fault.argument)
+        status = int(fault.argument or fault.get("status", 503))
         headers = {"Retry-After": str(fault.get("retry_after", 1))} if "retry_after" in fault.order else {}
         title = fault.get("title", {429: "Too many requests", 403: "Forbidden"}.get(status, "Error"))
         return refusal(status, title, fault.get("detail", f"the fault status:{status}"), headers)
@@ -423,7 +436,7 @@ class Api:
         return f"{request.scheme}://{request.host}{target}" if self.settings.pagination == "links_absolute" else target
 
     async def _send(self, request, answer, striking):
-        headers = dict(answer.headers)
+        headers = {"Date": format_datetime(self.now(), usegmt=True), **answer.headers}
         body = answer.body
         if body and answer.media_type:
             headers["Content-Type"] = answer.media_type
@@ -435,6 +448,8 @@ class Api:
                 and self.settings.gzip and "Content-Encoding" not in headers):
             body = gzip.compress(body, 1)
             headers["Content-Encoding"] = "gzip"
+        if "X-Request-Id" in request.headers:
+            headers["X-Request-Id"] = request.headers["X-Request-Id"]
         if "truncate" in striking or "slow_drip" in striking:
             return await self._send_broken(request, answer.status, headers, body, striking)
         return web.Response(status=answer.status, headers=headers, body=body)

@@ -224,7 +224,8 @@ class Body:
         if attribute.one_of and value not in attribute.one_of:
             self._wrong(pointer, f"{name} must be one of {', '.join(attribute.one_of)}")
         but = self.item and self.item["id"]
-        if attribute.unique and value != "" and self.store.taken(self.resource.type, name, value, but):
+        if (attribute.unique and self.settings.unique and value != ""
+                and self.store.taken(self.resource.type, name, value, but)):
             self._taken(pointer, f"{name} {value} is taken")
 
     def _relationship(self, relationship, value, pointer):

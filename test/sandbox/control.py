@@ -3,12 +3,12 @@
 from aiohttp import web
 
 import faults as fault_kinds
-from data import stamp_now
+from data import stamp_at
 from oddities import CHOICES as ODDITIES, checked
 
 SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
             "page_max", "pagination", "no_total", "gzip", "put", "read_only", "client_ids", "conflict_status",
-            "post_status", "put_status", "etags", *ODDITIES)
+            "post_status", "put_status", "etags", "clock_skew", "unique", *ODDITIES)
 
 
 class Control:
@@ -35,7 +35,8 @@ class Control:
         return web.json_response(answer)
 
     def _post_faults(self, order):
-        self.api.faults.add(order)
+        for one in order if isinstance(order, list) else [order]:
+            self.api.faults.add(one)
 
     def _get_faults(self, argument):
         return fault_kinds.KINDS
@@ -82,7 +83,7 @@ class Control:
         item = self.api.store.by_id(order["type"], order["id"])
         attributes = dict(order["attributes"])
         if "updated_at" in item["attributes"]:
-            attributes.setdefault("updated_at", stamp_now())
+            attributes.setdefault("updated_at", stamp_at(self.api.now()))
         with self.api.store.changing(item):
             item["attributes"].update(attributes)
         self.api.renderer.forget(item)
@@ -94,7 +95,7 @@ class Control:
         number = self.api.store.next_number(order["type"])
         linkage = {name: {"data": [] if isinstance(value["data"], list) else None}
                    for name, value in blank["relationships"].items()}
-        now = stamp_now()
+        now = stamp_at(self.api.now())
         attributes = {name: now if name in ("created_at", "updated_at") else None for name in blank["attributes"]}
         self.api.store.add({"type": order["type"], "id": number, "relationships": linkage,
                             "attributes": {**attributes, **order["attributes"]}})
@@ -119,6 +120,7 @@ class Control:
         """Counts since the last reset; those of writes count deeds, by type; of faults, strikes."""
         api = self.api
         return {"tokens_issued": api.tokens.issued, "held": api.held, "late": len(api.writes.pending),
+                "lagging": len(api.writes.lag()),
                 "requests": sum(entry["path"] != "/oauth/token" for entry in api.log),
                 "created": api.writes.created, "changed": api.writes.changed,
                 "struck": api.faults.struck(), "odd": dict(api.oddities.struck)}

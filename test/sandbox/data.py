@@ -102,8 +102,9 @@ def stamp(moment, millis=False):
     return moment.isoformat(timespec="milliseconds" if millis else "seconds") + "Z"
 
 
-def stamp_now():
-    return stamp(dt.datetime.now(dt.timezone.utc).replace(tzinfo=None), True)
+def stamp_at(now):
+    """A moment of UTC as answers print it."""
+    return stamp(now.replace(tzinfo=None), True)
 
 
 def weighted(population, weights):

@@ -3,12 +3,17 @@
 A fault is chosen by `fault`, strikes `count` times (0: until reset) after `skip` requests
 that it could have struck, and only requests whose "METHOD path?query" begins with `match`
 (nothing: every request under /v1). `warm` true: only requests on a connection that has
-served one before, false: only first requests. Further members of the order are its parameters.
+served one before, false: only first requests. `chance` (0 to 1): of those it strikes at random, by a
+draw from `seed` (0), the request itself and how many equal ones came before it; so the same requests
+meet the same faults in whatever order they arrive. Further members of the order are its parameters.
 
 On a write, what comes instead of an answer (stall, reset, drop, status, redirect, html_502 and
 their like) does not act; what spoils an answer (SPOILING, truncate, huge, slow_drip) acts
 first; what waits (latency, hold) acts after the wait, whether or not the client is still there.
 """
+
+import hashlib
+import random
 
 KINDS = {
     "latency": "the answer comes `ms` (500) milliseconds later",
@@ -51,7 +56,8 @@ KINDS = {
     "gzip_bomb": "a small compressed body that is `mb` (1000) megabytes when decompressed",
     "slow_drip": "the body comes a byte at a time, one every `ms` (100) milliseconds",
     "drop_after_write": "a write acts, then the connection closes without a byte",
-    "late_write": "a write is read and never answered; it acts `ms` (1000) milliseconds after the client hung up, or with `from` 'arrival' after it was read; `close` true: the server hangs up at once",
+    "reset_after_write": "a write acts, then the connection is reset before an answer",
+    "late_write": "a write is read and never answered; it acts `ms` (1000) milliseconds after the client hung up, or with `from` 'arrival' after it was read; `close` true: the server hangs up at once; `status` NNN: that is answered at once, as by status:NNN, and the milliseconds count from arrival",
     "lagging_list": "a resource created by this request appears in lists only `ms` (2000) milliseconds later, by id at once",
     "write_status": "written write_status:NNN: a write acts and is answered with that status, as by status:NNN",
 }
@@ -60,7 +66,8 @@ KINDS = {
 WRITES = ("POST", "PUT", "PATCH")
 
 # those that only such a request can meet
-OF_WRITES = {"drop_after_write": WRITES, "late_write": WRITES, "write_status": WRITES, "lagging_list": ("POST",)}
+OF_WRITES = {"drop_after_write": WRITES, "reset_after_write": WRITES, "late_write": WRITES, "write_status": WRITES,
+             "lagging_list": ("POST",)}
 
 # those that replace the answer without any action; in this order if several strike
 REFUSING = ("status", "retry_after", "empty_401", "insufficient_scope", "empty", "redirect", "html_200", "html_502")
@@ -80,13 +87,23 @@ class Fault:
         self.count = int(order.get("count", 0))
         self.skip = int(order.get("skip", 0))
         self.match = order.get("match", "")
+        self.chance = float(order.get("chance", 1))
+        if not 0 <= self.chance <= 1:
+            raise ValueError("chance must be between 0 and 1")
+        self.met = {}
         self.struck = 0
 
     def get(self, key, default):
         """A parameter."""
         return self.order.get(key, default)
 
-    def takes(self, method, target, warm):
+    def _drawn(self, request):
+        """Whether chance has it that this request is struck."""
+        self.met[request] = self.met.get(request, 0) + 1
+        draw = f"{self.get('seed', 0)}/{self.order['fault']}/{request}/{self.met[request]}"
+        return random.Random(draw).random() < self.chance
+
+    def takes(self, method, target, warm, body):
         """Whether it strikes this request; counts."""
         if self.name in OF_WRITES and not (method in OF_WRITES[self.name] and target.startswith("/v1/")):
             return False
@@ -104,6 +121,8 @@ class Fault:
             return False
         if self.skip:
             self.skip -= 1
+            return False
+        if self.chance < 1 and not self._drawn(f"{method} {target} {hashlib.sha1(body).hexdigest()}"):
             return False
         self.struck += 1
         return True
@@ -128,6 +147,6 @@ class Faults:
             counts[fault.name] = counts.get(fault.name, 0) + fault.struck
         return counts
 
-    def striking(self, method, target, warm):
+    def striking(self, method, target, warm, body):
         """{name: Fault} of those that strike this request; `warm`: not the first of its connection."""
-        return {fault.name: fault for fault in self.orders if fault.takes(method, target, warm)}
+        return {fault.name: fault for fault in self.orders if fault.takes(method, target, warm, body)}

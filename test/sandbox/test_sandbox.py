@@ -357,6 +357,11 @@ def test_log_and_state(client, sandbox):
     entry = sandbox.api_requests()[-1]
     assert (entry["method"], entry["path"], entry["query"]) == ("GET", "/v1/cases", "page%5Bsize%5D=3")
     assert (entry["status"], entry["client"], entry["request_id"]) == (200, "sandbox", "abc")
+    assert client.get("regions", X_Request_Id="def").headers["X-Request-Id"] == "def"
+    assert "X-Request-Id" not in client.get("regions").headers
+    sandbox.reset()
+    client.get("cases", {"page[size]": 3}, X_Request_Id="abc")
+    entry = sandbox.api_requests()[-1]
     assert entry["bytes"] > 100 and "body" not in entry
     client.connection.close()
     client.get("regions")

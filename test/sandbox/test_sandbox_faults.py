@@ -56,6 +56,37 @@ def test_warm_and_fresh(client, sandbox):
     assert [client.get("users").status for _ in range(2)] == [503, 200]
 
 
+def test_several_at_once(client, sandbox):
+    sandbox.post("/_sandbox/faults", [{"fault": "status:503", "match": "GET /v1/cases"},
+                                      {"fault": "status:502", "match": "GET /v1/users"}])
+    assert (client.get("cases").status, client.get("users").status) == (503, 502)
+
+
+def chances(client, sandbox, order, numbers, **more):
+    """Which of these POSTs are answered 503, in the order of their numbers."""
+    sandbox.reset()
+    for status in order:
+        sandbox.fault(status, match="POST /v1/third_parties", **more)
+    struck = {n: client.post("third_parties", {**NEW, "internal_id": f"c-{n}"}).status for n in numbers}
+    assert sum(sandbox.state()["struck"].values()) >= sum(status == 503 for status in struck.values())
+    return sorted(n for n, status in struck.items() if status == 503)
+
+
+def test_chance(client, sandbox):
+    once = chances(client, sandbox, ["status:503"], range(60), chance=0.4, seed=3)
+    assert 10 < len(once) < 40
+    # the same requests in another order, among others
+    assert chances(client, sandbox, ["status:503"], reversed(range(60)), chance=0.4, seed=3) == once
+    assert [n for n in chances(client, sandbox, ["status:503"], range(90), chance=0.4, seed=3) if n < 60] == once
+    assert chances(client, sandbox, ["status:503"], range(60), chance=0.4, seed=4) != once
+    assert chances(client, sandbox, ["status:503"], range(60), chance=0) == []
+    # each order draws by itself, and the same request once more is drawn again
+    assert len(chances(client, sandbox, ["status:500", "status:503"], range(60), chance=0.4, seed=3)) >= len(once)
+    assert len({client.post("third_parties", {**NEW, "internal_id": "c-0"}).status for _ in range(40)}) > 1
+    with pytest.raises(tpmtest.urllib.error.HTTPError):
+        sandbox.fault("status:503", chance=2)
+
+
 # answers that come late, broken or not at all
 
 
@@ -338,6 +369,20 @@ def test_drop_after_write_strikes_writes_only(client, sandbox):
     assert client.one("third_parties", 1)["attributes"]["city"] == "Rome"
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_reset_after_write(client, sandbox, method):
+    client.headers()
+    sandbox.fault("reset_after_write", count=1)
+    assert client.get("users").status == 200
+    with pytest.raises(ConnectionResetError):
+        if method == "POST":
+            client.post("third_parties", NEW)
+        else:
+            client.put("third_parties", 1, NEW, method=method)
+    entry = sandbox.api_requests()[-1]
+    assert found(sandbox) == 1 and entry["acted"] and entry["status"] is None
+
+
 def give_up(sandbox, seconds=0.1):
     """A POST whose client hangs up soon."""
     client = Client(sandbox.port)
@@ -372,6 +417,19 @@ def test_late_write_counted_from_arrival(sandbox):
     assert found(sandbox) == 1
 
 
+def test_late_write_whose_answer_is_an_error_at_once(client, sandbox):
+    sandbox.fault("late_write", ms=300, count=1, status=503, retry_after=0)
+    reply = client.post("third_parties", NEW)
+    assert (reply.status, reply.headers["Retry-After"]) == (503, "0")
+    assert found(sandbox) == 0 and sandbox.state()["late"] == 1
+    tpmtest.wait_until(lambda: sandbox.state()["late"] == 0)
+    assert found(sandbox) == 1 and sandbox.api_requests()[0]["acted"]
+    sandbox.fault("late_write", ms=100, count=1, status=504)
+    assert client.patch("third_parties", 1, {"city": "Rome"}).status == 504
+    assert client.one("third_parties", 1)["attributes"]["city"] != "Rome"
+    tpmtest.wait_until(lambda: client.one("third_parties", 1)["attributes"]["city"] == "Rome")
+
+
 def test_late_write_meets_what_happened_meanwhile(client, sandbox):
     sandbox.fault("late_write", ms=200, count=1)
     give_up(sandbox)
@@ -398,8 +456,9 @@ def test_lagging_list(client, sandbox):
     assert client.one("third_parties", number)["attributes"]["name"] == NEW["name"]
     assert client.get("third_parties", asked).json["meta"]["total_count"] == 0
     assert client.get("third_parties").json["meta"]["total_count"] == 300
-    assert client.post("third_parties", NEW).status == 409
+    assert client.post("third_parties", NEW).status == 409 and sandbox.state()["lagging"] == 1
     tpmtest.wait_until(lambda: client.get("third_parties", asked).ids == [number])
+    assert sandbox.state()["lagging"] == 0
     other = client.post("third_parties", {**NEW, "internal_id": "late-2"}).json["data"]["id"]
     assert client.get("third_parties", {"filter[internal_id]": "late-2"}).ids == [other]
 

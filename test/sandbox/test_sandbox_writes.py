@@ -1,7 +1,9 @@
 """What POST, PUT and PATCH accept, refuse, change and answer."""
 
+import datetime as dt
 import json
 import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -378,6 +380,28 @@ def test_linkage_of_third_parties_follows(client, sandbox):
 
 
 # ETags
+
+
+def test_nothing_is_taken_where_nothing_is_unique(client, sandbox):
+    sandbox.settings(unique=False)
+    new = {"name": "Twice", "country": "DE", "internal_id": "twice"}
+    assert [client.post("third_parties", new).status for _ in range(2)] == [201, 201]
+    assert len(client.get("third_parties", {"filter[internal_id]": "twice"}).ids) == 2
+    sandbox.settings(unique=True)
+    assert client.post("third_parties", new).status == 409
+
+
+@pytest.mark.parametrize("skew", [0, -7200, 3600])
+def test_the_clock_of_the_api(client, sandbox, skew):
+    """Date and the times of resources are of one clock, which need not be that of this machine."""
+    sandbox.settings(clock_skew=skew)
+    reply = client.post("third_parties", {"name": "Now", "country": "DE"})
+    said = parsedate_to_datetime(reply.headers["Date"])
+    assert abs(said - dt.datetime.now(dt.timezone.utc) - dt.timedelta(seconds=skew)) < dt.timedelta(seconds=5)
+    created = dt.datetime.fromisoformat(reply.json["data"]["attributes"]["created_at"].replace("Z", "+00:00"))
+    assert dt.timedelta(0) <= created - said < dt.timedelta(seconds=2)
+    refused = client.get("third_parties/0")
+    assert refused.status == 404 and len(refused.headers.get_all("Date")) == 1
 
 
 def test_no_etags_unless_asked_for(client):

@@ -16,7 +16,7 @@ import query
 from answers import MEDIA_TYPE, Answer, refusal, refusals
 from body import Body, Malformed, blank
 from catalogue import RESOURCES
-from data import CLOSED_STAGES, stamp_now
+from data import CLOSED_STAGES, stamp_at
 
 # what a new resource has where its creator says nothing
 DEFAULTS = {"third_parties": {"status": "Active", "approval_status": "Pending"},
@@ -60,24 +60,32 @@ class Writes:
         for task in self.pending:
             task.cancel()
 
-    def listed(self, items):
-        """Those that lists show by now."""
-        if not self.lagging:
-            return items
+    def lag(self):
+        """{(type, id): until when} of what lists do not show yet."""
         now = time.monotonic()
         self.lagging = {key: until for key, until in self.lagging.items() if until > now}
+        return self.lagging
+
+    def listed(self, items):
+        """Those that lists show by now."""
+        if not self.lagging or not self.lag():
+            return items
         return [item for item in items if (item["type"], item["id"]) not in self.lagging]
 
     async def late(self, write, striking, connection):
         """The fault late_write: nobody gets an answer; never returns."""
-        task = asyncio.ensure_future(self._act_late(write, striking, connection))
-        self.pending.add(task)
-        task.add_done_callback(self.pending.discard)
+        self.act_later(write, striking, connection)
         if connection and not striking["late_write"].get("close", False):
             await connection.gone.wait()
         if write.request.transport is not None:
             write.request.transport.close()
         raise asyncio.CancelledError
+
+    def act_later(self, write, striking, connection=None):
+        """The deed of late_write; without a connection its time counts from now."""
+        task = asyncio.ensure_future(self._act_late(write, striking, connection))
+        self.pending.add(task)
+        task.add_done_callback(self.pending.discard)
 
     async def _act_late(self, write, striking, connection):
         fault = striking["late_write"]
@@ -169,7 +177,7 @@ class Writes:
 
     def _stamp(self, item, changed):
         """What the server itself says of a resource of which these members have changed."""
-        attributes, now = item["attributes"], stamp_now()
+        attributes, now = item["attributes"], stamp_at(self.api.now())
         following = {"created_at": "created_at", **FOLLOWING}
         for name in changed & set(following):
             if following[name] in attributes and RESOURCES[item["type"]].attributes[following[name]].read_only:
