@@ -74,6 +74,10 @@ ALTER SERVER tpm OPTIONS (ADD total_pointer 'meta/total');
 ALTER SERVER tpm OPTIONS (ADD total_pointer '/meta/~2');
 ALTER SERVER tpm OPTIONS (ADD conflict_codes '200');
 ALTER SERVER tpm OPTIONS (ADD conflict_codes '409,422:taken');
+ALTER SERVER tpm OPTIONS (ADD unacted_statuses '');
+ALTER SERVER tpm OPTIONS (ADD unacted_statuses '429,200');
+ALTER SERVER tpm OPTIONS (ADD unacted_statuses '429,4290');
+ALTER SERVER tpm OPTIONS (ADD unacted_statuses '429, 503');
 ALTER SERVER tpm OPTIONS (ADD query 'filter');
 ALTER SERVER tpm OPTIONS (ADD query 'filter[state]=all&x=two words');
 ALTER SERVER tpm OPTIONS (ADD token_parameters 'resource=two words');
@@ -134,6 +138,16 @@ ALTER FOREIGN TABLE good ADD a text
   OPTIONS (attribute 'a/b', filter 'a', filter_operators '=, in, >=', filter_values 'a\,b=c\=d,e=f',
            filter_match 'exact', sortable 'on', sort_nulls 'always_last', read_only 'yes');
 ALTER FOREIGN TABLE good ADD b timestamptz OPTIONS (fetched_at 'true');
+ALTER FOREIGN TABLE good OPTIONS (ADD insert_check 'sometimes');
+ALTER FOREIGN TABLE good OPTIONS (ADD insert_check 'look');
+ALTER FOREIGN TABLE good ADD c text OPTIONS (created_at 'perhaps');
+ALTER FOREIGN TABLE good ADD c text OPTIONS (created_at 'true');
+EXPLAIN (COSTS OFF) SELECT id FROM good WHERE third_party_id = '1';
+ALTER FOREIGN TABLE good ALTER c TYPE timestamp;
+ALTER FOREIGN TABLE good ALTER b OPTIONS (ADD created_at 'true');
+EXPLAIN (COSTS OFF) SELECT id FROM good WHERE third_party_id = '1';
+ALTER FOREIGN TABLE good ALTER b OPTIONS (DROP created_at);
+EXPLAIN (COSTS OFF) SELECT id FROM good WHERE third_party_id = '1';
 
 -- who may set what
 GRANT USAGE ON FOREIGN SERVER tpm TO regress_tpm_user;

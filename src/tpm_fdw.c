@@ -32,6 +32,7 @@
 #include "shared/witnesses.h"
 #include "shared/write_claims.h"
 #include "tpm_fdw.h"
+#include "write/write.h"
 
 TPM_MODULE_MAGIC;
 
@@ -157,6 +158,10 @@ define_administrator_settings(void)
 	DefineCustomIntVariable("tpm_fdw.hour", "Length of the hour that limits are counted in, for tests.",
 							NULL, &tpm_hour, 3600, 1, 3600, PGC_SUSET,
 							GUC_UNIT_S | GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL, NULL, NULL, NULL);
+	DefineCustomIntVariable("tpm_fdw.settle",
+							"How long a write that nobody has answered may be under way before a look can tell that it was lost.",
+							NULL, &tpm_settle, 5000, 0, 3600 * 1000, PGC_SUSET,
+							GUC_UNIT_MS | GUC_NOT_IN_SAMPLE, NULL, NULL, NULL);
 }
 
 static void

@@ -69,7 +69,8 @@ CREATE FUNCTION tpm_fdw_writes(OUT number bigint, OUT intended timestamptz, OUT 
 	OUT server name, OUT relation text, OUT method text, OUT path text, OUT id text,
 	OUT columns text[], OUT old jsonb, OUT new jsonb, OUT status int, OUT outcome text,
 	OUT request_id text, OUT role name, OUT session_role name, OUT application_name text,
-	OUT client_addr inet, OUT database name, OUT transaction_id bigint, OUT query_id bigint)
+	OUT client_addr inet, OUT database name, OUT transaction_id bigint, OUT query_id bigint,
+	OUT sendings int, OUT evidence text)
 RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_writes() IS 'rows of the view tpm_fdw_writes';
 CREATE VIEW tpm_fdw_writes AS SELECT * FROM tpm_fdw_writes();

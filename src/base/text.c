@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <math.h>
 
 #include "catalog/namespace.h"
@@ -24,6 +25,10 @@
 
 /* an error body is read for its words; more than this is not words */
 #define TPM_MAX_ERROR_BODY	(256 * 1024)
+
+/* what jsonb is asked to read is no deeper, and has no longer numbers */
+#define TPM_MOST_NESTED		512
+#define TPM_MOST_DIGITS		8000
 
 /* U+FFFD REPLACEMENT CHARACTER, which not every encoding has */
 #define REPLACEMENT_UTF8	"\xEF\xBF\xBD"
@@ -241,6 +246,110 @@ tpm_text_of_body(char *body, size_t *len, int invalid_characters, const char *wh
 	return converted;
 }
 
+/* ----- JSON that is walked before it is known to be sound ----- */
+
+const char *
+tpm_json_walkable(const char *body, size_t *len, bool *is_text)
+{
+	char	   *text = body ? skip_byte_order_mark(unconstify(char *, body), len) : NULL;
+
+	*is_text = false;
+	/* what is replaced may become three times as long */
+	if (text == NULL || *len == 0 || *len >= MaxAllocSize / 4)
+		return NULL;
+	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, text, *len) != *len)
+		return replace_invalid(text, len);
+	*is_text = !tpm_text_has_invalid_escape(text, *len);
+	return text;
+}
+
+/* a character as JSON spells it in n bytes, in UTF-8; returns its length */
+static int
+unescape_character(const char *s, int n, unsigned char *utf8)
+{
+	static const char spelt[] = "bfnrt";
+	static const char meant[] = "\b\f\n\r\t";
+
+	if (n >= 6)
+	{
+		unicode_to_utf8(n == 12 ? surrogate_pair_to_codepoint(escaped_unit(s, s + 6), escaped_unit(s + 6, s + 12))
+						: (pg_wchar) escaped_unit(s, s + 6), utf8);
+		return pg_utf_mblen(utf8);
+	}
+	utf8[0] = s[n - 1];
+	if (n == 2 && strchr(spelt, s[1]))
+		utf8[0] = meant[strchr(spelt, s[1]) - spelt];
+	return 1;
+}
+
+bool
+tpm_json_spells(const char *quoted, size_t len, const char *word)
+{
+	const char *s = quoted + 1;
+	const char *end = quoted + len - 1;
+
+	for (; s < end && *word; word++)
+	{
+		unsigned char utf8[5] = {0};
+		bool		invalid;
+		int			n = *s == '\\' ? escape_length(s, end, &invalid) : 1;
+
+		if (unescape_character(s, n, utf8) != 1 || utf8[0] != (unsigned char) *word)
+			return false;
+		s += n;
+	}
+	return s == end && *word == '\0';
+}
+
+/* valid UTF-8 in the database's encoding, NULL if that lacks a character of it */
+static char *
+text_in_server(char *text, int len)
+{
+	Oid			proc;
+	char	   *converted;
+	int			size = len * MAX_CONVERSION_GROWTH + 1;
+
+	if (!is_other_encoding())
+		return text;
+	proc = FindDefaultConversionProc(PG_UTF8, GetDatabaseEncoding());
+	if (!OidIsValid(proc))
+		return NULL;
+	converted = palloc(size);
+	if (pg_do_encoding_conversion_buf(proc, PG_UTF8, GetDatabaseEncoding(), (unsigned char *) text, len,
+									  (unsigned char *) converted, size, true) != len)
+		return NULL;
+	return converted;
+}
+
+char *
+tpm_json_string_text(const char *quoted, size_t len)
+{
+	const char *s = quoted + 1;
+	const char *end = quoted + len - 1;
+	StringInfoData utf8;
+
+	if (len >= MaxAllocSize / (2 * MAX_CONVERSION_GROWTH))
+		return NULL;
+	initStringInfo(&utf8);
+	while (s < end)
+	{
+		const char *escape = memchr(s, '\\', end - s);
+		unsigned char character[5] = {0};
+		bool		invalid;
+		int			n;
+
+		appendBinaryStringInfo(&utf8, s, (escape ? escape : end) - s);
+		if (escape == NULL)
+			break;
+		n = escape_length(escape, end, &invalid);
+		if (invalid)
+			return NULL;
+		appendBinaryStringInfo(&utf8, (char *) character, unescape_character(escape, n, character));
+		s = escape + n;
+	}
+	return text_in_server(utf8.data, utf8.len);
+}
+
 Jsonb *
 tpm_json_of_body(char *body, size_t len, int invalid_characters, const char *where)
 {
@@ -256,41 +365,92 @@ tpm_json_of_body(char *body, size_t len, int invalid_characters, const char *whe
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
-/* numeric holds 131,072 digits before the point; a number in an error has fewer */
-static TpmJsonResult
-note_large_number(void *state, char *token, JsonTokenType type)
+bool
+tpm_json_is_deeper(const char *text, size_t len, int most)
 {
-	const char *exponent = strpbrk(token, "eE");
+	bool		in_string = false;
+	int			depth = 0;
 
-	if (type == JSON_TOKEN_NUMBER &&
-		(strlen(token) > 1000 || (exponent && fabs(strtod(exponent + 1, NULL)) > 1000)))
-		*(bool *) state = true;
-	pfree(token);
-	TPM_JSON_OK;
+	for (size_t i = 0; i < len; i++)
+	{
+		switch (text[i])
+		{
+			case '"':
+				in_string = !in_string;
+				break;
+			case '\\':
+				i += in_string;
+				break;
+			case '{':
+			case '[':
+				if (!in_string && ++depth > most)
+					return true;
+				break;
+			case '}':
+			case ']':
+				depth -= !in_string;
+				break;
+			default:
+				break;
+		}
+	}
+	return false;
 }
 
 /*
- * Well-formed JSON that jsonb can hold, so that reading it cannot throw.
+ * numeric holds 131,072 digits before the point and 16,383 behind it; a number
+ * that somebody looks at has fewer
  */
-static bool
-is_sound_json(const char *body, size_t len)
+static TpmJsonResult
+note_large_number(void *state, char *token, JsonTokenType type)
 {
-	JsonLexContext *lex;
+	if (type == JSON_TOKEN_NUMBER)
+	{
+		const char *exponent = strpbrk(token, "eE");
+
+		if (strlen(token) > TPM_MOST_DIGITS ||
+			(exponent && fabs(strtod(exponent + 1, NULL)) > TPM_MOST_DIGITS))
+			*(bool *) state = true;
+	}
+	if (token)
+		pfree(token);
+	TPM_JSON_OK;
+}
+
+/* can the database's encoding spell every character that an escape means? */
+static bool
+escapes_fit(const char *text, size_t len, int encoding)
+{
+	const char *end = text + len;
+	bool		invalid = false;
+
+	for (const char *s = text; (s = memchr(s, '\\', end - s)) != NULL;)
+	{
+		unsigned char utf8[5] = {0};
+		int			n = escape_length(s, end, &invalid);
+
+		if (invalid)
+			return false;
+		if (n >= 6 && encoding != PG_UTF8 && unescape_character(s, n, utf8) > 1 &&
+			(encoding == PG_SQL_ASCII || text_in_server((char *) utf8, strlen((char *) utf8)) == NULL))
+			return false;
+		s += n;
+	}
+	return true;
+}
+
+/* the parser does not unescape: not every version can without an error */
+bool
+tpm_json_fits_jsonb(const char *text, size_t len, int encoding)
+{
 	bool		has_large_number = false;
 	JsonSemAction action = {.semstate = &has_large_number,.scalar = note_large_number};
 
-	if (len == 0 || len > TPM_MAX_ERROR_BODY ||
-		(size_t) pg_encoding_verifymbstr(PG_UTF8, body, len) != len)
+	if (len == 0 || len > INT_MAX || tpm_json_is_deeper(text, len, TPM_MOST_NESTED) ||
+		!escapes_fit(text, len, encoding))
 		return false;
-	for (size_t i = 0, depth = 0; i < len; i++)
-	{
-		if ((body[i] == '{' || body[i] == '[') && ++depth > 100)
-			return false;
-		if ((body[i] == '}' || body[i] == ']') && depth > 0)
-			depth--;
-	}
-	lex = tpm_make_lexer(body, len, PG_UTF8, true);
-	return pg_parse_json(lex, &action) == JSON_SUCCESS && !has_large_number;
+	return pg_parse_json(tpm_make_lexer(text, (int) len, encoding, false), &action) == JSON_SUCCESS &&
+		!has_large_number;
 }
 
 Jsonb *
@@ -303,7 +463,8 @@ tpm_json_object(const char *body, size_t len)
 	if (body == NULL)
 		return NULL;
 	text = skip_byte_order_mark(unconstify(char *, body), &size);
-	if (!is_sound_json(text, size))
+	if (size > TPM_MAX_ERROR_BODY || (size_t) pg_encoding_verifymbstr(PG_UTF8, text, size) != size ||
+		!tpm_json_fits_jsonb(text, size, PG_UTF8))
 		return NULL;
 	text = replace_invalid(text, &size);
 	text = tpm_text_to_server(text, &size);

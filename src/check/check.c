@@ -16,7 +16,6 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_foreign_table.h"
 #include "miscadmin.h"
@@ -24,7 +23,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
 #include "check/check.h"
@@ -62,38 +60,6 @@ tpm_report_error(TpmReport *report, const char *step, const ErrorData *error, co
 	if (error->context && strstr(error->context, "column"))
 		appendStringInfo(&detail, " (%s)", error->context);
 	tpm_report(report, step, TPM_STEP_FAILED, detail.data, error->hint ? error->hint : hint);
-}
-
-bool
-tpm_check_try(TpmWork work, void *arg, ErrorData **error)
-{
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext context = AllocSetContextCreate(old, "tpm_fdw check", ALLOCSET_DEFAULT_SIZES);
-
-	*error = NULL;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		*error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		/* a transfer in it ends with it */
-		MemoryContextDelete(context);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	CurrentResourceOwner = owner;
-	if (*error && tpm_error_is_interrupt(*error))
-		ReThrowError(*error);
-	return *error == NULL;
 }
 
 /* ----- tables ----- */
@@ -226,7 +192,7 @@ read_tables(TpmReport *report, const TpmServer *server, Oid namespace)
 		item->report = report;
 		item->relid = lfirst_oid(lc);
 		report->prefix = get_rel_name(item->relid);
-		if (!tpm_check_try(read_table, item, &error))
+		if (!tpm_attempt(read_table, item, &error))
 		{
 			item->table = NULL;
 			tpm_report_error(report, "options", error, NULL);
@@ -261,7 +227,7 @@ check_schema(TpmReport *report, const TpmServer *server, const char *schema)
 		report->prefix = get_rel_name(item->relid);
 		if (item->table && stopped)
 			tpm_report(report, "path", TPM_STEP_NOT_TRIED, psprintf("not tried: %s", stopped), NULL);
-		else if (item->table && !tpm_check_try(check_table, item, &error))
+		else if (item->table && !tpm_attempt(check_table, item, &error))
 		{
 			tpm_report_error(report, "path", error, NULL);
 			if (ends_all(item->table, error))

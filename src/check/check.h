@@ -47,14 +47,6 @@ extern void tpm_report(TpmReport *report, const char *step, TpmStep ok, const ch
 extern void tpm_report_error(TpmReport *report, const char *step, const ErrorData *error,
 							 const char *hint);
 
-/*
- * Does some work in a subtransaction.  False: it has failed with *error; an
- * interrupt is raised again.  What the work allocates lives as long as the
- * current memory context, or is freed if it fails.
- */
-typedef void (*TpmWork) (void *arg);
-extern bool tpm_check_try(TpmWork work, void *arg, ErrorData **error);
-
 /* the server's foreign tables in a schema (InvalidOid: in all), by name */
 extern List *tpm_check_tables(Oid serverid, Oid namespace);
 
@@ -103,6 +95,8 @@ typedef struct TpmTableCheck
 	bool		total_told;		/* whether totals count what matches has been
 								 * said */
 	TpmNaming	naming;
+	List	   *keys;			/* natural keys of all pages, of SeenKey * */
+	MemoryContext context;		/* they live in */
 } TpmTableCheck;
 
 /* the most requests that the table can cost */
@@ -157,6 +151,13 @@ extern void tpm_check_hidden_rest(TpmTableCheck *check);
 extern void tpm_check_sort(TpmTableCheck *check);
 extern void tpm_check_fields(TpmTableCheck *check);
 
+/*
+ * The natural keys of a page, whatever it was asked for; and what all pages
+ * say of the promise that none comes twice, with a request if one is left.
+ */
+extern void tpm_check_note_keys(TpmTableCheck *check, const TpmAnswer *answer);
+extern void tpm_check_natural_key(TpmTableCheck *check);
+
 /* once the first page is known, and what any request after it is sent by */
 extern void tpm_check_begin_naming(TpmTableCheck *check);
 extern TpmAnswer *tpm_check_fetch_named(TpmTableCheck *check, TpmRequest *request);
@@ -166,6 +167,7 @@ extern int	tpm_check_paging_cost(const TpmTable *table);
 extern bool tpm_check_has_filter(const TpmTable *table);
 extern bool tpm_check_has_sort(const TpmTable *table);
 extern bool tpm_check_has_fields(const TpmTable *table);
+extern bool tpm_check_asks_for_keys(const TpmTable *table);
 
 /* the text that a column's value is sent with, NULL: none */
 extern char *tpm_check_spell(const TpmTableCheck *check, const TpmColumn *column, HeapTuple row);

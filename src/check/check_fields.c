@@ -88,7 +88,7 @@ judge(TpmTableCheck *check, const TpmAnswer *answer, List *columns)
 	ErrorData  *error;
 
 	if (answer->status < 200 || answer->status > 299 ||
-		!tpm_check_try(read_named_members, &named, &error))
+		!tpm_attempt(read_named_members, &named, &error))
 		return false;
 	if (named.page->nrows == 0)
 		return true;

@@ -134,7 +134,7 @@ ask_filtered(TpmTriedFilters *filters, bool one_each)
 		filters->refusal = "no request is left for it";
 	else if (filters->answer->status < 200 || filters->answer->status > 299)
 		filters->refusal = tpm_check_refusal(filters->answer);
-	else if (!tpm_check_try(read_filtered_rows, filters, &error))
+	else if (!tpm_attempt(read_filtered_rows, filters, &error))
 		filters->refusal = error->message;
 	else
 		filters->refusal = NULL;

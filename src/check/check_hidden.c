@@ -263,7 +263,7 @@ ask_for(Hidden *hidden, List *values)
 		tpm_report(check->report, "hidden rows", TPM_STEP_NOT_TRIED,
 				   psprintf("asking for rows whose %s is %s was refused: %s", hidden->column->name,
 							join(values), tpm_check_refusal(hidden->answer)), NULL);
-	else if (tpm_check_try(read_hidden_rows, hidden, &error))
+	else if (tpm_attempt(read_hidden_rows, hidden, &error))
 		return true;
 	else
 		tpm_report_error(check->report, "hidden rows", error, NULL);

@@ -229,7 +229,7 @@ paged_like(const TpmTable *table, TpmPagination pagination)
 
 	copy.opt.pagination = pagination;
 	copy.opt.first_page = 1;
-	tpm_options_finish(&copy.opt);
+	tpm_problem_check(tpm_options_finish(&copy.opt));
 	return copy;
 }
 

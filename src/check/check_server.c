@@ -16,6 +16,7 @@
 #include "foreign/foreign.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
 
 #include "base/url.h"
@@ -41,6 +42,7 @@ typedef struct ServerCheck
 	Oid			relid;			/* to be looked at as one */
 	char	   *url;
 	TpmAnswer  *answer;
+	char	   *request_id;		/* that the request for it carried, NULL: none */
 	int64		token_us;
 	const char *stopped;		/* why a later step cannot be tried, or NULL */
 } ServerCheck;
@@ -75,12 +77,12 @@ probe_server(void *arg)
 	const TpmOptions *opt = &check->server->opt;
 	TpmHttpSpec *spec = palloc(sizeof(TpmHttpSpec));
 
-	tpm_client_spec(check->server, opt, spec);
+	tpm_problem_check(tpm_client_spec(check->server, opt, spec));
 	spec->method = "GET";
 	spec->url = opt->base_url;
 	spec->origin = check->server->origin;
 	spec->max_body = opt->max_response_size;
-	spec->fresh = true;
+	spec->examined = true;
 	spec->departing = send_nothing;
 	check->probe = tpm_transfer_start(spec);
 	while (!check->probe->done)
@@ -165,7 +167,7 @@ check_connection(ServerCheck *check)
 {
 	ErrorData  *error;
 
-	if (!tpm_check_try(open_server, check, &error))
+	if (!tpm_attempt(open_server, check, &error))
 	{
 		check->stopped = "the server's options do not allow it";
 		not_tried(check, "name resolution");
@@ -180,7 +182,7 @@ check_connection(ServerCheck *check)
 		not_tried(check, "TLS");
 		return;
 	}
-	if (!tpm_check_try(probe_server, check, &error))
+	if (!tpm_attempt(probe_server, check, &error))
 	{
 		check->stopped = "there is no connection";
 		not_tried(check, "name resolution");
@@ -248,7 +250,7 @@ check_token(ServerCheck *check)
 		not_tried(check, "token");
 		return;
 	}
-	if (tpm_check_try(create_session, check, &error) && tpm_check_try(get_token, check, &error))
+	if (tpm_attempt(create_session, check, &error) && tpm_attempt(get_token, check, &error))
 	{
 		tpm_report(check->report, "token", TPM_STEP_OK, token_words(check), NULL);
 		return;
@@ -281,7 +283,7 @@ choose_table(ServerCheck *check)
 		ErrorData  *error;
 
 		check->relid = lfirst_oid(lc);
-		if (tpm_check_try(look_at_table, check, &error) && check->table)
+		if (tpm_attempt(look_at_table, check, &error) && check->table)
 			return;
 	}
 }
@@ -290,8 +292,11 @@ static void
 send_check_request(void *arg)
 {
 	ServerCheck *check = arg;
+	const char *header = check->server->opt.request_id_header;
 	TpmRequest	request = {.page_size = 1};
 	TpmPosition start = {0};
+	List	   *headers = NIL;
+	TpmCall    *call;
 
 	if (check->table)
 	{
@@ -300,7 +305,14 @@ send_check_request(void *arg)
 	}
 	else
 		check->url = psprintf("%s/%s", check->server->opt.base_url, tpm_catalogue[0].name);
-	check->answer = tpm_client_get(check->session, check->url, TPM_CALL_CHECK | TPM_CALL_ANY);
+	if (header[0])
+	{
+		check->request_id = DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)));
+		headers = list_make1(psprintf("%s: %s", header, check->request_id));
+	}
+	call = tpm_call_start(check->session, "GET", check->url, NULL, headers, TPM_CALL_CHECK | TPM_CALL_ANY);
+	tpm_call_wait(call);
+	check->answer = tpm_call_answer(call);
 }
 
 /* the errors of a read; HV00M for what is no document */
@@ -368,8 +380,8 @@ check_first_request(ServerCheck *check)
 	if (!check->stopped)
 	{
 		choose_table(check);
-		if (check->table == NULL || tpm_check_try(create_session, check, &error))
-			(void) tpm_check_try(send_check_request, check, &error);
+		if (check->table == NULL || tpm_attempt(create_session, check, &error))
+			(void) tpm_attempt(send_check_request, check, &error);
 	}
 	report_clock(check);
 	if (check->stopped)
@@ -381,13 +393,44 @@ check_first_request(ServerCheck *check)
 				   psprintf("%s was answered with status 404, and no foreign table says what else to ask for",
 							tpm_call_name("GET", check->url)),
 				   "Check base_url; IMPORT FOREIGN SCHEMA, then check again.");
-	else if (!tpm_check_try(judge_answer, check, &error))
+	else if (!tpm_attempt(judge_answer, check, &error))
 		tpm_report_error(check->report, "first request", error, NULL);
 	else
 		tpm_report(check->report, "first request", TPM_STEP_OK,
 				   psprintf("%s was answered with status %d after %.0f ms",
 							tpm_call_name("GET", check->url), check->answer->status,
 							check->answer->took_us / 1000.0), NULL);
+}
+
+/* ----- what finds a write in the API's own log ----- */
+
+/* both logs are joined by it, if it goes as far as the API's */
+static void
+report_request_id(ServerCheck *check)
+{
+	const char *header = check->server ? check->server->opt.request_id_header : "";
+	const TpmAnswer *answer = check->answer;
+	const char *back = answer ? answer->request_id : NULL;
+
+	if (check->stopped)
+		not_tried(check, "request id");
+	else if (header[0] == '\0')
+		tpm_report(check->report, "request id", TPM_STEP_NOT_TRIED,
+				   "not tried: the option request_id_header is empty, and no write carries one", NULL);
+	else if (answer == NULL || answer->status < 200 || answer->status > 299)
+		tpm_report(check->report, "request id", TPM_STEP_NOT_TRIED,
+				   "not tried: a refusal need not come from where requests are numbered", NULL);
+	else if (back && strcmp(back, check->request_id) == 0)
+		tpm_report(check->report, "request id", TPM_STEP_OK,
+				   psprintf("%s comes back as it was sent: request_id of tpm_fdw_writes finds a write in the API's log",
+							header), NULL);
+	else if (back)
+		tpm_report(check->report, "request id", TPM_STEP_FAILED,
+				   psprintf("%s comes back, but not as it was sent", header),
+				   "The API numbers its requests by itself, so request_id of tpm_fdw_writes does not find a write in its log; time, method, path and id do. Perhaps it takes another header: see the option request_id_header.");
+	else
+		tpm_report(check->report, "request id", TPM_STEP_FAILED, psprintf("%s does not come back", header),
+				   "It cannot be seen from here whether the API's log has it: ask for the header that it logs, and put that into the option request_id_header. Without one, time, method, path and id find a write of tpm_fdw_writes there.");
 }
 
 /* ----- budget ----- */
@@ -446,5 +489,6 @@ tpm_check_server(TpmReport *report, const char *server)
 	check_connection(&check);
 	check_token(&check);
 	check_first_request(&check);
+	report_request_id(&check);
 	check_budget(&check);
 }

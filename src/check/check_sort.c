@@ -250,7 +250,7 @@ ask_sorted(Sorting *sort, Direction *direction, bool descending, int page_size)
 	sort->reading = direction;
 	if (direction->answer->status < 200 || direction->answer->status > 299)
 		direction->refusal = tpm_check_refusal(direction->answer);
-	else if (!tpm_check_try(read_sorted_rows, sort, &error))
+	else if (!tpm_attempt(read_sorted_rows, sort, &error))
 		direction->refusal = error->message;
 	if (direction->refusal)
 		return;

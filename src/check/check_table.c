@@ -32,7 +32,8 @@ tpm_check_cost(const TpmTable *table)
 		return 0;
 	return Min(TPM_CHECK_REQUESTS,
 			   1 + tpm_check_paging_cost(table) + (tpm_check_has_filter(table) ? 3 : 0) +
-			   (tpm_check_has_sort(table) ? 2 : 0) + (tpm_check_has_fields(table) ? 1 : 0));
+			   (tpm_check_has_sort(table) ? 2 : 0) + (tpm_check_has_fields(table) ? 1 : 0) +
+			   (tpm_check_asks_for_keys(table) ? 1 : 0));
 }
 
 TpmRequest *
@@ -48,11 +49,15 @@ tpm_check_request(const TpmTableCheck *check)
 TpmAnswer *
 tpm_check_fetch_at(TpmTableCheck *check, const TpmTable *table, TpmRequest *request, const TpmPosition *position)
 {
+	TpmAnswer  *answer;
+
 	if (check->left <= 0)
 		return NULL;
 	check->left--;
-	return tpm_client_get(check->session, tpm_request_url(table, request, position),
-						  TPM_CALL_CHECK | TPM_CALL_ANY);
+	answer = tpm_client_get(check->session, tpm_request_url(table, request, position),
+							TPM_CALL_CHECK | TPM_CALL_ANY);
+	tpm_check_note_keys(check, answer);
+	return answer;
 }
 
 TpmAnswer *
@@ -316,7 +321,7 @@ check_types(TpmTableCheck *check, const TpmAnswer *answer)
 	Decoding	decoding = {check, answer};
 	ErrorData  *error;
 
-	if (tpm_check_try(decode_all, &decoding, &error))
+	if (tpm_attempt(decode_all, &decoding, &error))
 		return;
 	check->page = NULL;
 	/* its own hint is about the value, as if somebody had typed it */
@@ -330,6 +335,7 @@ tpm_check_table(TpmTableCheck *check)
 {
 	TpmAnswer  *answer;
 
+	check->context = CurrentMemoryContext;
 	if (!tpm_check_can_list(check->table))
 	{
 		tpm_report(check->report, "path", TPM_STEP_NOT_TRIED, (check->table->ops & TPM_OP_READ)
@@ -358,4 +364,5 @@ tpm_check_table(TpmTableCheck *check)
 	tpm_check_sort(check);
 	tpm_check_hidden_rest(check);
 	tpm_check_fields(check);
+	tpm_check_natural_key(check);
 }

@@ -67,6 +67,21 @@ tpm_call_forget_attempt(TpmCall *call)
 	MemoryContextReset(call->attempt_context);
 }
 
+void
+tpm_call_fail(TpmCall *call, const TpmProblem *problem)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->context);
+
+	call->problem = tpm_problem_copy(problem);
+	MemoryContextSwitchTo(old);
+	/* nobody may wait for what this call will not do */
+	tpm_call_give_token_back(call, call->problem->message);
+	tpm_call_forget_attempt(call);
+	memset(&call->answer, 0, sizeof(call->answer));
+	tpm_call_enter(call, CALL_DONE);
+	call->wake_us = PG_INT64_MAX;
+}
+
 /* ----- when a call is tried again: the arithmetic ----- */
 
 /* "Sun, 06 Nov 1994 08:49:37 GMT", the one date form that is still sent */
@@ -173,40 +188,59 @@ record(TpmCall *call, const char *error)
 				 errhidestmt(true)));
 }
 
-static void
-raise_not_reached(TpmCall *call)
+static TpmProblem *
+not_reached(const TpmCall *call)
 {
-	TpmTransfer *t = call->transfer;
+	const TpmTransfer *t = call->transfer;
+	const TpmServer *server = call->session->server;
 
-	if (t->outcome == TPM_OUTCOME_FORBIDDEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
-				 errmsg("%s may not be sent", call->name),
-				 errdetail("The server \"%s\" resolves to an address on this machine or link, which only a server owned by a superuser may reach.",
-						   call->session->server->name)));
-	if (t->outcome == TPM_OUTCOME_TOO_LARGE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-				 errmsg("the answer to %s is larger than max_response_size", call->name),
-				 errhint("Lower page_size, or raise max_response_size, of server \"%s\".",
-						 call->session->server->name)));
-	if (t->outcome == TPM_OUTCOME_NO_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("out of memory"),
-				 errdetail("The answer to %s had no room.", call->name),
-				 errhint("Lower page_size or fetch_concurrency of server \"%s\".", call->session->server->name)));
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
-			 errmsg("no answer to %s after %d tries", call->name, call->attempt),
-			 errdetail("%s: %s", call->session->server->origin, t->error[0] ? t->error : "connection lost"),
-			 t->timed_out ? errhint("The options connect_timeout and request_timeout say how long to wait.") :
-			 t->tls_failure ? errhint("The option ca_file names the certificates to trust.") :
-			 t->no_host ? errhint("Check the option base_url, and ip_family (IPv4 only by default).") : 0));
+	switch (t->outcome)
+	{
+		case TPM_OUTCOME_FORBIDDEN:
+			return tpm_problem(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+							   psprintf("%s may not be sent", call->name),
+							   psprintf("The server \"%s\" resolves to an address on this machine or link, which only a server owned by a superuser may reach.",
+										server->name),
+							   NULL);
+		case TPM_OUTCOME_TOO_LARGE:
+			return tpm_problem(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
+							   psprintf("the answer to %s is larger than max_response_size", call->name), NULL,
+							   psprintf("Lower page_size, or raise max_response_size, of server \"%s\".",
+										server->name));
+		case TPM_OUTCOME_NO_MEMORY:
+			return tpm_problem(ERRCODE_OUT_OF_MEMORY, "out of memory",
+							   psprintf("The answer to %s had no room.", call->name),
+							   psprintf("Lower page_size or fetch_concurrency of server \"%s\".", server->name));
+		default:
+			return tpm_problem(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION,
+							   psprintf("no answer to %s after %d tries", call->name, call->attempt),
+							   psprintf("%s: %s", server->origin, t->error[0] ? t->error : "connection lost"),
+							   t->timed_out ? "The options connect_timeout and request_timeout say how long to wait."
+							   : t->tls_failure ? "The option ca_file names the certificates to trust."
+							   : t->no_host ? "Check the option base_url, and ip_family (IPv4 only by default)." : NULL);
+	}
 }
 
+/*
+ * By which a write knows what time it was when it was sent: the API's.  A 5xx
+ * may be a gateway's, whose clock is its own.
+ */
 static void
-done(TpmCall *call)
+note_clock(TpmCall *call)
+{
+	const TpmTransfer *t = call->transfer;
+	pg_time_t	when;
+
+	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_PART)) == 0 || t->date == NULL || t->status >= 500 ||
+		!tpm_read_http_date(t->date, &when))
+		return;
+	call->session->clock.date = time_t_to_timestamptz(when);
+	call->session->clock.at_us = t->ended_us;
+}
+
+/* what has come, for whoever reads it */
+static void
+note_answer(TpmCall *call)
 {
 	TpmTransfer *t = call->transfer;
 	TpmAnswer  *answer = &call->answer;
@@ -231,10 +265,21 @@ done(TpmCall *call)
 	answer->link = t->link;
 	answer->content_range = t->content_range;
 	answer->challenge = t->challenge;
+	answer->request_id = t->request_id;
+	answer->outcome = t->outcome;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
+	note_clock(call);
+}
+
+static void
+done(TpmCall *call)
+{
+	const TpmAnswer *answer = &call->answer;
+
+	note_answer(call);
 	/* a time-out says how long nobody answered */
-	if (t->outcome == TPM_OUTCOME_ANSWERED)
+	if (answer->outcome == TPM_OUTCOME_ANSWERED)
 	{
 		call->session->slowest_us = Max(call->session->slowest_us, answer->took_us);
 		call->session->answers_us += answer->took_us;
@@ -251,14 +296,37 @@ pause_before_retry(TpmCall *call, int64 pause_us)
 	call->attempt++;
 	call->waited_us = 0;
 	/* a write comes here only if the API cannot have acted on it */
-	if (call->departed)
-		*call->departed = false;
+	if (call->departure)
+		call->departure->departed = false;
+	call->last_status = call->transfer->status;
 	tpm_call_forget_attempt(call);
 	tpm_call_enter(call, CALL_PAUSE);
 	call->wake_us += pause_us;
 }
 
-/* 429: everybody of the budget stops, not only this backend */
+/* does the answer say that nothing was done, and nothing will be for a while? */
+static bool
+asks_to_wait(const TpmCall *call)
+{
+	int			status = call->transfer->status;
+
+	return status == 429 ||
+		((call->flags & TPM_CALL_WRITE) && list_member_int(call->session->opt->unacted_statuses, status));
+}
+
+/* a write is repeated only where the answer says that nothing was done */
+static bool
+is_unacted(TpmCall *call)
+{
+	int			status = call->transfer->status;
+
+	note_answer(call);
+	/* a 401 is repeated with a new token, if at all */
+	return call->hooks->is_unacted(call->hooks_arg, &call->answer,
+								   status == 401 || call->last_status == status);
+}
+
+/* then everybody of the budget stops, not only this backend */
 static void
 hold_everybody(TpmCall *call)
 {
@@ -276,7 +344,8 @@ call_answered(TpmCall *call)
 	TpmTransfer *t = call->transfer;
 	int			status = t->status;
 	bool		write = (call->flags & TPM_CALL_WRITE) != 0;
-	int64		pause = status == 429 ? 0 : tpm_retry_pause(call->attempt, t->retry_after);
+	bool		waits = asks_to_wait(call);
+	int64		pause = waits ? 0 : tpm_retry_pause(call->attempt, t->retry_after);
 	bool		again;
 
 	record(call, status < 300 ? NULL : psprintf("status %d", status));
@@ -284,44 +353,35 @@ call_answered(TpmCall *call)
 		!tpm_challenge_is_of_scope(t->challenge))
 	{
 		call->renewed = true;
-		if (call->departed)
-			*call->departed = false;
+		if (call->departure)
+			call->departure->departed = false;
 		tpm_token_rejected(&session->token, call->generation);
 		call->attempt++;
 		tpm_call_forget_attempt(call);
 		tpm_call_enter(call, CALL_TOKEN);
 		return;
 	}
-	if (status == 429)
+	if (waits)
 		hold_everybody(call);
 	else
 		tpm_budget_answered(call->ticket);
 
-	/* a write is repeated only where the answer says that nothing was done */
-	if (status == 429)
+	if (waits)
 		again = tpm_max_wait < 0 || call->attempt <= session->opt->max_retries ||
 			tpm_monotonic_us() - call->began_us < tpm_max_wait * INT64CONST(1000);
 	else
-		again = ((status == 503 && t->retry_after) || (!write && status >= 500)) &&
-			call->attempt <= session->opt->max_retries &&
+		again = call->attempt <= session->opt->max_retries &&
 			tpm_retry_fits(call->began_us, pause, session->opt);
-	if (again)
+	if (again && (write ? is_unacted(call) : waits || status >= 500))
 	{
 		pause_before_retry(call, pause);
 		return;
 	}
 	done(call);
-	if (write && (status >= 500 || status == 303))
-	{
-		/* whoever answered may not be the one that acted */
-		call->answer.doubtful = true;
-		call->answer.problem = psprintf("status %d", status);
-		return;
-	}
 	if (write || (call->flags & TPM_CALL_ANY) || (status >= 200 && status <= 299) || status == 404 ||
 		status == 409 || status == 412 || status == 413 || status == 422)
 		return;
-	tpm_raise_status(session, call->name, &call->answer);
+	tpm_call_fail(call, tpm_problem_of_status(session, call->name, &call->answer));
 }
 
 static void
@@ -360,7 +420,7 @@ unanswered(TpmCall *call)
 		call->answer.problem = pstrdup(t->error[0] ? t->error : "connection lost");
 		return;
 	}
-	raise_not_reached(call);
+	tpm_call_fail(call, not_reached(call));
 }
 
 /* the end of a try, or nothing while it goes on */
@@ -403,14 +463,22 @@ departing(void *arg)
 
 	if (!tpm_budget_departing(call->ticket))
 		return false;
-	if (call->departed)
-		*call->departed = true;
+	if (call->departure)
+	{
+		call->departure->departed = true;
+		call->departure->times++;
+		call->departure->at_us = tpm_monotonic_us();
+		if (call->departure->first_us == 0)
+			call->departure->first_us = call->departure->at_us;
+	}
 	return true;
 }
 
-void
+TpmProblem *
 tpm_client_spec(const TpmServer *server, const TpmOptions *opt, TpmHttpSpec *spec)
 {
+	TpmProblem *problem = NULL;
+
 	memset(spec, 0, sizeof(*spec));
 	spec->connect_timeout = opt->connect_timeout;
 	spec->request_timeout = opt->request_timeout;
@@ -418,14 +486,15 @@ tpm_client_spec(const TpmServer *server, const TpmOptions *opt, TpmHttpSpec *spe
 	spec->proxy = opt->proxy;
 	spec->private_ok = server->owner_is_superuser;
 	if (opt->ca_file)
-		tpm_check_file_option(server, "ca_file", opt->ca_file);
-	if (opt->client_cert)
-		tpm_check_file_option(server, "client_cert", opt->client_cert);
-	if (opt->client_key)
-		tpm_check_file_option(server, "client_key", opt->client_key);
+		problem = tpm_check_file_option(server, "ca_file", opt->ca_file);
+	if (opt->client_cert && problem == NULL)
+		problem = tpm_check_file_option(server, "client_cert", opt->client_cert);
+	if (opt->client_key && problem == NULL)
+		problem = tpm_check_file_option(server, "client_key", opt->client_key);
 	spec->ca_file = opt->ca_file;
 	spec->client_cert = opt->client_cert;
 	spec->client_key = opt->client_key;
+	return problem;
 }
 
 static TpmLine
@@ -469,14 +538,22 @@ send_call(TpmCall *call)
 	TpmHttpSpec *spec = &call->spec;
 	List	   *secret_headers = NIL;
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
+	TpmProblem *problem = tpm_client_spec(session->server, session->opt, spec);
 
-	tpm_client_spec(session->server, session->opt, spec);
+	if (problem)
+	{
+		MemoryContextSwitchTo(old);
+		tpm_call_fail(call, problem);
+		return;
+	}
 	spec->method = call->method;
 	spec->url = call->url;
 	spec->origin = session->server->origin;
 	spec->body = call->body;
 	spec->body_len = call->body ? strlen(call->body) : 0;
 	spec->max_body = session->opt->max_response_size;
+	spec->request_id_header = session->opt->request_id_header;
+	spec->alone = (call->flags & TPM_CALL_WRITE) != 0;
 	spec->departing = departing;
 	spec->departing_arg = call;
 	add_header(&spec->headers, "Accept", session->opt->media_type);
@@ -501,6 +578,7 @@ send_call(TpmCall *call)
 static void
 step_slot(TpmCall *call)
 {
+	TpmProblem *problem = NULL;
 	int64		slot_us;
 	MemoryContext old;
 	bool		changed;
@@ -511,28 +589,35 @@ step_slot(TpmCall *call)
 		call->wake_us = PG_INT64_MAX;
 		return;
 	}
-	tpm_call_check_enabled(call);
+	if (!tpm_call_check_enabled(call) ||
+		(call->ticket == NULL && !tpm_call_check_max_requests(call)))
+		return;
 	old = MemoryContextSwitchTo(call->attempt_context);
-	changed = tpm_session_refresh_limits(call->session);
-	if (call->ticket == NULL)
-	{
-		tpm_call_check_max_requests(call);
+	changed = tpm_session_refresh_limits(call->session, &problem);
+	if (problem == NULL && call->ticket == NULL)
 		call->ticket = tpm_budget_join(&call->session->budget, line_of(call),
-									   (call->flags & TPM_CALL_CHECK) ? 0 : tpm_leave_free);
-	}
-	else if (changed)
-		tpm_budget_relimit(call->ticket, &call->session->budget);
+									   (call->flags & TPM_CALL_CHECK) ? 0 : tpm_leave_free, &problem);
+	else if (problem == NULL && changed)
+		problem = tpm_budget_relimit(call->ticket, &call->session->budget);
 	MemoryContextSwitchTo(old);
+	if (problem)
+	{
+		tpm_call_fail(call, problem);
+		return;
+	}
 	if (tpm_budget_poll(call->ticket, &call->wake_us, &slot_us) == TPM_SLOT_WAIT)
 	{
-		tpm_call_check_max_wait(call, slot_us);
+		(void) tpm_call_check_max_wait(call, slot_us);
 		return;
 	}
 	call->waited_us += tpm_monotonic_us() - call->state_since_us;
 	call->session->waited_us += tpm_monotonic_us() - call->state_since_us;
-	if (call->sending)
-		call->sending(call->sending_arg);
-	send_call(call);
+	if (call->hooks)
+		problem = call->hooks->leaving(call->hooks_arg);
+	if (problem)
+		tpm_call_fail(call, problem);
+	else
+		send_call(call);
 }
 
 TpmCall *
@@ -560,20 +645,20 @@ tpm_call_start(TpmSession *session, const char *method, const char *url, const c
 }
 
 void
-tpm_call_set_sending(TpmCall *call, TpmSending sending, void *arg, bool *departed)
+tpm_call_set_write(TpmCall *call, const TpmWriteHooks *hooks, void *arg, TpmDeparture *departure)
 {
-	call->sending = sending;
-	call->sending_arg = arg;
-	call->departed = departed;
+	call->hooks = hooks;
+	call->hooks_arg = arg;
+	call->departure = departure;
 }
 
 /*
- * Goes as far as possible without waiting.  True: it is done, with an answer
- * of 2xx, 404, 409, 412, 413 or 422 (everything else has been raised as an
- * error of interface.md), or of a write with any status.  False: *wake_us is when to come back at the latest.
+ * True: it is done, with an answer of 2xx, 404, 409, 412, 413 or 422 (all others
+ * are problems, which read as the errors of interface.md), or of a write with
+ * any status.
  */
-static bool
-advance_call(TpmCall *call, int64 *wake_us)
+bool
+tpm_call_try(TpmCall *call, int64 *wake_us)
 {
 	MemoryContext old = MemoryContextSwitchTo(call->context);
 	TpmCallState before;
@@ -614,6 +699,12 @@ tpm_call_answer(TpmCall *call)
 	return &call->answer;
 }
 
+const TpmProblem *
+tpm_call_problem(const TpmCall *call)
+{
+	return call->problem;
+}
+
 void
 tpm_call_end(TpmCall *call)
 {
@@ -621,9 +712,6 @@ tpm_call_end(TpmCall *call)
 }
 
 /* ----- waiting for calls ----- */
-
-/* calls that go on while another one is waited for */
-static List *beside = NIL;
 
 int
 tpm_call_waiting_for(const TpmCall *call)
@@ -651,65 +739,10 @@ waiting_words(int reason)
 		[TPM_WAIT_TOKEN] = "token",
 		[TPM_WAIT_RETRY] = "retry",
 		[TPM_WAIT_PAGE] = "page",
+		[TPM_WAIT_SETTLE] = "settle",
 	};
 
 	return words[reason];
-}
-
-bool
-tpm_error_is_interrupt(const ErrorData *error)
-{
-	return error->elevel > ERROR || error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-}
-
-bool
-tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error)
-{
-	MemoryContext old = CurrentMemoryContext;
-	volatile bool is_done = true;
-
-	*error = call->failure;
-	if (call->failure)
-		return true;
-	PG_TRY();
-	{
-		is_done = advance_call(call, wake_us);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(call->context);
-		*error = CopyErrorData();
-		if (tpm_error_is_interrupt(*error))
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(old);
-	return is_done;
-}
-
-void
-tpm_calls_set_beside(List *calls)
-{
-	beside = calls;
-}
-
-static int64
-advance_those_beside(void)
-{
-	int64		wake_us = PG_INT64_MAX;
-	ListCell   *lc;
-
-	foreach(lc, beside)
-	{
-		TpmCall    *call = lfirst(lc);
-		int64		wake = PG_INT64_MAX;
-
-		(void) tpm_call_try(call, &wake, &call->failure);
-		wake_us = Min(wake_us, wake);
-	}
-	return wake_us;
 }
 
 void
@@ -722,23 +755,38 @@ tpm_calls_pause(TpmSession *session, int reason, int64 wake_us)
 	tpm_progress_waiting(session->progress, NULL);
 }
 
-void
-tpm_call_wait(TpmCall *call)
+static void
+await_call(TpmCall *call)
 {
 	int64		wake_us = PG_INT64_MAX;
 
-	while (!advance_call(call, &wake_us))
-	{
-		wake_us = Min(wake_us, advance_those_beside());
+	while (!tpm_call_try(call, &wake_us))
 		tpm_calls_pause(call->session, tpm_call_waiting_for(call), wake_us);
-	}
+}
+
+void
+tpm_call_wait(TpmCall *call)
+{
+	await_call(call);
+	tpm_problem_check(call->problem);
+}
+
+TpmAnswer *
+tpm_client_try_get(TpmSession *session, const char *url, int flags, const TpmProblem **problem)
+{
+	TpmCall    *call = tpm_call_start(session, "GET", url, NULL, NIL, flags);
+
+	await_call(call);
+	*problem = call->problem;
+	return call->problem ? NULL : &call->answer;
 }
 
 TpmAnswer *
 tpm_client_get(TpmSession *session, const char *url, int flags)
 {
-	TpmCall    *call = tpm_call_start(session, "GET", url, NULL, NIL, flags);
+	const TpmProblem *problem;
+	TpmAnswer  *answer = tpm_client_try_get(session, url, flags, &problem);
 
-	tpm_call_wait(call);
-	return tpm_call_answer(call);
+	tpm_problem_check(problem);
+	return answer;
 }

@@ -20,6 +20,8 @@
 #include "nodes/execnodes.h"
 #include "pgtime.h"
 
+#include "base/problem.h"
+#include "client/transport.h"
 #include "compat.h"
 #include "option/option.h"
 #include "shared/budget/budget.h"
@@ -59,6 +61,22 @@ extern TpmStatement *tpm_statement_of(EState *estate);
 extern void tpm_statement_creates(TpmStatement *statement, uint64 address, uint64 id);
 extern bool tpm_statement_has_created(const TpmStatement *statement, uint64 address, uint64 id);
 
+/* when the bytes of a write left (monotonic, microseconds); noted inside libcurl */
+typedef struct TpmDeparture
+{
+	bool		departed;		/* and nothing says that the API has not acted */
+	int			times;
+	int64		first_us;
+	int64		at_us;			/* the last time */
+} TpmDeparture;
+
+/* what time it was at the API, by the Date of an answer */
+typedef struct TpmApiClock
+{
+	TimestampTz date;
+	int64		at_us;			/* monotonic; 0: nothing is known */
+} TpmApiClock;
+
 /* one scan's, or one modification's, dealings with the API */
 typedef struct TpmSession
 {
@@ -87,6 +105,7 @@ typedef struct TpmSession
 	int64		slowest_us;
 	int64		answers;		/* measured */
 	int64		answers_us;		/* all of them together */
+	TpmApiClock clock;			/* of the last answer that belongs to a write */
 } TpmSession;
 
 /* lives in the current memory context; sends nothing */
@@ -117,40 +136,52 @@ typedef struct TpmAnswer
 	const char *content_range;
 	List	   *secrets;		/* that no message may repeat */
 	const char *challenge;		/* WWW-Authenticate */
+	const char *request_id;		/* what the header of the option
+								 * request_id_header has, NULL: no such header */
 	TimestampTz received;
 	int64		took_us;
-	bool		doubtful;		/* a write that may have acted: no answer */
+	bool		doubtful;		/* a write that left, and no answer came */
+	TpmOutcome	outcome;		/* of the transfer */
 	const char *problem;		/* doubtful: why */
 } TpmAnswer;
 
 typedef struct TpmCall TpmCall;
 
 /*
- * Begins a call; it goes on in tpm_call_wait() or tpm_call_try().  url must be absolute, on
- * the server's origin.  The call is freed with the current memory context, or
- * by tpm_call_end().  Texts must live as long as it does.
+ * Begins a call; it goes on in tpm_call_wait() or tpm_call_try().  url must be
+ * absolute, on the server's origin.  The call is freed with the current memory
+ * context, or by tpm_call_end().  Texts must live as long as it does.
  */
 extern TpmCall *tpm_call_start(TpmSession *session, const char *method, const char *url,
 							   const char *body, List *headers, int flags);
 
-/* an error that ends the statement now, whatever else is under way: a cancel, a shutdown */
-extern bool tpm_error_is_interrupt(const ErrorData *error);
-
 /*
- * Goes as far as possible without waiting; true: the call is done.  An error
- * is given back, copied into the call's context, as long as it is no
- * interrupt: others may be under way that must be seen to their end.  True
- * with *error set: there is no answer.
+ * Goes as far as possible without waiting; true: the call is done, and either
+ * tpm_call_problem() says why there is no answer, or there is one.  Nothing is
+ * thrown but what nobody expects, and interrupts: others may be under way that
+ * must be seen to their end.  False: *wake_us is when to come back at the latest.
  */
-extern bool tpm_call_try(TpmCall *call, int64 *wake_us, ErrorData **error);
+extern bool tpm_call_try(TpmCall *call, int64 *wake_us);
 
-/*
- * For a write: sending is called each time just before its bytes may leave,
- * and may raise an error; *departed becomes true when they do, and false
- * again when the answer says that nothing was done.
- */
-typedef void (*TpmSending) (void *arg);
-extern void tpm_call_set_sending(TpmCall *call, TpmSending sending, void *arg, bool *departed);
+/* of a call that is done; NULL: it has an answer.  In its memory context. */
+extern const TpmProblem *tpm_call_problem(const TpmCall *call);
+
+/* what a write has to say while it is under way */
+typedef struct TpmWriteHooks
+{
+	/* each time just before its bytes may leave; not NULL: they must not */
+	TpmProblem *(*leaving) (void *arg);
+
+	/*
+	 * has this answer surely changed nothing, so that it may be sent again?
+	 * repeated: the try before was answered with the same status.
+	 */
+	bool		(*is_unacted) (void *arg, const TpmAnswer *answer, bool repeated);
+} TpmWriteHooks;
+
+/* of a call that is a TPM_CALL_WRITE; what is given must live as long as it does */
+extern void tpm_call_set_write(TpmCall *call, const TpmWriteHooks *hooks, void *arg,
+							   TpmDeparture *departure);
 
 extern TpmAnswer *tpm_call_answer(TpmCall *call);
 extern void tpm_call_end(TpmCall *call);
@@ -158,33 +189,35 @@ extern void tpm_call_end(TpmCall *call);
 /* why the call waits now, for the wait event */
 extern int	tpm_call_waiting_for(const TpmCall *call);
 
-/*
- * Calls that go on while tpm_call_wait() waits for another; what becomes of
- * them is told by tpm_call_try().  NIL: none any more.
- */
-extern void tpm_calls_set_beside(List *calls);
-
 /* waits until a transfer of this backend ends, its latch is set or the time has come */
 extern void tpm_calls_pause(TpmSession *session, int reason, int64 wake_us);
 
-/* advances the call until it is done */
+/* advances the call until it is done, and raises its problem */
 extern void tpm_call_wait(TpmCall *call);
 
 /* one GET from start to end */
 extern TpmAnswer *tpm_client_get(TpmSession *session, const char *url, int flags);
 
+/* the same; NULL: *problem says why there is no answer */
+extern TpmAnswer *tpm_client_try_get(TpmSession *session, const char *url, int flags,
+									 const TpmProblem **problem);
+
 /*
- * Raises 53400 unless n more reads of this statement, all of them certain to
- * be sent, stay within max_requests and each gets its slot within max_wait.
+ * 53400 unless n more reads of this statement, all of them certain to be sent,
+ * stay within max_requests and each gets its slot within max_wait; NULL if so.
  */
+extern TpmProblem *tpm_client_refuses(TpmSession *session, int64 n);
+
+/* the same, raised */
 extern void tpm_client_admit(TpmSession *session, int64 n);
 
 /* the same for n requests of writes, which max_requests does not count */
 extern void tpm_client_admit_writes(TpmSession *session, int64 n);
 
-/* how the options say that servers are reached */
+/* how the options say that servers are reached; NULL: all files that they name may be used */
 struct TpmHttpSpec;
-extern void tpm_client_spec(const TpmServer *server, const TpmOptions *opt, struct TpmHttpSpec *spec);
+extern TpmProblem *tpm_client_spec(const TpmServer *server, const TpmOptions *opt,
+								   struct TpmHttpSpec *spec);
 
 /* brings tpm_fdw_progress up to date, with an estimated end where the number of requests is known */
 extern void tpm_session_show(const TpmSession *session, int64 rows);
@@ -211,6 +244,8 @@ extern bool tpm_read_http_date(const char *value, pg_time_t *when);
 extern bool tpm_retry_fits(int64 began_us, int64 pause_us, const TpmOptions *opt);
 
 /* errors.c: an answer that is no success as the error of interface.md */
+extern TpmProblem *tpm_problem_of_status(const TpmSession *session, const char *request,
+										 const TpmAnswer *answer);
 pg_noreturn extern void tpm_raise_status(const TpmSession *session, const char *request,
 										 const TpmAnswer *answer);
 

@@ -50,10 +50,12 @@ struct TpmCall
 	int64		state_since_us;
 	int64		wake_us;
 	int64		waited_us;		/* of this try, for budget and token */
-	TpmSending	sending;		/* of a write; NULL: none */
-	void	   *sending_arg;
-	bool	   *departed;		/* set when its bytes leave; NULL: none */
-	ErrorData  *failure;		/* met while another call was waited for */
+	const TpmWriteHooks *hooks; /* of a write; NULL: none */
+	void	   *hooks_arg;
+	int			last_status;	/* of the try before; 0: none */
+	TpmDeparture *departure;	/* of a write's bytes; NULL: none */
+	TpmProblem *problem;		/* CALL_DONE: why there is no answer; NULL:
+								 * there is one */
 	MemoryContextCallback callback;
 	TpmAnswer	answer;
 };
@@ -61,11 +63,17 @@ struct TpmCall
 /* call.c: from now on in that state, due at once */
 extern void tpm_call_enter(TpmCall *call, TpmCallState state);
 
+/* call.c: done, without an answer; what the problem points to may end with the try */
+extern void tpm_call_fail(TpmCall *call, const TpmProblem *problem);
+
 /* call.c: the try's ticket, transfer and texts are no more */
 extern void tpm_call_forget_attempt(TpmCall *call);
 
-/* session.c: ALTER SERVER reaches the limits of who reads or waits for long.  True: they may be others now */
-extern bool tpm_session_refresh_limits(TpmSession *session);
+/*
+ * session.c: ALTER SERVER reaches the limits of who reads or waits for long.
+ * True: they may be others now.  *problem: its options fit together no more.
+ */
+extern bool tpm_session_refresh_limits(TpmSession *session, TpmProblem **problem);
 
 /* token_step.c: gives up the claim on the token, if the call holds one */
 extern void tpm_call_give_token_back(TpmCall *call, const char *error);
@@ -74,11 +82,11 @@ extern void tpm_call_give_token_back(TpmCall *call, const char *error);
 extern void tpm_call_step_token(TpmCall *call);
 extern void tpm_call_step_token_sent(TpmCall *call);
 
-/* admission.c: each raises an error if the call may not be sent */
-extern void tpm_call_check_enabled(TpmCall *call);
-extern void tpm_call_check_max_requests(TpmCall *call);
+/* admission.c: each fails the call and returns false if it may not be sent */
+extern bool tpm_call_check_enabled(TpmCall *call);
+extern bool tpm_call_check_max_requests(TpmCall *call);
 
 /* slot_us: the earliest time at which its slot can come */
-extern void tpm_call_check_max_wait(TpmCall *call, int64 slot_us);
+extern bool tpm_call_check_max_wait(TpmCall *call, int64 slot_us);
 
 #endif							/* TPM_CLIENT_INTERNAL_H */

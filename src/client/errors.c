@@ -128,12 +128,12 @@ state_of_answer(const TpmAnswer *answer)
 	switch (status)
 	{
 		case 400:
-		case 409:
 		case 422:
 			return ERRCODE_INVALID_PARAMETER_VALUE;
 		case 401:
 			return ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION;
 		case 403:
+		case 511:
 			return ERRCODE_INSUFFICIENT_PRIVILEGE;
 		case 404:
 			return ERRCODE_FDW_TABLE_NOT_FOUND;
@@ -181,6 +181,8 @@ hint_of_answer(const TpmSession *session, const TpmAnswer *answer, const char *w
 		case 406:
 		case 415:
 			return "Check the option media_type.";
+		case 428:
+			return "The API wants to be told what is replaced: set the option update_check to 'reread'.";
 		case 429:
 			return "Another client uses up the limit; lower rate_limit_per_second or rate_limit_per_hour, or raise tpm_fdw.max_wait.";
 		case 400:
@@ -209,24 +211,23 @@ is_redirect(const TpmAnswer *answer)
 }
 
 /* never followed: the token would go where the answer says */
-static void
-raise_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
+static TpmProblem *
+problem_of_redirect(const TpmSession *session, const char *request, const TpmAnswer *answer)
 {
 	char	   *target = tpm_url_resolve(session->server->opt.base_url, answer->location);
 	char	   *origin = target ? tpm_url_origin(target) : NULL;
 	bool		https_twin = target && is_https_twin(session->server->opt.base_url, target);
 
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-			 errmsg("%s was redirected", request),
-			 errdetail("Status %d to %s; redirects are never followed.", answer->status,
-					   origin ? origin : "an address that cannot be read"),
-			 https_twin ? errhint("Use https:// in base_url.")
-			 : errhint("Set base_url to where the API really is.")));
+	return tpm_problem(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY,
+					   psprintf("%s was redirected", request),
+					   psprintf("Status %d to %s; redirects are never followed.", answer->status,
+								origin ? origin : "an address that cannot be read"),
+					   https_twin ? "Use https:// in base_url."
+					   : "Set base_url to where the API really is.");
 }
 
-void
-tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
+TpmProblem *
+tpm_problem_of_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
 {
 	char	   *words = words_with_scope(answer, tpm_answer_words(answer));
 	const char *hint = hint_of_answer(session, answer, words);
@@ -235,13 +236,16 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 	if (hint == NULL && asked > 0)
 		hint = psprintf("The API asks to come back in " INT64_FORMAT " seconds.", asked);
 	if (is_redirect(answer))
-		raise_redirect(session, request, answer);
-	ereport(ERROR,
-			(errcode(state_of_answer(answer)),
-			 errmsg("%s was answered with status %d", request, answer->status),
-			 words ? errdetail("%s", words) : 0,
-			 hint ? errhint("%s", hint) : 0));
-	pg_unreachable();
+		return problem_of_redirect(session, request, answer);
+	return tpm_problem(state_of_answer(answer),
+					   psprintf("%s was answered with status %d", request, answer->status),
+					   words, hint);
+}
+
+void
+tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer *answer)
+{
+	tpm_problem_raise(tpm_problem_of_status(session, request, answer));
 }
 
 /* ----- refused writes ----- */
@@ -346,7 +350,7 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 
 	words = words_with_scope(answer, words);
 	if (is_redirect(answer))
-		raise_redirect(session, request, answer);
+		tpm_problem_raise(problem_of_redirect(session, request, answer));
 	if (members != NIL)
 		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
 						quote_names(members));

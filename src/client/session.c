@@ -82,18 +82,20 @@ server_changed(Datum arg, int cacheid, uint32 hashvalue)
 
 /*
  * A statement may wait or read for long, so ALTER SERVER reaches its limits
- * without its end.  True: they may be others now.
+ * without its end.
  */
 bool
-tpm_session_refresh_limits(TpmSession *session)
+tpm_session_refresh_limits(TpmSession *session, TpmProblem **problem)
 {
-	const TpmServer *server;
+	TpmServer  *server;
 
 	AcceptInvalidationMessages();
 	if (session->budget_version == server_version)
 		return false;
+	*problem = tpm_read_server(session->server->serverid, &server);
+	if (*problem)
+		return false;
 	session->budget_version = server_version;
-	server = tpm_get_server(session->server->serverid);
 	session->budget.limits.per_second = server->opt.rate_limit_per_second;
 	session->budget.limits.per_minute = server->opt.rate_limit_per_minute;
 	session->budget.limits.per_hour = server->opt.rate_limit_per_hour;

@@ -60,12 +60,11 @@ typedef struct TpmTokenRequest
 } TpmTokenRequest;
 
 static TpmTokenRequest *
-token_request(const TpmSession *session)
+token_request(const TpmSession *session, const char *secret)
 {
 	TpmTokenRequest *request = palloc0(sizeof(TpmTokenRequest));
 	const TpmOptions *opt = &session->server->opt;
 	const char *id = session->credential->client_id;
-	char	   *secret = tpm_credential_secret(session->server, session->credential);
 	char	   *basic = NULL;
 	StringInfoData body;
 
@@ -175,10 +174,21 @@ tpm_call_give_token_back(TpmCall *call, const char *error)
 static void
 send_token_request(TpmCall *call)
 {
+	TpmSession *session = call->session;
 	MemoryContext old = MemoryContextSwitchTo(call->attempt_context);
-	TpmTokenRequest *request = token_request(call->session);
+	TpmProblem *problem = NULL;
+	char	   *secret = tpm_credential_secret(session->server, session->credential, &problem);
+	TpmTokenRequest *request;
 
-	tpm_client_spec(call->session->server, call->session->opt, &call->spec);
+	if (problem == NULL)
+		problem = tpm_client_spec(session->server, session->opt, &call->spec);
+	if (problem)
+	{
+		MemoryContextSwitchTo(old);
+		tpm_call_fail(call, problem);
+		return;
+	}
+	request = token_request(session, secret);
 	call->spec.method = "POST";
 	call->spec.url = call->session->server->opt.token_url;
 	call->spec.origin = tpm_url_origin(call->spec.url);
@@ -199,9 +209,19 @@ tpm_call_step_token(TpmCall *call)
 	TpmTokenVerdict verdict;
 	char		buffer[TPM_TOKEN_MAX + 1];
 
-	tpm_call_check_enabled(call);
+	if (!tpm_call_check_enabled(call))
+		return;
 	if (session->server->opt.auth == TPM_AUTH_BEARER)
-		call->token = tpm_credential_token(session->server, session->credential);
+	{
+		TpmProblem *problem = NULL;
+
+		call->token = tpm_credential_token(session->server, session->credential, &problem);
+		if (problem)
+		{
+			tpm_call_fail(call, problem);
+			return;
+		}
+	}
 	if (session->server->opt.auth != TPM_AUTH_OAUTH2)
 	{
 		tpm_call_enter(call, CALL_SLOT);
@@ -228,38 +248,37 @@ tpm_call_step_token(TpmCall *call)
 	send_token_request(call);
 }
 
-static void
-raise_token_refused(TpmCall *call, int status, const char *error)
+static char *
+no_token(const TpmCall *call)
+{
+	return psprintf("no access token for server \"%s\"", call->session->server->name);
+}
+
+static TpmProblem *
+token_refused(const TpmCall *call, int status, const char *error)
 {
 	const char *hint = tpm_hint_of_words(error);
 
-	ereport(ERROR,
-			(errcode(status >= 500 ? ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION
-					 : status == 429 ? ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
-					 : ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-			 errmsg("no access token for server \"%s\"", call->session->server->name),
-			 errdetail("The token endpoint answered: %s.", error),
-			 hint ? errhint("%s", hint)
-			 : status >= 500 || status == 429 ? 0
-			 : errhint("Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.")));
+	if (hint == NULL && status < 500 && status != 429)
+		hint = "Check client_id and the secret in the user mapping, and token_url, token_auth and scope of the server.";
+	return tpm_problem(status >= 500 ? ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION
+					   : status == 429 ? ERRCODE_CONFIGURATION_LIMIT_EXCEEDED
+					   : ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION,
+					   no_token(call), psprintf("The token endpoint answered: %s.", error), hint);
 }
 
-static void
-raise_token_not_reached(TpmCall *call, const TpmTransfer *transfer, const char *error)
+static TpmProblem *
+token_not_reached(const TpmCall *call, TpmOutcome outcome, const char *error)
 {
-	if (transfer->outcome == TPM_OUTCOME_TOO_LARGE)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-				 errmsg("no access token for server \"%s\"", call->session->server->name),
-				 errdetail("The answer of %s is larger than %d kB.",
-						   tpm_url_origin(call->session->server->opt.token_url),
-						   TPM_MAX_TOKEN_ANSWER / 1024),
-				 errhint("Check the option token_url.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
-			 errmsg("no access token for server \"%s\"", call->session->server->name),
-			 errdetail("%s: %s", tpm_url_origin(call->session->server->opt.token_url), error),
-			 errhint("Check the option token_url.")));
+	char	   *origin = tpm_url_origin(call->session->server->opt.token_url);
+
+	if (outcome == TPM_OUTCOME_TOO_LARGE)
+		return tpm_problem(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY, no_token(call),
+						   psprintf("The answer of %s is larger than %d kB.", origin,
+									TPM_MAX_TOKEN_ANSWER / 1024),
+						   "Check the option token_url.");
+	return tpm_problem(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION, no_token(call),
+					   psprintf("%s: %s", origin, error), "Check the option token_url.");
 }
 
 /* the token endpoint is asked again as an idempotent request would be */
@@ -284,7 +303,6 @@ tpm_call_step_token_sent(TpmCall *call)
 	char	   *error = NULL;
 	char	   *token = NULL;
 	MemoryContext old;
-	TpmTransfer seen;
 	int64		pause;
 
 	if (!t->done)
@@ -332,14 +350,12 @@ tpm_call_step_token_sent(TpmCall *call)
 		return;
 	}
 	tpm_call_give_token_back(call, error);
-	seen = *t;
-	tpm_call_forget_attempt(call);
 	if (call->renew_only)
 	{
+		tpm_call_forget_attempt(call);
 		tpm_call_enter(call, CALL_SLOT);
 		return;
 	}
-	if (seen.outcome == TPM_OUTCOME_ANSWERED)
-		raise_token_refused(call, seen.status, error);
-	raise_token_not_reached(call, &seen, error);
+	tpm_call_fail(call, t->outcome == TPM_OUTCOME_ANSWERED ? token_refused(call, t->status, error)
+				  : token_not_reached(call, t->outcome, error));
 }

@@ -41,6 +41,9 @@
 /* handles kept for later transfers; each keeps its TLS sessions */
 #define TPM_IDLE_HANDLES		8
 
+/* and how long what certificates to trust is not read again */
+#define TPM_CERTIFICATES_KEPT_S	60L
+
 /* connections kept open between statements */
 #define TPM_IDLE_CONNECTIONS	8
 
@@ -154,8 +157,9 @@ answer_forget_headers(TpmTransfer *pub)
 	free(pub->link);
 	free(pub->content_range);
 	free(pub->challenge);
+	free(pub->request_id);
 	pub->content_type = pub->etag = pub->location = pub->retry_after = pub->date = NULL;
-	pub->link = pub->content_range = pub->challenge = NULL;
+	pub->link = pub->content_range = pub->challenge = pub->request_id = NULL;
 }
 
 /*
@@ -394,6 +398,8 @@ receive_header(char *data, size_t size, size_t n, void *arg)
 	run->header_bytes += len;
 	run->too_large = run->header_bytes > TPM_MAX_HEADER_BYTES;
 	run->no_http = !answer_add_header(&run->pub, data, len);
+	if (run->spec->request_id_header && run->spec->request_id_header[0])
+		keep_header(data, len, run->spec->request_id_header, &run->pub.request_id);
 	return run->too_large || run->no_http ? 0 : len;
 }
 
@@ -508,6 +514,15 @@ set_security(TpmRunning *run)
 	curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
 	if (spec->ca_file)
 		curl_easy_setopt(easy, CURLOPT_CAINFO, spec->ca_file);
+
+	/*
+	 * To read a distribution's certificates takes longer than all the rest of
+	 * a new connection.  libcurl keeps them for the next one if they come
+	 * from one file alone; the directory has the same.
+	 */
+	if (spec->ca_file || curl_version_info(CURLVERSION_NOW)->cainfo)
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, TPM_CERTIFICATES_KEPT_S);
 	if (spec->client_cert)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, spec->client_cert);
 	if (spec->client_key)
@@ -572,7 +587,20 @@ set_options(TpmRunning *run)
 	if (spec->ip_family != TPM_IP_ANY)
 		curl_easy_setopt(easy, CURLOPT_IPRESOLVE,
 						 (long) (spec->ip_family == TPM_IPV4 ? CURL_IPRESOLVE_V4 : CURL_IPRESOLVE_V6));
-	if (spec->fresh)
+
+	/*
+	 * The other end may close a kept connection just when a request leaves on
+	 * it, or end it by a GOAWAY that does not say for sure what was acted on.
+	 * One that is new ends neither way, and the TLS session is resumed.  Kept
+	 * afterwards, it would push those of reads out of the pool.
+	 */
+	if (spec->alone)
+	{
+		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+		curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	}
+	if (spec->examined)
 	{
 		curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
 		curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 0L);
@@ -637,7 +665,7 @@ note_certificate(TpmRunning *run)
 	static const char name[] = "Expire date:";
 	struct curl_certinfo *certs = NULL;
 
-	if (!run->spec->fresh ||
+	if (!run->spec->examined ||
 		curl_easy_getinfo(run->easy, CURLINFO_CERTINFO, &certs) != CURLE_OK || certs == NULL ||
 		certs->num_of_certs < 1)
 		return;

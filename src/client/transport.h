@@ -16,7 +16,8 @@ typedef enum TpmWaitReason
 	TPM_WAIT_BUDGET,
 	TPM_WAIT_TOKEN,
 	TPM_WAIT_RETRY,
-	TPM_WAIT_PAGE
+	TPM_WAIT_PAGE,
+	TPM_WAIT_SETTLE				/* for a write that may still arrive */
 } TpmWaitReason;
 
 /*
@@ -42,7 +43,11 @@ typedef struct TpmHttpSpec
 	const char *client_cert;
 	const char *client_key;
 	bool		private_ok;		/* may reach loopback and link-local addresses */
-	bool		fresh;			/* a new connection, to a name looked up anew */
+	const char *request_id_header;	/* whose value in the answer is kept;
+									 * NULL, "": none's */
+	bool		alone;			/* on a new connection that serves nobody else */
+	bool		examined;		/* on a new one, to a name looked up anew; the
+								 * certificate is told of */
 	TpmDeparting departing;		/* or NULL */
 	void	   *departing_arg;
 } TpmHttpSpec;
@@ -79,9 +84,10 @@ typedef struct TpmTransfer
 	char	   *content_range;
 	char	   *challenge;		/* WWW-Authenticate; of several, the one about
 								 * a scope */
+	char	   *request_id;		/* as it came back */
 	char		address[64];	/* the last one that a new connection was
 								 * opened to, "" if none was */
-	char		cert_expires[64];	/* of the peer, fresh connections only */
+	char		cert_expires[64];	/* of the peer, examined ones only */
 	bool		timed_out;
 	bool		tls_failure;
 	bool		no_host;		/* the name did not resolve */

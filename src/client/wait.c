@@ -107,6 +107,7 @@ transfer_wait_event(TpmWaitReason reason)
 		[TPM_WAIT_TOKEN] = "TpmToken",
 		[TPM_WAIT_RETRY] = "TpmRetry",
 		[TPM_WAIT_PAGE] = "TpmPage",
+		[TPM_WAIT_SETTLE] = "TpmSettle",
 	};
 	static uint32 events[lengthof(names)];
 

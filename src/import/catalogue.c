@@ -22,7 +22,7 @@
 #define TIME(name, flags, comment)			ATTR(name, "timestamptz", flags, comment)
 #define TO_ONE(name, flags, comment)		{name "_id", "text", name, NULL, flags, comment}
 #define TO_MANY(name, flags, comment)		{name, "text[]", name, NULL, flags, comment}
-#define CREATED		ATTR("created_at", "timestamptz", RO | TPM_CAT_NOT_NULL, "time of creation")
+#define CREATED		ATTR("created_at", "timestamptz", RO | TPM_CAT_NOT_NULL | TPM_CAT_CREATED, "time of creation")
 #define UPDATED		ATTR("updated_at", "timestamptz", RO | TPM_CAT_NOT_NULL, "time of the latest change")
 #define CUSTOM		ATTR("custom_fields", "jsonb", 0, "the tenant's own fields: id, term, value")
 #define ACTIVE		ATTR("active", "boolean", 0, "whether it can still be chosen")

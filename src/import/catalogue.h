@@ -16,6 +16,7 @@
 #define TPM_CAT_NOT_NULL	0x10	/* never NULL, where names are trusted */
 #define TPM_CAT_EXACT		0x20	/* the filter is equality, where names are
 									 * trusted */
+#define TPM_CAT_CREATED		0x40	/* when the API created the resource */
 
 typedef struct TpmCatalogueColumn
 {

@@ -59,7 +59,7 @@ trust_column(TpmImportColumn *column, const TpmCatalogueColumn *known)
 }
 
 static TpmImportColumn *
-import_column(const TpmCatalogueColumn *known, bool trust)
+import_column(const TpmCatalogueColumn *known, bool creatable, bool trust)
 {
 	TpmImportColumn *column = palloc0(sizeof(TpmImportColumn));
 
@@ -75,6 +75,9 @@ import_column(const TpmCatalogueColumn *known, bool trust)
 		column->options = tpm_import_option(column->options, "natural_key", "true");
 	if (known->flags & TPM_CAT_READ_ONLY)
 		column->options = tpm_import_option(column->options, "read_only", "true");
+	/* it is evidence after a POST in doubt */
+	if (creatable && (known->flags & TPM_CAT_CREATED))
+		column->options = tpm_import_option(column->options, "created_at", "true");
 	return column;
 }
 
@@ -104,6 +107,7 @@ static TpmImportTable *
 import_catalogue_table(const TpmCatalogueTable *known, bool trust)
 {
 	TpmImportTable *table = palloc0(sizeof(TpmImportTable));
+	bool		creatable = known->ops == NULL || strstr(known->ops, "create") != NULL;
 
 	table->name = known->name;
 	table->comment = known->comment;
@@ -119,7 +123,7 @@ import_catalogue_table(const TpmCatalogueTable *known, bool trust)
 
 	table->columns = list_make1(import_id_column(known->id_filter, trust));
 	for (const TpmCatalogueColumn *column = known->columns; column->name; column++)
-		table->columns = lappend(table->columns, import_column(column, trust));
+		table->columns = lappend(table->columns, import_column(column, creatable, trust));
 	return table;
 }
 

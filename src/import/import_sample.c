@@ -222,7 +222,7 @@ usual_parameters(const TpmOptions *opt, int style)
 	TpmOptions	copy = *opt;
 
 	copy.pagination = style;
-	tpm_options_finish(&copy);
+	tpm_problem_check(tpm_options_finish(&copy));
 	return psprintf("%s,%s", copy.page_size_parameter, copy.page_number_parameter);
 }
 
@@ -372,6 +372,16 @@ warn_of_linkage(const Wanted *wanted)
 						 wanted->table)));
 }
 
+/* pages without conditions and orders show nothing of what these do */
+static void
+say_what_is_not_told(void)
+{
+	ereport(NOTICE,
+			(errmsg("a sample does not tell everything"),
+			 errdetail("It does not show whether lists leave out resources, whether orders and totals can be relied on, and whether the API knows all names that it is asked for."),
+			 errhint("tpm_fdw_check() with the server and the schema finds that out, with one to four requests a table.")));
+}
+
 List *
 tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 {
@@ -412,5 +422,7 @@ tpm_import_sample(Oid serverid, const TpmImportOptions *options)
 		warn_of_linkage(wanted);
 		tables = lappend(tables, import_sampled_table(wanted, sampler, options));
 	}
+	if (tables != NIL)
+		say_what_is_not_told();
 	return tables;
 }

@@ -106,9 +106,23 @@ read_sampled_document(TpmSampler *sampler, TpmAnswer *answer, const char *url, T
 	return document;
 }
 
-static void
-read_pages(TpmSampler *sampler, const char *resource, TpmSample *sample, MemoryContext context)
+/* a resource whose pages are read */
+typedef struct Sampling
 {
+	TpmSampler *sampler;
+	const char *resource;
+	TpmSample  *sample;
+	MemoryContext context;		/* of what is kept */
+} Sampling;
+
+static void
+read_pages(void *arg)
+{
+	Sampling   *sampling = arg;
+	TpmSampler *sampler = sampling->sampler;
+	const char *resource = sampling->resource;
+	TpmSample  *sample = sampling->sample;
+	MemoryContext context = sampling->context;
 	TpmIdSet   *known = tpm_idset_create(64);
 	char	   *url;
 	TpmAnswer  *answer = get_first(sampler, resource, &url);
@@ -153,8 +167,6 @@ is_error_of_resource(const TpmSampler *sampler, const ErrorData *error)
 {
 	int			code = error->sqlerrcode;
 
-	if (tpm_error_is_interrupt(error))
-		return false;
 	if (code == ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION ||
 		code == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
 		return sampler->answered;
@@ -174,39 +186,30 @@ warn_skipped(const char *resource, const ErrorData *error)
 			 error->hint ? errhint("%s", error->hint) : 0));
 }
 
+/* whatever is wrong with one resource, the others are imported */
 TpmSample *
 tpm_sample_take(TpmSampler *sampler, const char *resource)
 {
 	MemoryContext context = CurrentMemoryContext;
 	MemoryContext pages = AllocSetContextCreate(context, "tpm_fdw sample", ALLOCSET_DEFAULT_SIZES);
 	TpmSample  *sample = palloc0(sizeof(TpmSample));
-	volatile bool skipped = false;
+	Sampling	sampling = {sampler, resource, sample, context};
+	ErrorData  *error;
+	bool		taken;
 
 	sample->paging.style = -1;
 	sampler->page_size = sampler->server->opt.page_size;
 	MemoryContextSwitchTo(pages);
-	PG_TRY();
-	{
-		read_pages(sampler, resource, sample, context);
-		sampler->answered = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!is_error_of_resource(sampler, error))
-			PG_RE_THROW();
-		FlushErrorState();
+	taken = tpm_attempt(read_pages, &sampling, &error);
+	if (!taken && !is_error_of_resource(sampler, error))
+		ReThrowError(error);
+	if (!taken)
 		warn_skipped(resource, error);
-		skipped = true;
-	}
-	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	MemoryContextDelete(pages);
-	if (skipped)
+	if (!taken)
 		return NULL;
+	sampler->answered = true;
 	if (sample->paging.style >= 0)
 		sampler->paging = &sample->paging;
 	return sample;

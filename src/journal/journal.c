@@ -249,69 +249,94 @@ encode_intent(const TpmJournalIntent *intent, Size *length)
 	return record;
 }
 
-/* number: of the write whose outcome could not be recorded, 0: it is an intent */
-static void
-report(int elevel, const TpmJournalProblem *problem, uint64 number)
+static const char *
+hint_of_failure(const TpmJournalProblem *failure)
 {
-	bool		full = problem->error == ENOSPC || problem->error == EDQUOT;
+	return failure->error == ENOSPC || failure->error == EDQUOT ? "Check free disk space." : NULL;
+}
 
-	errno = problem->error;
-	ereport(elevel,
-			(full ? errcode(ERRCODE_DISK_FULL) : errcode_for_file_access(),
-			 errmsg("could not %s \"%s\": %m", problem->doing, problem->path),
-			 number == 0 ?
-			 errdetail("Nothing was sent: a write must be in the journal before.") :
-			 errdetail("The outcome of write %llu is not in the journal; it will show as unknown.",
-					   (unsigned long long) number),
-			 full ? errhint("Check free disk space.") : 0));
+static TpmProblem *
+intent_failed(const TpmJournalProblem *failure)
+{
+	errno = failure->error;
+	return tpm_problem(tpm_problem_of_errno(failure->error),
+					   psprintf("could not %s \"%s\": %m", failure->doing, failure->path),
+					   "Nothing was sent: a write must be in the journal before.",
+					   hint_of_failure(failure));
 }
 
 static void
-flush_intent(const TpmJournalPlace *place, uint64 number)
+log_outcome_failed(const TpmJournalProblem *failure, uint64 number)
 {
-	TpmJournalProblem problem;
+	const char *hint = hint_of_failure(failure);
+
+	ereport(LOG,
+			(errcode(tpm_problem_of_errno(failure->error)),
+			 errmsg("could not %s \"%s\": %s", failure->doing, failure->path, strerror(failure->error)),
+			 errdetail("The outcome of write %llu is not in the journal; it will show as unknown.",
+					   (unsigned long long) number),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* it has not left, nor will it */
+static void
+intent_not_sent(uint64 number)
+{
+	const TpmJournalResult not_sent = {.outcome = TPM_JOURNAL_REFUSED,.evidence = "not sent"};
+
+	tpm_journal_outcome(number, &not_sent);
+}
+
+/* false: it does not count, and has that outcome */
+static bool
+flush_intent(const TpmJournalPlace *place, uint64 number, TpmJournalProblem *failure)
+{
+	volatile bool flushed = false;
 
 	PG_TRY();
 	{
-		if (!flush_journal(place, &problem))
-			report(ERROR, &problem, 0);
+		flushed = flush_journal(place, failure);
 	}
 	PG_CATCH();
 	{
 		ConditionVariableCancelSleep();
-		/* it has not left, nor will it */
-		tpm_journal_outcome(number, TPM_JOURNAL_REFUSED, 0, NULL, NULL);
+		intent_not_sent(number);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (!flushed)
+		intent_not_sent(number);
+	return flushed;
 }
 
 uint64
-tpm_journal_intend(const TpmJournalIntent *intent)
+tpm_journal_intend(const TpmJournalIntent *intent, TpmProblem **problem)
 {
 	MemoryContext context;
 	MemoryContext caller;
-	TpmJournalProblem problem;
+	TpmJournalProblem failure;
 	TpmJournalPlace place;
 	char	   *record;
 	Size		length;
 	uint64		number;
+	bool		appended;
 
 	tpm_shared_require();
+	*problem = NULL;
 	context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw journal", ALLOCSET_SMALL_SIZES);
 	caller = MemoryContextSwitchTo(context);
 	record = encode_intent(intent, &length);
-	if (!tpm_journal_append(record, length, &number, &place, &problem))
-		report(ERROR, &problem, 0);
+	appended = tpm_journal_append(record, length, &number, &place, &failure);
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(context);
-	flush_intent(&place, number);
-	return number;
+	if (appended && flush_intent(&place, number, &failure))
+		return number;
+	*problem = intent_failed(&failure);
+	return 0;
 }
 
 void
-tpm_journal_outcome(uint64 number, TpmJournalOutcome outcome, int status,
-					const char *id, const char *new_json)
+tpm_journal_outcome(uint64 number, const TpmJournalResult *result)
 {
 	TpmJournalEntry entry;
 	TpmJournalProblem problem;
@@ -322,18 +347,20 @@ tpm_journal_outcome(uint64 number, TpmJournalOutcome outcome, int status,
 		return;
 	tpm_journal_entry(&entry, TPM_JOURNAL_OUTCOME);
 	entry.head.number = number;
-	entry.head.outcome = outcome;
-	entry.head.status = status;
-	entry.texts[TPM_JOURNAL_ID] = id;
+	entry.head.outcome = result->outcome;
+	entry.head.status = result->status;
+	entry.head.sendings = result->sendings;
+	entry.texts[TPM_JOURNAL_ID] = result->id;
 	if (tpm_journal_values)
-		entry.texts[TPM_JOURNAL_NEW] = new_json;
+		entry.texts[TPM_JOURNAL_NEW] = result->new_json;
+	entry.evidence = result->evidence;
 
 	tpm_journal_failed(&problem, ENOMEM, "write to", TPM_JOURNAL_DIRECTORY);
 	record = palloc_extended(tpm_journal_encode(&entry, NULL),
 							 MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	if (record == NULL ||
 		!tpm_journal_append(record, tpm_journal_encode(&entry, record), NULL, &place, &problem))
-		report(LOG, &problem, number);
+		log_outcome_failed(&problem, number);
 	if (record)
 		pfree(record);
 }

@@ -24,6 +24,7 @@
 #ifndef TPM_JOURNAL_H
 #define TPM_JOURNAL_H
 
+#include "base/problem.h"
 #include "shared/shared.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
@@ -65,21 +66,34 @@ typedef enum TpmJournalOutcome
 /*
  * Returns the write's number (from 1, never given twice) when the intent is on
  * disk.  Assigns a transaction id.  Waits for the disk and can be cancelled
- * until the intent counts.  If it throws (53100 and the like, a cancel),
- * nothing may be sent; the outcome of such an intent is no concern of the
- * caller.  Never call it with a lock held or from inside libcurl.
+ * until the intent counts.  If it returns 0 (*problem says why: 53100 and the
+ * like) or throws (a cancel), nothing may be sent; the outcome of such an
+ * intent is no concern of the caller.  Never call it with a lock held or from
+ * inside libcurl.
  */
-extern uint64 tpm_journal_intend(const TpmJournalIntent *intent);
+extern uint64 tpm_journal_intend(const TpmJournalIntent *intent, TpmProblem **problem);
 
 /*
- * What has become of it.  status is the last answer's, 0: none.  id and
- * new_json (as the API answered) replace what the intent had; NULL leaves it.
+ * What has become of it; texts are in the database's encoding.  0 and NULL
+ * leave what the intent or an earlier outcome had.
+ */
+typedef struct TpmJournalResult
+{
+	TpmJournalOutcome outcome;
+	int			status;			/* of the last answer */
+	const char *id;
+	const char *new_json;		/* as the API answered */
+	int			sendings;		/* how often its bytes have left */
+	const char *evidence;		/* what the outcome rests on: "answer",
+								 * "conflict", "not sent", ... */
+} TpmJournalResult;
+
+/*
  * After TPM_JOURNAL_UNKNOWN it may be told again when more is known; after
  * another outcome nothing counts any more.  Never throws and never waits for
  * the disk, so it may be called while a transaction aborts; what goes wrong is
  * in the server's log, and the write shows as unknown.
  */
-extern void tpm_journal_outcome(uint64 number, TpmJournalOutcome outcome, int status,
-								const char *id, const char *new_json);
+extern void tpm_journal_outcome(uint64 number, const TpmJournalResult *result);
 
 #endif							/* TPM_JOURNAL_H */

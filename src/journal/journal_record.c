@@ -3,9 +3,13 @@
  * journal_record.c
  *		A record of the journal: its bytes, and reading them back.
  *
- * Owns the format.  A record is a head, its texts and the names of columns;
- * a text is its length with the closing NUL (0: none) and its bytes.  Numbers
- * are in the machine's order, as everything else in the data directory.
+ * Owns the format.  A record is a head, its texts, the names of columns and, if
+ * there is one, the evidence; a text is its length with the closing NUL (0:
+ * none) and its bytes.  Numbers are in the machine's order, as everything else
+ * in the data directory.
+ *
+ * Evidence came later than the rest, so it stands at the end, and a record that
+ * has none is one of before: either library reads the other's files.
  *
  * What is no record is passed over up to the next magic with a checksum that
  * fits.  A head contains NULs, which texts cannot, so nobody can hide a record
@@ -80,6 +84,8 @@ tpm_journal_encode(const TpmJournalEntry *entry, char *to)
 		at = put_text(to, at, entry->texts[i]);
 	for (uint32 i = 0; i < entry->head.ncolumns; i++)
 		at = put_text(to, at, entry->columns[i]);
+	if (entry->evidence)
+		at = put_text(to, at, entry->evidence);
 	if (to)
 	{
 		TpmJournalHead head = entry->head;
@@ -138,6 +144,7 @@ tpm_journal_decode(const char *record, TpmJournalEntry *entry)
 	for (uint32 i = 0; i < entry->head.ncolumns; i++)
 		columns[i] = get_text(record, entry->head.length, &at);
 	entry->columns = columns;
+	entry->evidence = at < entry->head.length ? get_text(record, entry->head.length, &at) : NULL;
 }
 
 /* reads the file from there into the buffer, length bytes at the least */

@@ -46,7 +46,7 @@ typedef struct TpmJournalHead
 	int32		outcome;		/* TpmJournalOutcome */
 	int32		status;
 	uint32		ncolumns;
-	uint32		unused;
+	uint32		sendings;		/* files of older libraries have 0 here */
 } TpmJournalHead;
 
 StaticAssertDecl(sizeof(TpmJournalHead) == 88, "the head has no padding");
@@ -76,6 +76,7 @@ typedef struct TpmJournalEntry
 	TpmJournalHead head;
 	const char *texts[TPM_JOURNAL_TEXTS];	/* NULL: none */
 	const char *const *columns;
+	const char *evidence;		/* NULL: none */
 } TpmJournalEntry;
 
 /* an empty record of this kind, of now */

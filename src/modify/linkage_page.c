@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "client/client.h"
-#include "modify/write.h"
+#include "modify/modify_internal.h"
 #include "request/linkage.h"
 #include "request/request.h"
 

@@ -4,8 +4,9 @@
  *		INSERT, UPDATE and COPY as the executor asks for them.
  *
  * Owns the way from the executor's slots to rows that are written, and how
- * many of them are written together.  How a row is sent, and what becomes of
- * it, is insert.c's and update.c's.
+ * many of them are written together.  Which rows are under way at a time is
+ * insert.c's, what must be true before one is changed update.c's, and what
+ * becomes of each the write room's.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,8 +20,7 @@
 
 #include "compat.h"
 #include "document/id_spelling.h"
-#include "modify/modify.h"
-#include "modify/write.h"
+#include "modify/modify_internal.h"
 #include "request/request.h"
 
 /* rows written together where no cap says how many the statement may have */
@@ -28,21 +28,6 @@
 
 /* PostgreSQL makes room for as many slots as a group may have */
 #define TPM_LARGEST_GROUP	1000000
-
-/* a result relation at run time */
-typedef struct TpmModify
-{
-	TpmWriter  *writer;
-	AttrNumber	id_attno;		/* of an UPDATE: where the plan's row has the
-								 * id */
-	bool		captured;		/* a trigger of the parent wants all rows in a
-								 * table, which foreign ones cannot be */
-	bool		collects;		/* COPY before 16: rows are kept until they
-								 * make a group */
-	int			collected;
-	int			nslots;			/* slots made */
-	TupleTableSlot **slots;
-} TpmModify;
 
 /* ----- begin and end ----- */
 
@@ -75,11 +60,21 @@ create_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, const char *opera
 			  bool do_nothing)
 {
 	EState	   *estate = mtstate->ps.state;
-	TpmModify  *modify = MemoryContextAllocZero(estate->es_query_cxt, sizeof(TpmModify));
+	MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
+	TpmModify  *modify = palloc0(sizeof(TpmModify));
 
+	modify->estate = estate;
+	modify->rinfo = rinfo;
 	modify->captured = is_captured(mtstate);
-	modify->writer = tpm_writer_create(estate, rinfo, tpm_modify_user(estate, rinfo));
-	modify->writer->do_nothing = do_nothing;
+	modify->writer = tpm_writer_create(tpm_get_table(RelationGetRelid(rinfo->ri_RelationDesc)),
+									   RelationGetDescr(rinfo->ri_RelationDesc),
+									   tpm_modify_user(estate, rinfo), tpm_statement_of(estate));
+	modify->do_nothing = do_nothing;
+	modify->batch_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw writes",
+												  ALLOCSET_DEFAULT_SIZES);
+	modify->mark = tpm_sent_mark();
+	modify->updated = tpm_idset_create(64);
+	MemoryContextSwitchTo(old);
 	modify->writer->session->progress = tpm_progress_start(modify->writer->table->relid, operation);
 	return modify;
 }
@@ -202,7 +197,7 @@ tpm_exec_batch_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot **slo
 
 	check_capture(modify);
 	statement->queued = rows_pending(estate, rinfo);
-	tpm_writer_insert(modify->writer, slots, n, inserted);
+	tpm_modify_insert(modify, slots, n, inserted);
 	statement->queued = 0;
 	for (int i = 0; i < n; i++)
 		if (inserted[i])
@@ -225,7 +220,7 @@ flush(TpmModify *modify)
 	inserted = palloc(sizeof(bool) * n);
 	modify->collected = 0;
 	statement->queued -= n;
-	tpm_writer_insert(modify->writer, modify->slots, n, inserted);
+	tpm_modify_insert(modify, modify->slots, n, inserted);
 	for (int i = 0; i < n; i++)
 		ExecClearTuple(modify->slots[i]);
 	pfree(inserted);
@@ -262,7 +257,7 @@ collect_slots(TpmModify *modify, EState *estate, ResultRelInfo *rinfo, TupleTabl
 	ExecCopySlot(next_slot(modify, slot), slot);
 	modify->collected++;
 	modify->writer->session->statement->queued++;
-	tpm_writer_admit(modify->writer, 0, 0, 1);
+	tpm_modify_admit(modify, 0, 0, 1);
 	MemoryContextSwitchTo(old);
 }
 
@@ -279,7 +274,7 @@ tpm_exec_insert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		collect_slots(modify, estate, rinfo, slot);
 		return slot;
 	}
-	tpm_writer_insert(modify->writer, &slot, 1, &inserted);
+	tpm_modify_insert(modify, &slot, 1, &inserted);
 	return inserted ? slot : NULL;
 }
 
@@ -312,9 +307,9 @@ tpm_exec_update(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot,
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
 				 errmsg("a row of foreign table %s cannot be updated: it has no id", table->name)));
-	MemoryContextReset(modify->writer->batch_context);
-	old = MemoryContextSwitchTo(modify->writer->batch_context);
-	updated = tpm_writer_update(modify->writer, slot, rinfo->ri_oldTupleSlot,
+	MemoryContextReset(modify->batch_context);
+	old = MemoryContextSwitchTo(modify->batch_context);
+	updated = tpm_modify_update(modify, slot, rinfo->ri_oldTupleSlot,
 								tpm_id_text(table, id));
 	MemoryContextSwitchTo(old);
 	return updated ? slot : NULL;
@@ -336,6 +331,8 @@ tpm_explain_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List *fdw_pr
 	ExplainPropertyText("Remote", psprintf("%s %s", method, update ? tpm_request_id_path(table->resource, "{id}", true)
 										   : table->resource), es);
 	ExplainPropertyInteger("Requests a Row", NULL, update && rereads ? 2 : 1, es);
+	if (!update && table->looks_before_insert)
+		ExplainPropertyText("Look Before", "1 request for up to 100 rows", es);
 	if (!update && rinfo->ri_BatchSize > 0)
 		ExplainPropertyInteger("Batch Size", NULL, rinfo->ri_BatchSize, es);
 	if (es->analyze && modify)

@@ -92,41 +92,17 @@ tpm_plan_modify(PlannerInfo *root, ModifyTable *plan, Index result_relation, int
 }
 
 /*
- * NULL if its options do not fit together.  The catalogue is browsed with
- * queries that ask this of all tables, and must not end at a broken one; who
- * writes to it is told what is wrong when that is planned.
+ * The catalogue is browsed with queries that ask this of all tables, and must
+ * not end at one whose options do not fit together: who writes to that is told
+ * what is wrong when it is planned.
  */
-static TpmTable *
-try_to_get_table(Oid relid)
-{
-	MemoryContext old = CurrentMemoryContext;
-	TpmTable   *volatile table = NULL;
-
-	PG_TRY();
-	{
-		table = tpm_get_table(relid);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		if (tpm_error_is_interrupt(error))
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	return table;
-}
-
 int
 tpm_is_updatable(Relation rel)
 {
-	TpmTable   *table = try_to_get_table(RelationGetRelid(rel));
+	TpmTable   *table;
 	int			events = 0;
 
-	if (table == NULL || !table->opt.updatable)
+	if (tpm_read_table(RelationGetRelid(rel), &table) != NULL || !table->opt.updatable)
 		return 0;
 	if (table->ops & TPM_OP_CREATE)
 		events |= 1 << CMD_INSERT;

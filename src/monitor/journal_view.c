@@ -45,9 +45,10 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
+#include "base/text.h"
 #include "journal/journal_record.h"
 
-#define WRITES_COLUMNS 21
+#define WRITES_COLUMNS 23
 
 /* a row in the making */
 typedef struct WritesRow
@@ -143,15 +144,26 @@ add_write_bigint(WritesRow *row, int64 value)
 	add_to_write_row(row, Int64GetDatum(value), value == 0);
 }
 
+/* 0 is NULL */
+static void
+add_write_int(WritesRow *row, int32 value)
+{
+	add_to_write_row(row, Int32GetDatum(value), value == 0);
+}
+
+static void
+add_readable(WritesRow *row, const char *text, int encoding)
+{
+	if (text)
+		add_to_write_row(row, CStringGetTextDatum(readable(text, encoding)), false);
+	else
+		add_to_write_row(row, (Datum) 0, true);
+}
+
 static void
 add_journal_text(WritesRow *row, const TpmJournalEntry *entry, TpmJournalText which)
 {
-	const char *text = entry->texts[which];
-
-	if (text)
-		add_to_write_row(row, CStringGetTextDatum(readable(text, entry->head.encoding)), false);
-	else
-		add_to_write_row(row, (Datum) 0, true);
+	add_readable(row, entry->texts[which], entry->head.encoding);
 }
 
 /* by a type's input function, which takes whatever was written here */
@@ -191,28 +203,14 @@ text_as_jsonb(const char *text)
 
 /*
  * What an API says may be JSON and yet no jsonb (\u0000); one such value must
- * not hide all others.  Only the parser runs here, which holds nothing.
+ * not hide all others.
  */
 static Datum
 read_jsonb(const char *text)
 {
-	MemoryContext context = CurrentMemoryContext;
-	volatile Datum value = (Datum) 0;
-
-	PG_TRY();
-	{
-		value = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
-	}
-	PG_CATCH();
-	{
-		if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_DATA_EXCEPTION)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(context);
-		FlushErrorState();
-		value = text_as_jsonb(text);
-	}
-	PG_END_TRY();
-	return value;
+	if (tpm_json_fits_jsonb(text, strlen(text), GetDatabaseEncoding()))
+		return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	return text_as_jsonb(text);
 }
 
 static void
@@ -247,7 +245,7 @@ fill_write_row(WritesRow *row, const TpmJournalEntry *intent, const TpmJournalEn
 	add_written_columns(row, intent);
 	add_jsonb(row, intent, TPM_JOURNAL_OLD, values);
 	add_jsonb(row, new, TPM_JOURNAL_NEW, values);
-	add_to_write_row(row, Int32GetDatum(outcome->head.status), outcome->head.status == 0);
+	add_write_int(row, outcome->head.status);
 	add_to_write_row(row, CStringGetTextDatum(become), false);
 	add_journal_text(row, intent, TPM_JOURNAL_REQUEST_ID);
 	add_typed(row, intent, TPM_JOURNAL_ROLE, namein);
@@ -257,6 +255,10 @@ fill_write_row(WritesRow *row, const TpmJournalEntry *intent, const TpmJournalEn
 	add_typed(row, intent, TPM_JOURNAL_DATABASE, namein);
 	add_write_bigint(row, intent->head.transaction_id);
 	add_write_bigint(row, intent->head.query_id);
+	/* of a library that did not count there is neither */
+	add_to_write_row(row, Int32GetDatum(outcome->head.sendings),
+					 outcome->head.sendings == 0 && outcome->evidence == NULL);
+	add_readable(row, outcome->evidence, outcome->head.encoding);
 }
 
 static void
@@ -361,6 +363,33 @@ take_intent(WritesView *view, const TpmJournalReader *reader)
 	write->alive = true;
 }
 
+/* what a later outcome leaves out is as an earlier one had it */
+static char *
+merge_outcomes(WritesView *view, const char *earlier, const char *later)
+{
+	MemoryContext old = MemoryContextSwitchTo(view->row_context);
+	TpmJournalEntry before;
+	TpmJournalEntry after;
+	char	   *merged;
+
+	tpm_journal_decode(earlier, &before);
+	tpm_journal_decode(later, &after);
+	if (after.head.status == 0)
+		after.head.status = before.head.status;
+	if (after.head.sendings == 0)
+		after.head.sendings = before.head.sendings;
+	if (after.evidence == NULL)
+		after.evidence = before.evidence;
+	for (int i = 0; i < TPM_JOURNAL_TEXTS; i++)
+		if (after.texts[i] == NULL)
+			after.texts[i] = before.texts[i];
+	merged = MemoryContextAllocHuge(view->context, tpm_journal_encode(&after, NULL));
+	tpm_journal_encode(&after, merged);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(view->row_context);
+	return merged;
+}
+
 /* what is unknown may still become known */
 static void
 take_outcome(WritesView *view, const TpmJournalReader *reader)
@@ -370,8 +399,14 @@ take_outcome(WritesView *view, const TpmJournalReader *reader)
 	if (write == NULL)
 		return;
 	if (write->outcome)
-		pfree(write->outcome);
-	write->outcome = copy_record(view, reader);
+	{
+		char	   *earlier = write->outcome;
+
+		write->outcome = merge_outcomes(view, earlier, reader->record);
+		pfree(earlier);
+	}
+	else
+		write->outcome = copy_record(view, reader);
 	if (reader->head.outcome == TPM_JOURNAL_UNKNOWN)
 		return;
 	put_write(view, write);

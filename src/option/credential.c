@@ -30,28 +30,27 @@
 /* a bundle of certificates is larger than a secret */
 #define MAX_FILE_SIZE	(4 * 1024 * 1024)
 
-static void
+static TpmProblem *
 file_refused(const char *option, const char *path, const char *reason)
 {
 	bool		shown = (tpm_option_find(option, TPM_ON_MAPPING) == NULL);
 
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 shown ? errmsg("cannot use the file \"%s\" of option \"%s\"", path, option)
-			 : errmsg("cannot use the file of option \"%s\"", option),
-			 errdetail("%s", reason)));
+	return tpm_problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
+					   shown ? psprintf("cannot use the file \"%s\" of option \"%s\"", path, option)
+					   : psprintf("cannot use the file of option \"%s\"", option),
+					   reason, NULL);
 }
 
-static void
+/* NULL: its files may be read */
+static TpmProblem *
 check_file_owner(const TpmServer *server, const char *option)
 {
 	if (server->owner_reads_files)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("option \"%s\" of server \"%s\" names a file that may not be read", option, server->name),
-			 errdetail("The owner of the server is neither a superuser nor a member of pg_read_server_files."),
-			 errhint("Let a superuser own the server: ALTER SERVER %s OWNER TO ...", server->name)));
+		return NULL;
+	return tpm_problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
+					   psprintf("option \"%s\" of server \"%s\" names a file that may not be read", option, server->name),
+					   "The owner of the server is neither a superuser nor a member of pg_read_server_files.",
+					   psprintf("Let a superuser own the server: ALTER SERVER %s OWNER TO ...", server->name));
 }
 
 static bool
@@ -82,35 +81,38 @@ problem_of_file(const char *option, int fd, int64 max_size)
 	return NULL;
 }
 
+/* -1: *problem says why */
 static int
-open_credential_file(const char *option, const char *path, int64 max_size)
+open_credential_file(const char *option, const char *path, int64 max_size, TpmProblem **problem)
 {
 	int			fd = OpenTransientFile(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | PG_BINARY);
-	const char *problem;
+	const char *reason;
 
 	if (fd < 0)
 	{
-		int			reason = errno;
+		int			error = errno;
 
-		if (reason == ELOOP)
-			file_refused(option, path, "It is a symbolic link.");
-		file_refused(option, path, psprintf("It cannot be opened: %s.", strerror(reason)));
+		*problem = file_refused(option, path, error == ELOOP ? "It is a symbolic link."
+								: psprintf("It cannot be opened: %s.", strerror(error)));
+		return -1;
 	}
-	problem = problem_of_file(option, fd, max_size);
-	if (problem)
-	{
-		/* a page that is asked for ahead may fail and never be missed */
-		CloseTransientFile(fd);
-		file_refused(option, path, problem);
-	}
-	return fd;
+	reason = problem_of_file(option, fd, max_size);
+	if (reason == NULL)
+		return fd;
+	CloseTransientFile(fd);
+	*problem = file_refused(option, path, reason);
+	return -1;
 }
 
-void
+TpmProblem *
 tpm_check_file_option(const TpmServer *server, const char *option, const char *path)
 {
-	check_file_owner(server, option);
-	CloseTransientFile(open_credential_file(option, path, MAX_FILE_SIZE));
+	TpmProblem *problem = check_file_owner(server, option);
+	int			fd = problem ? -1 : open_credential_file(option, path, MAX_FILE_SIZE, &problem);
+
+	if (fd >= 0)
+		CloseTransientFile(fd);
+	return problem;
 }
 
 static int
@@ -129,33 +131,40 @@ read_all(int fd, char *buffer, int size)
 	return total;
 }
 
+/* NULL: *problem says why */
 static char *
-read_secret_file(const TpmServer *server, const char *option, const char *path)
+read_secret_file(const TpmServer *server, const char *option, const char *path, TpmProblem **problem)
 {
-	char	   *content = palloc(MAX_SECRET_SIZE + 1);
+	char	   *content;
 	int			fd;
 	int			len;
 
-	check_file_owner(server, option);
-	fd = open_credential_file(option, path, MAX_SECRET_SIZE);
+	*problem = check_file_owner(server, option);
+	if (*problem)
+		return NULL;
+	fd = open_credential_file(option, path, MAX_SECRET_SIZE, problem);
+	if (fd < 0)
+		return NULL;
+	content = palloc(MAX_SECRET_SIZE + 1);
 	len = read_all(fd, content, MAX_SECRET_SIZE);
 	CloseTransientFile(fd);
 	while (len > 0 && (content[len - 1] == '\n' || content[len - 1] == '\r'))
 		len--;
 	if (len <= 0)
-		file_refused(option, path, "It is empty, or cannot be read.");
-	content[len] = '\0';
-	for (int i = 0; i < len; i++)
+		*problem = file_refused(option, path, "It is empty, or cannot be read.");
+	for (int i = 0; i < len && *problem == NULL; i++)
 	{
 		if ((unsigned char) content[i] < ' ' || content[i] == 0x7f)
-			file_refused(option, path, "It holds more than one line, or control characters.");
+			*problem = file_refused(option, path, "It holds more than one line, or control characters.");
 	}
-	return content;
+	content[Max(len, 0)] = '\0';
+	return *problem ? NULL : content;
 }
 
 char *
 tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len)
 {
+	TpmProblem *problem = NULL;
 	struct stat st;
 	char	   *content;
 	int			fd;
@@ -166,35 +175,33 @@ tpm_read_file(const char *option, const char *path, int64 max_size, size_t *len)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to read the file of option \"%s\"", option),
 				 errdetail("Only superusers and members of pg_read_server_files may read files of the server.")));
-	fd = open_credential_file(option, path, max_size);
+	fd = open_credential_file(option, path, max_size, &problem);
+	tpm_problem_check(problem);
 	if (fstat(fd, &st) != 0)
-	{
-		CloseTransientFile(fd);
-		file_refused(option, path, "It cannot be read.");
-	}
+		tpm_problem_raise(file_refused(option, path, "It cannot be read."));
 	content = palloc_extended(st.st_size + 1, MCXT_ALLOC_HUGE);
 	got = read_all(fd, content, st.st_size);
 	CloseTransientFile(fd);
 	if (got < 0)
-		file_refused(option, path, "It cannot be read.");
+		tpm_problem_raise(file_refused(option, path, "It cannot be read."));
 	content[got] = '\0';
 	*len = got;
 	return content;
 }
 
 char *
-tpm_credential_secret(const TpmServer *server, const TpmCredential *cred)
+tpm_credential_secret(const TpmServer *server, const TpmCredential *cred, TpmProblem **problem)
 {
 	if (cred->client_secret_file)
-		return read_secret_file(server, "client_secret_file", cred->client_secret_file);
+		return read_secret_file(server, "client_secret_file", cred->client_secret_file, problem);
 	return pstrdup(cred->client_secret);
 }
 
 char *
-tpm_credential_token(const TpmServer *server, const TpmCredential *cred)
+tpm_credential_token(const TpmServer *server, const TpmCredential *cred, TpmProblem **problem)
 {
 	if (cred->token_file)
-		return read_secret_file(server, "token_file", cred->token_file);
+		return read_secret_file(server, "token_file", cred->token_file, problem);
 	return pstrdup(cred->token);
 }
 
@@ -232,7 +239,7 @@ tpm_get_credential(const TpmServer *server, Oid userid)
 
 	mapping = GetUserMapping(userid, server->serverid);
 	cred->umid = mapping->umid;
-	tpm_option_apply(mapping->options, TPM_ON_MAPPING, cred, NULL);
+	tpm_problem_check(tpm_option_apply(mapping->options, TPM_ON_MAPPING, cred, NULL));
 	if (server->opt.auth == TPM_AUTH_OAUTH2)
 	{
 		need_option(server, cred, cred->client_id != NULL, "\"client_id\"");

@@ -57,40 +57,41 @@ tpm_hash_options(uint64 hash, List *options)
 }
 
 /* Secrets in clear over a network are an accident unless somebody says so */
-static void
+static TpmProblem *
 check_encrypted(const TpmServer *server, const char *option, const char *url)
 {
 	if (url == NULL || tpm_url_is_https(url) || server->opt.allow_http ||
 		(server->owner_is_superuser && tpm_url_is_loopback(url)))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("option \"%s\" of server \"%s\" is not https", option, server->name),
-			 errdetail("Only a server owned by a superuser may use http to a loopback address."),
-			 errhint("Use an https URL, or let a superuser set \"allow_http\" to \"true\".")));
+		return NULL;
+	return tpm_problem(ERRCODE_INSUFFICIENT_PRIVILEGE,
+					   psprintf("option \"%s\" of server \"%s\" is not https", option, server->name),
+					   "Only a server owned by a superuser may use http to a loopback address.",
+					   "Use an https URL, or let a superuser set \"allow_http\" to \"true\".");
 }
 
 /* token_url as stored may be relative */
-static void
+static TpmProblem *
 resolve_token_url(TpmServer *server)
 {
 	TpmOptions *opt = &server->opt;
 
 	if (opt->token_url == NULL)
-		return;
+		return NULL;
 	opt->token_url = tpm_url_resolve(psprintf("%s/", opt->base_url), opt->token_url);
-	if (opt->token_url == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("option \"token_url\" of server \"%s\" is not valid", server->name)));
+	if (opt->token_url != NULL)
+		return NULL;
+	return tpm_problem(ERRCODE_INVALID_PARAMETER_VALUE,
+					   psprintf("option \"token_url\" of server \"%s\" is not valid", server->name), NULL, NULL);
 }
 
-TpmServer *
-tpm_get_server(Oid serverid)
+TpmProblem *
+tpm_read_server(Oid serverid, TpmServer **result)
 {
 	ForeignServer *stored = GetForeignServer(serverid);
 	TpmServer  *server = palloc0(sizeof(TpmServer));
+	TpmProblem *problem;
 
+	*result = server;
 	server->serverid = serverid;
 	server->name = pstrdup(stored->servername);
 	server->owner = stored->owner;
@@ -99,18 +100,32 @@ tpm_get_server(Oid serverid)
 		has_privs_of_role(stored->owner, ROLE_PG_READ_SERVER_FILES);
 
 	tpm_option_presets(TPM_ON_SERVER, &server->opt);
-	tpm_option_apply(stored->options, TPM_ON_SERVER, &server->opt, &server->opt);
-	if (server->opt.base_url == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-				 errmsg("server \"%s\" has no option \"base_url\"", server->name)));
-	resolve_token_url(server);
-	tpm_options_finish(&server->opt);
-	check_encrypted(server, "base_url", server->opt.base_url);
-	check_encrypted(server, "token_url", server->opt.token_url);
+	problem = tpm_option_apply(stored->options, TPM_ON_SERVER, &server->opt, &server->opt);
+	if (problem == NULL && server->opt.base_url == NULL)
+		problem = tpm_problem(ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
+							  psprintf("server \"%s\" has no option \"base_url\"", server->name), NULL, NULL);
+	if (problem == NULL)
+		problem = resolve_token_url(server);
+	if (problem == NULL)
+		problem = tpm_options_finish(&server->opt);
+	if (problem == NULL)
+		problem = check_encrypted(server, "base_url", server->opt.base_url);
+	if (problem == NULL)
+		problem = check_encrypted(server, "token_url", server->opt.token_url);
+	if (problem)
+		return problem;
 
 	server->origin = tpm_url_origin(server->opt.base_url);
 	server->options_hash = tpm_hash_options(0, stored->options);
+	return NULL;
+}
+
+TpmServer *
+tpm_get_server(Oid serverid)
+{
+	TpmServer  *server;
+
+	tpm_problem_check(tpm_read_server(serverid, &server));
 	return server;
 }
 
@@ -154,7 +169,7 @@ type_of_resource(const char *resource)
 	return type;
 }
 
-static void
+static TpmProblem *
 set_resource(TpmTable *table, const char *relname)
 {
 	if (table->resource == NULL)
@@ -165,11 +180,11 @@ set_resource(TpmTable *table, const char *relname)
 	}
 	if (table->type == NULL)
 		table->type = type_of_resource(table->resource);
-	if (table->type == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
-				 errmsg("foreign table \"%s\" needs the option \"type\"", table->name),
-				 errdetail("Its resource \"%s\" has no segment to take it from.", table->resource)));
+	if (table->type != NULL)
+		return NULL;
+	return tpm_problem(ERRCODE_FDW_OPTION_NAME_NOT_FOUND,
+					   psprintf("foreign table \"%s\" needs the option \"type\"", table->name),
+					   psprintf("Its resource \"%s\" has no segment to take it from.", table->resource), NULL);
 }
 
 /*
@@ -198,7 +213,7 @@ address_of(const TpmTable *table)
 	return hash_bytes_extended((const unsigned char *) address.data, address.len, 0);
 }
 
-static void
+static TpmProblem *
 check_required_filters(const TpmTable *table)
 {
 	ListCell   *lc;
@@ -212,14 +227,13 @@ check_required_filters(const TpmTable *table)
 			found = table->columns[i].kind != TPM_COL_NONE &&
 				strcmp(table->columns[i].name, name) == 0;
 		if (!found)
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-					 errmsg("option \"required_filters\" of foreign table \"%s\" names no column: \"%s\"",
-							table->name, name)));
+			return tpm_problem(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND,
+							   psprintf("option \"required_filters\" of foreign table \"%s\" names no column: \"%s\"",
+										table->name, name), NULL, NULL);
 	}
+	return NULL;
 }
 
-/* what an error about its options must not leave open: some callers go on after one */
 static TupleDesc
 read_relation(TpmTable *table, char **relname)
 {
@@ -233,29 +247,47 @@ read_relation(TpmTable *table, char **relname)
 	return tupdesc;
 }
 
-TpmTable *
-tpm_get_table(Oid relid)
+TpmProblem *
+tpm_read_table(Oid relid, TpmTable **result)
 {
 	ForeignTable *stored = GetForeignTable(relid);
 	TpmTable   *table = palloc0(sizeof(TpmTable));
+	TpmServer  *server;
+	TpmProblem *problem;
 	char	   *relname;
 	TupleDesc	tupdesc;
 
+	*result = table;
 	table->relid = relid;
 	tupdesc = read_relation(table, &relname);
-	table->server = tpm_get_server(stored->serverid);
-	table->opt = table->server->opt;
+	problem = tpm_read_server(stored->serverid, &server);
+	if (problem)
+		return problem;
+	table->server = server;
+	table->opt = server->opt;
 
 	tpm_option_presets(TPM_ON_TABLE, table);
-	tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
-	tpm_options_finish(&table->opt);
-	set_resource(table, relname);
+	problem = tpm_option_apply(stored->options, TPM_ON_TABLE, table, &table->opt);
+	if (problem == NULL)
+		problem = tpm_options_finish(&table->opt);
+	if (problem == NULL)
+		problem = set_resource(table, relname);
+	if (problem)
+		return problem;
 	table->address = address_of(table);
 
-	table->options_hash = tpm_hash_options(table->server->options_hash, stored->options);
+	table->options_hash = tpm_hash_options(server->options_hash, stored->options);
 	table->options_hash = tpm_hash_text(table->options_hash, relname);
-	tpm_read_columns(table, tupdesc);
-	check_required_filters(table);
+	problem = tpm_read_columns(table, tupdesc);
+	return problem ? problem : check_required_filters(table);
+}
+
+TpmTable *
+tpm_get_table(Oid relid)
+{
+	TpmTable   *table;
+
+	tpm_problem_check(tpm_read_table(relid, &table));
 	return table;
 }
 

@@ -21,6 +21,7 @@
 #include "nodes/pg_list.h"
 #include "nodes/primnodes.h"
 
+#include "base/problem.h"
 #include "base/text.h"
 
 typedef enum TpmAuth
@@ -176,6 +177,8 @@ typedef struct TpmOptions
 	int			update_check;	/* TpmUpdateCheck */
 	char	   *request_id_header;	/* "" is none */
 	char	   *conflict_codes; /* as given: 409,422:taken */
+	List	   *unacted_statuses;	/* of int: answers to a write that prove
+									 * that the API has not acted */
 } TpmOptions;
 
 typedef struct TpmServer
@@ -285,6 +288,7 @@ typedef struct TpmColumn
 	int			sort_nulls;		/* TpmSortNulls */
 	bool		natural_key;
 	bool		read_only;
+	bool		created_at;		/* the API's time of creation */
 } TpmColumn;
 
 typedef struct TpmTable
@@ -306,10 +310,14 @@ typedef struct TpmTable
 	int			endpoint_per_hour;
 	List	   *read_only_members;	/* of String */
 	int			ops;
+	bool		looks_before_insert;	/* a single INSERT looks for its
+										 * natural key first */
 
 	int			natts;
 	TpmColumn  *columns;		/* natts of them; [attnum - 1] */
 	AttrNumber	id_attnum;		/* 0 if there is none */
+	AttrNumber	created_at_attnum;	/* the first column with created_at, 0:
+									 * none */
 	uint64		options_hash;	/* over all options of table, columns, server
 								 * and over the row type */
 } TpmTable;
@@ -339,12 +347,20 @@ extern Oid	tpm_usable_server(const char *name);
 extern bool tpm_is_our_server(Oid serverid);
 extern TpmTable *tpm_get_table(Oid relid);
 
+/* the same; not NULL: what keeps its options from fitting together */
+extern TpmProblem *tpm_read_server(Oid serverid, TpmServer **result);
+extern TpmProblem *tpm_read_table(Oid relid, TpmTable **result);
+
 /* a foreign table of this name and server in any schema, InvalidOid if there is none */
 extern Oid	tpm_server_table(Oid serverid, const char *name);
 extern TpmCredential *tpm_get_credential(const TpmServer *server, Oid userid);
-extern char *tpm_credential_secret(const TpmServer *server, const TpmCredential *cred);
-extern char *tpm_credential_token(const TpmServer *server, const TpmCredential *cred);
-extern void tpm_check_file_option(const TpmServer *server, const char *option, const char *path);
+
+/* read where a file holds them; NULL: it may not be used, and *problem says why */
+extern char *tpm_credential_secret(const TpmServer *server, const TpmCredential *cred, TpmProblem **problem);
+extern char *tpm_credential_token(const TpmServer *server, const TpmCredential *cred, TpmProblem **problem);
+
+/* NULL: the file that this option names may be used */
+extern TpmProblem *tpm_check_file_option(const TpmServer *server, const char *option, const char *path);
 
 /*
  * A file's content, zero-terminated, for a role that may read files of the

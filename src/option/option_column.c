@@ -12,10 +12,13 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "foreign/foreign.h"
 #include "nodes/value.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "option/option_internal.h"
 
@@ -57,9 +60,10 @@ hash_column(uint64 hash, Form_pg_attribute attr, const TpmColumn *column, List *
 	return tpm_hash_options(tpm_hash_text(hash, column->name), options);
 }
 
-static void
+static TpmProblem *
 read_column(TpmTable *table, Form_pg_attribute attr)
 {
+	TpmProblem *problem = NULL;
 	TpmColumn  *column = &table->columns[attr->attnum - 1];
 	List	   *options = NIL;
 
@@ -77,11 +81,12 @@ read_column(TpmTable *table, Form_pg_attribute attr)
 
 		options = GetForeignColumnOptions(table->relid, attr->attnum);
 		tpm_option_presets(TPM_ON_COLUMN, column);
-		tpm_option_apply(options, TPM_ON_COLUMN, column, NULL);
+		problem = tpm_option_apply(options, TPM_ON_COLUMN, column, NULL);
 		if (!column->explicit_mapping)
 			set_default_source(column);
 	}
 	table->options_hash = hash_column(table->options_hash, attr, column, options);
+	return problem;
 }
 
 /*
@@ -136,37 +141,68 @@ tpm_columns_with_sources(const TpmTable *table, Bitmapset *columns)
 }
 
 /* What the path names is given by a condition, and cannot come from a member unless one is named */
-static void
+static TpmProblem *
 mark_placeholder(TpmTable *table, const char *name)
 {
 	TpmColumn  *column = mapped_column_named(table, name);
 
 	if (column == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND),
-				 errmsg("resource \"%s\" of foreign table \"%s\" names no column: \"{%s}\"",
-						table->resource, table->name, name),
-				 errhint("Add a column \"%s\" to the table.", name)));
+		return tpm_problem(ERRCODE_FDW_COLUMN_NAME_NOT_FOUND,
+						   psprintf("resource \"%s\" of foreign table \"%s\" names no column: \"{%s}\"",
+									table->resource, table->name, name),
+						   NULL, psprintf("Add a column \"%s\" to the table.", name));
 	column->placeholder = true;
 	if (!column->explicit_mapping && column->kind == TPM_COL_ATTRIBUTE)
 	{
 		column->kind = TPM_COL_PLACEHOLDER;
 		column->path = NIL;
 	}
+	return NULL;
 }
 
-static void
+static TpmProblem *
 mark_placeholders(TpmTable *table)
 {
+	TpmProblem *problem = NULL;
 	const char *open = table->resource;
 
-	while ((open = strchr(open, '{')) != NULL)
+	while (problem == NULL && (open = strchr(open, '{')) != NULL)
 	{
 		const char *close = strchr(open, '}');
 
-		mark_placeholder(table, pnstrdup(open + 1, close - open - 1));
+		problem = mark_placeholder(table, pnstrdup(open + 1, close - open - 1));
 		open = close;
 	}
+	return problem;
+}
+
+/* a resource's age is judged by it: only what is a time of its own can tell one */
+static TpmProblem *
+find_time_of_creation(TpmTable *table)
+{
+	for (int i = 0; i < table->natts; i++)
+	{
+		const TpmColumn *column = &table->columns[i];
+		Oid			type;
+
+		if (!column->created_at)
+			continue;
+		if (!tpm_column_has_member(column) && column->kind != TPM_COL_CUSTOM_FIELD)
+			return tpm_problem(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE,
+							   psprintf("option \"created_at\" of column \"%s\" of foreign table \"%s\" needs a member of the resource",
+										column->name, table->name),
+							   "The column is filled from elsewhere, which tells nothing of the resource's age.", NULL);
+		type = getBaseType(column->type);
+		if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
+			return tpm_problem(ERRCODE_FDW_INVALID_DATA_TYPE,
+							   psprintf("option \"created_at\" of column \"%s\" of foreign table \"%s\" needs a type of times",
+										column->name, table->name),
+							   psprintf("Its type is %s.", format_type_be(column->type)),
+							   "Use timestamp with time zone, timestamp or date.");
+		if (table->created_at_attnum == 0)
+			table->created_at_attnum = column->attnum;
+	}
+	return NULL;
 }
 
 bool
@@ -184,19 +220,26 @@ tpm_column_in_linkage(const TpmColumn *column)
 		strcmp(strVal(lthird(column->path)), "data") == 0;
 }
 
-void
+TpmProblem *
 tpm_read_columns(TpmTable *table, TupleDesc tupdesc)
 {
+	TpmProblem *problem = NULL;
+
 	table->natts = tupdesc->natts;
 	table->columns = palloc0(sizeof(TpmColumn) * Max(tupdesc->natts, 1));
-	for (int i = 0; i < tupdesc->natts; i++)
-		read_column(table, TupleDescAttr(tupdesc, i));
+	for (int i = 0; problem == NULL && i < tupdesc->natts; i++)
+		problem = read_column(table, TupleDescAttr(tupdesc, i));
+	if (problem)
+		return problem;
 	read_generations(table, tupdesc->constr);
-	mark_placeholders(table);
+	problem = mark_placeholders(table);
+	if (problem == NULL)
+		problem = find_time_of_creation(table);
 
 	for (int i = 0; i < table->natts && table->id_attnum == 0; i++)
 	{
 		if (table->columns[i].kind == TPM_COL_ID)
 			table->id_attnum = table->columns[i].attnum;
 	}
+	return problem;
 }

@@ -69,8 +69,10 @@ extern const TpmOptionDef *tpm_option_find(const char *name, int context);
 extern const TpmOptionDef *tpm_option_at(int i);
 extern void tpm_option_store(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_option_presets(int context, void *target);
-extern void tpm_option_apply(List *options, int context, void *own, TpmOptions *shared);
-extern void tpm_options_finish(TpmOptions *opt);
+
+/* the next two: NULL, or why not */
+extern TpmProblem *tpm_option_apply(List *options, int context, void *own, TpmOptions *shared);
+extern TpmProblem *tpm_options_finish(TpmOptions *opt);
 
 /* option_parse.c: of String, without blanks around; NIL: nothing in it */
 extern List *tpm_split(const char *text, char separator);

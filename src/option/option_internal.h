@@ -21,6 +21,7 @@ extern void tpm_parse_kilobytes(const TpmOptionDef *def, const char *value, void
 extern void tpm_parse_word(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_parse_word_flag(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_parse_words(const TpmOptionDef *def, const char *value, void *target);
+extern void tpm_parse_statuses(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_parse_filter_values(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_parse_attribute(const TpmOptionDef *def, const char *value, void *target);
 extern void tpm_parse_relationship(const TpmOptionDef *def, const char *value, void *target);
@@ -51,6 +52,6 @@ extern uint64 tpm_hash_text(uint64 hash, const char *text);
 extern uint64 tpm_hash_options(uint64 hash, List *options);
 
 /* option_column.c */
-extern void tpm_read_columns(TpmTable *table, TupleDesc tupdesc);
+extern TpmProblem *tpm_read_columns(TpmTable *table, TupleDesc tupdesc);
 
 #endif							/* TPM_OPTION_INTERNAL_H */

@@ -203,6 +203,24 @@ tpm_parse_words(const TpmOptionDef *def, const char *value, void *target)
 	*TPM_FIELD(int, target, def) = bits;
 }
 
+/* A list of HTTP statuses of refusals and failures */
+void
+tpm_parse_statuses(const TpmOptionDef *def, const char *value, void *target)
+{
+	List	   *statuses = NIL;
+	ListCell   *lc;
+
+	foreach(lc, tpm_split(value, ','))
+	{
+		char	   *text = trimmed_option(strVal(lfirst(lc)));
+
+		if (strlen(text) != 3 || strspn(text, "0123456789") != 3 || (text[0] != '4' && text[0] != '5'))
+			tpm_option_bad(def, value, "It must be a list of statuses from 400 to 599, as in \"429,503\".");
+		statuses = list_append_unique_int(statuses, atoi(text));
+	}
+	*TPM_FIELD(List *, target, def) = statuses;
+}
+
 /* Reads up to an unquoted stop character; *s is left on it */
 static char *
 quoted_part(const char **s, const char *stop)

@@ -75,6 +75,7 @@ static const TpmWord body_words[] = {
 static const TpmWord update_check_words[] = {
 	{"reread", TPM_CHECK_REREAD}, {"none", TPM_CHECK_NONE}, {NULL, 0}
 };
+static const TpmWord insert_check_words[] = {{"none", 0}, {"look", 1}, {NULL, 0}};
 static const TpmWord op_words[] = {
 	{"read", TPM_OP_READ}, {"create", TPM_OP_CREATE}, {"update", TPM_OP_UPDATE}, {NULL, 0}
 };
@@ -165,6 +166,7 @@ static const TpmOptionDef all_options[] = {
 	WORD("update_check", SHARED, IN_OPT(update_check), "reread", update_check_words),
 	TEXT("request_id_header", SERVER, IN_OPT(request_id_header), "X-Request-Id", TPM_OPT_EMPTY, tpm_check_header_name),
 	TEXT("conflict_codes", SHARED, IN_OPT(conflict_codes), "409", 0, tpm_check_conflict_codes),
+	CUSTOM("unacted_statuses", SERVER, IN_OPT(unacted_statuses), "429", tpm_parse_statuses, NULL),
 
 	/* user mapping */
 	TEXT("client_id", MAPPING, IN_CRED(client_id), NULL, 0, NULL),
@@ -178,6 +180,7 @@ static const TpmOptionDef all_options[] = {
 	TEXT("resource", TABLE, IN_TAB(resource), NULL, 0, tpm_check_resource),
 	TEXT("type", TABLE, IN_TAB(type), NULL, 0, NULL),
 	TEXT("include", TABLE, IN_TAB(include), NULL, 0, NULL),
+	CUSTOM("insert_check", TABLE, IN_TAB(looks_before_insert), "none", tpm_parse_word_flag, insert_check_words),
 	CUSTOM("required_filters", TABLE, IN_TAB(required_filters), NULL, tpm_parse_names, NULL),
 	LIMIT("rate_limit_per_second", TABLE, IN_TAB(endpoint_per_second), "none"),
 	LIMIT("rate_limit_per_minute", TABLE, IN_TAB(endpoint_per_minute), "none"),
@@ -204,7 +207,8 @@ static const TpmOptionDef all_options[] = {
 	FLAG("sortable", COLUMN, IN_COL(sortable), "false"),
 	WORD("sort_nulls", COLUMN, IN_COL(sort_nulls), "unknown", nulls_words),
 	FLAG("natural_key", COLUMN, IN_COL(natural_key), "false"),
-	FLAG("read_only", COLUMN, IN_COL(read_only), "false")
+	FLAG("read_only", COLUMN, IN_COL(read_only), "false"),
+	FLAG("created_at", COLUMN, IN_COL(created_at), "false")
 };
 
 const TpmOptionDef *
@@ -266,7 +270,7 @@ tpm_option_presets(int context, void *target)
 }
 
 /* Lays stored options over the defaults; shared takes a table's "S" options */
-void
+TpmProblem *
 tpm_option_apply(List *options, int context, void *own, TpmOptions *shared)
 {
 	ListCell   *lc;
@@ -278,15 +282,15 @@ tpm_option_apply(List *options, int context, void *own, TpmOptions *shared)
 
 		/* a library older than the catalog's content may meet such a one */
 		if (def == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-					 errmsg("invalid option \"%s\"", elem->defname)));
+			return tpm_problem(ERRCODE_FDW_INVALID_OPTION_NAME,
+							   psprintf("invalid option \"%s\"", elem->defname), NULL, NULL);
 		tpm_option_store(def, defGetString(elem), def->contexts == SHARED ? (void *) shared : own);
 	}
+	return NULL;
 }
 
 /* What follows from several options together */
-void
+TpmProblem *
 tpm_options_finish(TpmOptions *opt)
 {
 	List	   *names;
@@ -298,8 +302,8 @@ tpm_options_finish(TpmOptions *opt)
 	opt->page_number_parameter = strVal(lsecond(names));
 
 	if (opt->update_check == TPM_CHECK_NONE && opt->update_body != TPM_BODY_CHANGED)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("option \"update_check\" can be \"none\" only with \"update_body\" \"changed\""),
-				 errdetail("A full body that was not read just before could undo somebody else's change.")));
+		return tpm_problem(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE,
+						   "option \"update_check\" can be \"none\" only with \"update_body\" \"changed\"",
+						   "A full body that was not read just before could undo somebody else's change.", NULL);
+	return NULL;
 }

@@ -222,7 +222,7 @@ check_server(TpmOptions *opt)
 		check_address("proxy", opt->proxy, true);
 	if (opt->client_key && opt->client_cert == NULL)
 		need_server_option(false, "client_cert", "\"client_key\" is of no use without it.");
-	tpm_options_finish(opt);
+	tpm_problem_check(tpm_options_finish(opt));
 }
 
 static void

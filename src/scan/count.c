@@ -72,9 +72,10 @@ page_matches(TpmScan *scan, const TpmPage *page)
 	return !scan->demoted;
 }
 
-/* a page that tells a total, and where its list goes on */
+/* a page that tells a total, and where its list goes on; or *problem */
 static TpmPage *
-read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor)
+read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor,
+				const TpmProblem **problem)
 {
 	TpmRequest *small = memcpy(palloc(sizeof(TpmRequest)), request, sizeof(TpmRequest));
 	TpmList    *list;
@@ -82,7 +83,7 @@ read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor)
 
 	small->page_size = Min(small->page_size, TPM_MIN_ORDERED_PAGE);
 	list = tpm_list_open(scan->session, scan->table, scan->decoder, small, false);
-	page = tpm_list_next(list);
+	page = tpm_list_try_next(list, problem);
 	tpm_list_get_cursor(list, cursor);
 	scan->pages++;
 	return page;
@@ -109,9 +110,10 @@ has_filters(const TpmScan *scan, const TpmRequest *request)
 										   tpm_request_conditions(scan->table, &whole)) != 0;
 }
 
-/* its total, as it is now */
+/* its total, as it is now; or *problem */
 static int64
-total_without_filters(TpmScan *scan, const TpmRequest *request, const TpmTableStats *learnt)
+total_without_filters(TpmScan *scan, const TpmRequest *request, const TpmTableStats *learnt,
+					  const TpmProblem **problem)
 {
 	TpmRequest	whole = without_filters(request);
 	TpmListCursor cursor;
@@ -119,20 +121,23 @@ total_without_filters(TpmScan *scan, const TpmRequest *request, const TpmTableSt
 	if (!tpm_request_path_has_columns(scan->table) && learnt->total >= 0 &&
 		!TimestampDifferenceExceeds(learnt->total_at, GetCurrentTimestamp(), TOTAL_IS_NEW_MS))
 		return learnt->total;
-	(void) read_small_page(scan, &whole, &cursor);
+	(void) read_small_page(scan, &whole, &cursor, problem);
 	return cursor.total;
 }
 
 /*
  * Is this total that of the rows that match?  Some APIs count the whole list
  * whatever is asked of it.  One total that differs from that of the whole list
- * shows that it is not so; one that is the same shows nothing.
+ * shows that it is not so; one that is the same shows nothing.  It may take a
+ * request, and so meet a *problem.
  */
 static bool
-counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cursor)
+counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cursor,
+					const TpmProblem **problem)
 {
 	const TpmTable *table = scan->table;
 	TpmTableStats learnt;
+	int64		unfiltered;
 
 	if (cursor->total < 0 || !has_filters(scan, request))
 		return true;
@@ -147,8 +152,15 @@ counts_what_matches(TpmScan *scan, TpmRequest *request, const TpmListCursor *cur
 	learnt.total = -1;
 	if (tpm_table_stats_get(table->relid, table->options_hash, &learnt) && learnt.total_obeys_filter)
 		return true;
-	request->total_in_doubt = learnt.total_ignores_filter ||
-		cursor->total == total_without_filters(scan, request, &learnt);
+	if (learnt.total_ignores_filter)
+	{
+		request->total_in_doubt = true;
+		return false;
+	}
+	unfiltered = total_without_filters(scan, request, &learnt, problem);
+	if (*problem)
+		return false;
+	request->total_in_doubt = cursor->total == unfiltered;
 	if (request->total_in_doubt)
 		return false;
 	tpm_table_stats_filtered_total(table->relid, table->options_hash, true);
@@ -164,9 +176,9 @@ is_total_known_to_lie(const TpmScan *scan, const TpmRequest *request)
 		tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) && learnt.total_ignores_filter;
 }
 
-/* the total of the one list that answers, -1 if rows must be counted */
+/* the total of the one list that answers, -1 if rows must be counted, or *problem */
 static int64
-total_of_list(TpmScan *scan)
+total_of_list(TpmScan *scan, const TpmProblem **problem)
 {
 	TpmRequest *request;
 	TpmListCursor cursor;
@@ -182,8 +194,9 @@ total_of_list(TpmScan *scan)
 		tpm_source_open_complete(scan, request) != NULL)
 		return -1;
 	tpm_rows_set_path(scan, 0);
-	page = read_small_page(scan, request, &cursor);
-	if (!page_matches(scan, page) || !counts_what_matches(scan, request, &cursor))
+	page = read_small_page(scan, request, &cursor, problem);
+	if (*problem || !page_matches(scan, page) ||
+		!counts_what_matches(scan, request, &cursor, problem))
 		return -1;
 	return cursor.total;
 }
@@ -192,26 +205,12 @@ total_of_list(TpmScan *scan)
 static int64
 total(TpmScan *scan)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ErrorData  *volatile error = NULL;
-	volatile int64 n = -1;
+	const TpmProblem *problem = NULL;
+	int64		n = total_of_list(scan, &problem);
 
-	PG_TRY();
+	if (problem)
 	{
-		n = total_of_list(scan);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		if (!tpm_fallback_is_for(error))
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	if (error)
-	{
-		scan->source = tpm_source_instead(scan, linitial(scan->query->requests), error);
+		scan->source = tpm_source_instead(scan, linitial(scan->query->requests), problem);
 		scan->next_request = 1;
 	}
 	return n;

@@ -388,13 +388,14 @@ start_again(TpmList *list)
 }
 
 /* 413: the page was too large; numbers of smaller pages mean other rows */
-static void
+static TpmProblem *
 halve_page(TpmList *list, const TpmAnswer *answer, const char *name)
 {
 	if (list->request->page_size <= 1 || !list->table->opt.page_size_parameter[0] || list->anonymous > 0 || list->request->by_id)
-		tpm_raise_status(list->session, name, answer);
+		return tpm_problem_of_status(list->session, name, answer);
 	list->request->page_size /= 2;
 	start_again(list);
+	return NULL;
 }
 
 /*
@@ -517,27 +518,28 @@ learn_size(const TpmList *list)
 }
 
 /* before the first request: somebody has read this list, or its total, not long ago */
-static void
+static TpmProblem *
 admit_all(TpmList *list)
 {
 	TpmTableStats learnt;
 
-	if (!list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
+	if (list->url == NULL || !list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
 		!get_learnt(list, &learnt) || learnt.total < 0 ||
 		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
-		return;
+		return NULL;
 	/* a server may give more than it was asked for */
-	tpm_client_admit(list->session, pages_of(learnt.total, Max(learnt.a_page, list->request->page_size)));
+	return tpm_client_refuses(list->session,
+							  pages_of(learnt.total, Max(learnt.a_page, list->request->page_size)));
 }
 
-static void
+static TpmProblem *
 admit_the_rest(TpmList *list, TpmPage *page, int received)
 {
 	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
-		return;
+		return NULL;
 	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
 		list->session->lanes = list->table->opt.fetch_concurrency;
-	tpm_client_admit(list->session, pages_of(page->total, received) - 1);
+	return tpm_client_refuses(list->session, pages_of(page->total, received) - 1);
 }
 
 /* ----- pages ahead ----- */
@@ -632,8 +634,32 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 	return facts;
 }
 
+/* the answer that holds the next page; NULL: there is none, or *problem */
+static TpmAnswer *
+answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
+{
+	TpmAnswer  *answer;
+
+	if (!tpm_idset_add(list->urls, hash_text(list->url)))
+		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
+	ask_ahead(list);
+	answer = tpm_prefetch_take(list->ahead, list->url, problem);
+	if (answer == NULL && *problem == NULL)
+		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
+	if (answer && answer->status >= 200 && answer->status <= 299)
+		return answer;
+	if (answer && answer->status == 413)
+		*problem = halve_page(list, answer, name);
+	else if (answer && answer->status == 404 && list->request->by_id)
+		list->url = NULL;
+	else if (answer)
+		*problem = tpm_problem_of_status(list->session, name, answer);
+	return NULL;
+}
+
+/* NULL: it was no page, or *problem */
 static TpmPage *
-fetch_page(TpmList *list, TpmListFacts *facts)
+fetch_page(TpmList *list, TpmListFacts *facts, const TpmProblem **problem)
 {
 	TpmAnswer  *answer;
 	TpmPage    *page;
@@ -643,27 +669,13 @@ fetch_page(TpmList *list, TpmListFacts *facts)
 	MemoryContextReset(list->page_context);
 	MemoryContextReset(list->body_context);
 	old = MemoryContextSwitchTo(list->body_context);
-	if (!tpm_idset_add(list->urls, hash_text(list->url)))
-		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	name = tpm_call_name("GET", list->url);
-	ask_ahead(list);
-	answer = tpm_prefetch_take(list->ahead, list->url);
+	answer = answer_with_page(list, name, problem);
 	if (answer == NULL)
-		answer = tpm_client_get(list->session, list->url, TPM_CALL_READ);
-	if (answer->status == 413)
 	{
-		halve_page(list, answer, name);
 		MemoryContextSwitchTo(old);
 		return NULL;
 	}
-	if (answer->status == 404 && list->request->by_id)
-	{
-		list->url = NULL;
-		MemoryContextSwitchTo(old);
-		return NULL;
-	}
-	if (answer->status < 200 || answer->status > 299)
-		tpm_raise_status(list->session, name, answer);
 	MemoryContextSwitchTo(list->page_context);
 	tpm_decoder_set_secrets(list->decoder, answer->secrets);
 	page = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, name);
@@ -674,14 +686,13 @@ fetch_page(TpmList *list, TpmListFacts *facts)
 }
 
 TpmPage *
-tpm_list_next(TpmList *list)
+tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 {
-	if (list->url != NULL)
-		admit_all(list);
-	while (list->url != NULL)
+	*problem = admit_all(list);
+	while (list->url != NULL && *problem == NULL)
 	{
 		TpmListFacts facts;
-		TpmPage    *page = fetch_page(list, &facts);
+		TpmPage    *page = fetch_page(list, &facts, problem);
 		int			received;
 
 		if (page == NULL)
@@ -705,12 +716,25 @@ tpm_list_next(TpmList *list)
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted &&
 			!list->request->may_tie)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
-		admit_the_rest(list, page, received);
+		*problem = admit_the_rest(list, page, received);
+		if (*problem)
+			break;
 		compare_with_total(list, &facts);
 		follow_ahead(list);
 		if (page->nrows > 0)
 			return page;
 	}
-	tell_doubt(list);
+	if (*problem == NULL)
+		tell_doubt(list);
 	return NULL;
+}
+
+TpmPage *
+tpm_list_next(TpmList *list)
+{
+	const TpmProblem *problem;
+	TpmPage    *page = tpm_list_try_next(list, &problem);
+
+	tpm_problem_check(problem);
+	return page;
 }

@@ -30,6 +30,13 @@ extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDec
  */
 extern TpmPage *tpm_list_next(TpmList *list);
 
+/*
+ * The same, but what keeps the client from giving an answer is not raised:
+ * NULL and *problem, in the list's memory until the next call.  The list is of
+ * no further use then.
+ */
+extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
+
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);
 

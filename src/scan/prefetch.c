@@ -4,8 +4,8 @@
  *		Pages of a list that are requested before their turn.
  *
  * Owns the calls of one list that are under way.  They go on whenever this
- * backend waits for anything.  An error of a page is kept until its turn
- * comes, since the statement may never get there.
+ * backend waits for anything.  A page's problem is told when its turn comes,
+ * since the statement may never get there.
  *
  *-------------------------------------------------------------------------
  */
@@ -20,7 +20,6 @@ typedef struct AheadCall
 	MemoryContext context;
 	char	   *url;
 	TpmCall    *call;
-	ErrorData  *error;
 	bool		done;
 } AheadCall;
 
@@ -56,7 +55,7 @@ advance(AheadCall *one, int64 *wake_us)
 
 	if (!one->done)
 	{
-		one->done = tpm_call_try(one->call, &wake, &one->error) || one->error != NULL;
+		one->done = tpm_call_try(one->call, &wake);
 		*wake_us = Min(*wake_us, wake);
 	}
 	return one->done;
@@ -117,11 +116,12 @@ first_is_done(TpmPrefetch *ahead, int64 *wake_us)
 }
 
 TpmAnswer *
-tpm_prefetch_take(TpmPrefetch *ahead, const char *url)
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
 {
 	AheadCall  *first;
 	int64		wake_us;
 
+	*problem = NULL;
 	forget_taken(ahead);
 	if (ahead->calls == NIL || strcmp(((AheadCall *) linitial(ahead->calls))->url, url) != 0)
 	{
@@ -133,7 +133,6 @@ tpm_prefetch_take(TpmPrefetch *ahead, const char *url)
 		tpm_calls_pause(ahead->session, tpm_call_waiting_for(first->call), wake_us);
 	ahead->calls = list_delete_first(ahead->calls);
 	ahead->taken = first;
-	if (first->error)
-		ReThrowError(first->error);
-	return tpm_call_answer(first->call);
+	*problem = tpm_call_problem(first->call);
+	return *problem ? NULL : tpm_call_answer(first->call);
 }

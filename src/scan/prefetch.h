@@ -18,16 +18,16 @@ extern TpmPrefetch *tpm_prefetch_create(TpmSession *session);
 /* requests that are under way or done and not taken */
 extern int	tpm_prefetch_count(const TpmPrefetch *ahead);
 
-/* begins a GET behind those that are there; does not wait and does not throw */
+/* begins a GET behind those that are there; does not wait */
 extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url);
 
 /*
  * The answer to the first of them, which is waited for; NULL if the first is
- * of another URL, or there is none: then all are forgotten.  An error of that
- * request is raised here, those of later ones when their turn comes.  The
- * answer is valid until the next call.
+ * of another URL, or there is none: then all are forgotten.  NULL with
+ * *problem: that request has no answer; those of later ones are told when their
+ * turn comes.  Both are valid until the next call.
  */
-extern TpmAnswer *tpm_prefetch_take(TpmPrefetch *ahead, const char *url);
+extern TpmAnswer *tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem);
 
 /* forgets all; what is under way is cut off */
 extern void tpm_prefetch_drop(TpmPrefetch *ahead);

@@ -234,12 +234,11 @@ extern bool tpm_source_keeps_page(const TpmSource *source);
 extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 
 /*
- * Raises the error met while the source was opened or read, unless an older
+ * Raises the problem met while the source was opened or read, unless an older
  * answer may be given instead: then that is returned, and the user warned.
- * The error is copied into the current memory context; none of the rows of
- * the request may have been returned.
+ * None of the rows of the request may have been returned.
  */
-extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error);
+extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
 
 /* under which the cache keeps the list of a request */
 extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);
@@ -272,14 +271,14 @@ extern void tpm_hidden_completed(TpmScan *scan, const TpmList *list, TpmCached *
 
 /* fallback.c */
 
-/* may an older answer be given instead of this error? */
-extern bool tpm_fallback_is_for(const ErrorData *error);
+/* may an older answer be given instead of an error that says this? */
+extern bool tpm_fallback_is_for(const TpmProblem *problem);
 
 /* says that it is, and how old */
-extern void tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const ErrorData *error);
+extern void tpm_fallback_warn(const TpmScan *scan, TimestampTz fetched, const TpmProblem *problem);
 
 /* the HINT that there is one */
-extern void tpm_fallback_name(ErrorData *error, TimestampTz fetched);
+extern void tpm_fallback_name(TpmProblem *problem, TimestampTz fetched);
 
 /* scan_check.c */
 

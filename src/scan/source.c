@@ -36,7 +36,8 @@ struct TpmSource
 	bool		at_end;
 	MemoryContext context;		/* of the source */
 	MemoryContext list_context; /* of the list and its pages */
-	bool		on_trial;		/* its errors are seen to elsewhere */
+	bool		on_trial;		/* an older answer may stand in for it */
+	const TpmProblem *problem;	/* why it cannot be read, on trial; or NULL */
 	bool		keeps_page;		/* a row of it is still being looked at */
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
 								 * or NULL */
@@ -181,34 +182,37 @@ find_older(TpmScan *scan, TpmRequest *request, int seconds)
 	return older;
 }
 
-/* raises the error, which names an older answer if there is one */
+/* raises the problem, which names an older answer if there is one that might have stood in */
 static void
-raise_named(TpmScan *scan, TpmRequest *request, ErrorData *error)
+raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 {
-	TpmCached  *older = tpm_scan_uses_cache(scan) ? find_older(scan, request, INT_MAX) : NULL;
+	TpmCached  *older = NULL;
+	TpmProblem	named = *problem;
 
+	if (tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
+		older = find_older(scan, request, INT_MAX);
 	if (older)
-		tpm_fallback_name(error, tpm_cache_fetched(older));
-	ReThrowError(error);
+		tpm_fallback_name(&named, tpm_cache_fetched(older));
+	tpm_problem_raise(&named);
 }
 
 TpmSource *
-tpm_source_instead(TpmScan *scan, TpmRequest *request, ErrorData *error)
+tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 {
 	TpmCached  *older = NULL;
 
-	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+	if (tpm_cache_stale > 0 && tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
-		raise_named(scan, request, error);
-	tpm_fallback_warn(scan, tpm_cache_fetched(older), error);
+		raise_named(scan, request, problem);
+	tpm_fallback_warn(scan, tpm_cache_fetched(older), problem);
 	return from_cache(scan, request, older);
 }
 
 static bool next_page(TpmSource *source);
 
 /*
- * Gets what an error could still be exchanged for: the whole list where all of
+ * Gets what a problem could still be exchanged for: the whole list where all of
  * it is wanted and it is kept, else its first page.
  */
 static void
@@ -226,6 +230,8 @@ read_ahead(TpmSource *source)
 		if (!next_page(source))
 			break;
 	}
+	if (source->problem)
+		return;
 	source->page = NULL;
 	if (source->cached)
 	{
@@ -242,34 +248,21 @@ read_ahead(TpmSource *source)
 static TpmSource *
 open_or_older(TpmScan *scan, TpmRequest *request)
 {
-	MemoryContext old = CurrentMemoryContext;
-	MemoryContext trial = AllocSetContextCreate(old, "tpm_fdw reading", ALLOCSET_DEFAULT_SIZES);
-	ErrorData  *volatile error = NULL;
-	TpmSource  *volatile source = NULL;
+	MemoryContext trial = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw reading",
+												ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(trial);
+	TpmSource  *source = open_new(scan, request);
 
-	PG_TRY();
+	source->on_trial = true;
+	read_ahead(source);
+	source->on_trial = false;
+	MemoryContextSwitchTo(old);
+	if (source->problem)
 	{
-		MemoryContextSwitchTo(trial);
-		source = open_new(scan, request);
-		source->on_trial = true;
-		read_ahead(source);
-		source->on_trial = false;
-		MemoryContextSwitchTo(old);
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		if (!tpm_fallback_is_for(error))
-			PG_RE_THROW();
-		FlushErrorState();
-		source = NULL;
-	}
-	PG_END_TRY();
-	if (source == NULL)
-	{
+		TpmProblem *problem = tpm_problem_copy(source->problem);
+
 		MemoryContextDelete(trial);
-		return tpm_source_instead(scan, request, error);
+		return tpm_source_instead(scan, request, problem);
 	}
 	/* a list that outgrew the cache while it was read ahead: from its start */
 	if (source->page == NULL && source->cached == NULL && !source->at_end)
@@ -343,27 +336,12 @@ open_source_list(TpmSource *source)
 static TpmPage *
 receive(TpmSource *source)
 {
-	MemoryContext old = CurrentMemoryContext;
-	TpmPage    *volatile page = NULL;
+	const TpmProblem *problem;
+	TpmPage    *page = tpm_list_try_next(source->list, &problem);
 
-	if (source->on_trial)
-		return tpm_list_next(source->list);
-	PG_TRY();
-	{
-		page = tpm_list_next(source->list);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		if (!tpm_fallback_is_for(error))
-			PG_RE_THROW();
-		FlushErrorState();
-		raise_named(source->scan, source->request, error);
-	}
-	PG_END_TRY();
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
 	return page;
 }
 
@@ -446,6 +424,8 @@ fetch(TpmSource *source)
 	if (source->page && names_members && !tpm_scan_names_are_known(scan, &source->page->members))
 		ask_for_all_members(source);
 	source->row = 0;
+	if (source->problem)
+		return false;
 	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
@@ -496,6 +476,11 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
+	if (source->problem)
+	{
+		tpm_cache_give_back(source->cached);
+		return false;
+	}
 	tpm_list_get_cursor(source->list, &after);
 	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
 	{

@@ -4,8 +4,9 @@
  *		Resources that sessions of this cluster are changing.
  *
  * Owns a ring of changes, each under way or done, in the order in which they
- * began or ended.  A session changes one resource at a time.  One lock over
- * all; nothing in here throws or waits while holding it.
+ * began or ended, and a second one of those in doubt.  A session changes one
+ * resource at a time.  One lock over all; nothing in here throws or waits while
+ * holding it.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,9 +26,19 @@ typedef struct Change
 	int			pid;			/* of who is at it, 0: done */
 } Change;
 
+/* changes in doubt that are remembered; of more, those that end last */
+#define MOST_UNSETTLED	256
+
+typedef struct Unsettled
+{
+	uint64		resource;
+	int64		until_us;		/* monotonic; 0: free */
+} Unsettled;
+
 typedef struct ChangingShared
 {
 	LWLock		lock;
+	Unsettled	unsettled[MOST_UNSETTLED];
 	uint64		number;			/* of the last event */
 	uint64		forgotten;		/* the newest number that was overwritten */
 	int			nchanges;
@@ -36,6 +47,7 @@ typedef struct ChangingShared
 
 static ChangingShared *shared = NULL;
 static Change *mine = NULL;
+static SubTransactionId mine_since;
 static bool registered = false;
 
 /* all sessions may be at one, and as many done ones are remembered */
@@ -86,8 +98,12 @@ static void
 end_with_subtransaction(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
 						void *arg)
 {
+	if (mine == NULL || mine_since != mySubid)
+		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 		tpm_write_claim_end();
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+		mine_since = parentSubid;
 }
 
 static void
@@ -161,10 +177,62 @@ tpm_write_claim_begin(uint64 resource, uint64 mark)
 		mine = take_place();
 	if (mine)
 	{
+		mine_since = GetCurrentSubTransactionId();
 		mine->resource = resource;
 		mine->pid = MyProcPid;
 		mine->number = ++shared->number;
 	}
 	LWLockRelease(&shared->lock);
 	return may;
+}
+
+/* ----- changes in doubt ----- */
+
+void
+tpm_write_claim_unsettle(uint64 resource, int64 until_us)
+{
+	Unsettled  *place = &shared->unsettled[0];
+
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MOST_UNSETTLED; i++)
+	{
+		Unsettled  *one = &shared->unsettled[i];
+
+		if (one->until_us != 0 && one->resource == resource)
+		{
+			place = one;
+			break;
+		}
+		if (one->until_us < place->until_us)
+			place = one;
+	}
+	if (place->resource != resource || place->until_us < until_us)
+	{
+		place->resource = resource;
+		place->until_us = until_us;
+	}
+	LWLockRelease(&shared->lock);
+}
+
+void
+tpm_write_claim_settle(uint64 resource, int64 until_us)
+{
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < MOST_UNSETTLED; i++)
+		if (shared->unsettled[i].resource == resource && shared->unsettled[i].until_us == until_us)
+			shared->unsettled[i].until_us = 0;
+	LWLockRelease(&shared->lock);
+}
+
+int64
+tpm_write_claim_unsettled_until(uint64 resource)
+{
+	int64		until_us = 0;
+
+	LWLockAcquire(&shared->lock, LW_SHARED);
+	for (int i = 0; i < MOST_UNSETTLED; i++)
+		if (shared->unsettled[i].until_us != 0 && shared->unsettled[i].resource == resource)
+			until_us = Max(until_us, shared->unsettled[i].until_us);
+	LWLockRelease(&shared->lock);
+	return until_us;
 }

@@ -220,6 +220,7 @@ ALTER FOREIGN TABLE tpm.cases ALTER COLUMN scope OPTIONS (
     filter 'scope'
 );
 ALTER FOREIGN TABLE tpm.cases ALTER COLUMN created_at OPTIONS (
+    created_at 'true',
     read_only 'true'
 );
 ALTER FOREIGN TABLE tpm.cases ALTER COLUMN updated_at OPTIONS (
@@ -869,6 +870,7 @@ ALTER FOREIGN TABLE tpm.third_parties ALTER COLUMN next_renewal_on OPTIONS (
     sortable 'true'
 );
 ALTER FOREIGN TABLE tpm.third_parties ALTER COLUMN created_at OPTIONS (
+    created_at 'true',
     read_only 'true',
     sortable 'true'
 );

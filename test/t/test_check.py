@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 import tpmtest
 
-STEPS = ["name resolution", "TLS", "token", "clock", "first request", "budget"]
+STEPS = ["name resolution", "TLS", "token", "clock", "first request", "request id", "budget"]
 
 
 def check_server(connection, server="tpm"):
@@ -59,8 +59,8 @@ def api_server(db, base_url, server="tpm", **options):
 def test_server_that_works(tpm, sandbox):
     sandbox.reset()
     found = check_server(tpm)
-    assert [ok for ok, _, _ in found.values()] == [True] * 6
-    assert [hint for _, _, hint in found.values()] == [None] * 6
+    assert [ok for ok, _, _ in found.values()] == [True] * len(STEPS)
+    assert [hint for _, _, hint in found.values()] == [None] * len(STEPS)
     assert "127.0.0.1" in found["name resolution"][1]
     assert "plain http" in found["TLS"][1]
     assert "valid until" in found["token"][1]
@@ -101,7 +101,7 @@ def test_nobody_listens(db):
     ok, detail, hint = found["TLS"]
     assert ok is False and "connect" in detail.lower()
     assert "allow-list" in hint and "base_url" in hint
-    assert [found[step][0] for step in ("token", "clock", "first request", "budget")] == [None] * 4
+    assert [found[step][0] for step in ("token", "clock", "first request", "request id", "budget")] == [None] * 5
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +192,8 @@ class Odd(http.server.BaseHTTPRequestHandler):
     def reply(self, status, document):
         body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
         self.send_response_only(status)
+        if self.server.request_id is not None:
+            self.send_header("X-Request-Id", self.server.request_id)
         if self.server.ahead is not None:
             self.send_header("Date", email.utils.formatdate(time.time() + self.server.ahead, usegmt=True))
         self.send_header("Content-Length", str(len(body)))
@@ -205,7 +207,7 @@ class Odd(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def odd():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd)
-    server.ahead, server.token_words = 0, "no"
+    server.ahead, server.token_words, server.request_id = 0, "no", None
     server.answer = lambda path, parameters: (200, {"data": []})
     server.base_url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -225,6 +227,25 @@ def test_clock(db, odd):
     assert "behind" in check_server(db)["clock"][1]
     odd.ahead = None
     assert check_server(db)["clock"][0] is None
+
+
+def test_request_id(tpm, db, odd, sandbox):
+    """Whether it comes back, and what that means for joining the journal with the API's log."""
+    ok, detail, hint = check_server(tpm)["request id"]
+    assert ok is True and "X-Request-Id comes back" in detail and hint is None
+    assert sandbox.api_requests()[-1]["request_id"] is not None
+    sandbox.fault("status:403", count=1)
+    assert check_server(tpm)["request id"][0] is None
+
+    api_server(db, odd.base_url, server="odd")
+    ok, detail, hint = check_server(db, "odd")["request id"]
+    assert ok is False and detail == "X-Request-Id does not come back" and "request_id_header" in hint
+    odd.request_id = "their own"
+    ok, detail, hint = check_server(db, "odd")["request id"]
+    assert ok is False and "not as it was sent" in detail and "request_id_header" in hint
+    tpmtest.rows(db, "ALTER SERVER odd OPTIONS (ADD request_id_header '')")
+    ok, detail, hint = check_server(db, "odd")["request id"]
+    assert ok is None and "request_id_header is empty" in detail and hint is None
 
 
 def test_token_endpoint_behind_an_allow_list(db, odd):
@@ -680,6 +701,47 @@ def test_order_that_is_none(tpm, sandbox):
     mend(tpm, found)
     tpmtest.rows(tpm, "SET enable_sort = on")
     assert tpmtest.rows(tpm, "SELECT count(*) FROM (SELECT id FROM users ORDER BY created_at) q") == [(40,)]
+
+
+def natural_key(connection, table="third_parties"):
+    return check_schema(connection).get(f"{table}: natural key")
+
+
+def test_natural_key_that_is_none(tpm, sandbox):
+    """Two resources with one key: told with both ids, and what to do about it; only where something can be created."""
+    assert natural_key(tpm)[::2] == (True, None)
+    assert natural_key(tpm, "regions") is None
+    kept = next(i for i in sandbox.dump("third_parties") if i["id"] == "3")["attributes"]["internal_id"]
+    sandbox.edit("third_parties", 5, internal_id=kept)
+    ok, detail, hint = natural_key(tpm)
+    assert ok is False and "1 of " in detail and f"internal_id = {kept} (ids 3, 5)" in detail
+    assert "ALTER FOREIGN TABLE tpm.third_parties ALTER COLUMN internal_id OPTIONS (DROP natural_key);" in hint
+    assert not hint.startswith("ALTER ")
+
+
+@pytest.mark.parametrize("filtered", [True, False])
+def test_natural_key_on_another_page(db, sandbox, filtered):
+    """One that only a later page shows is found by the key's filter, if it has one and a request is left."""
+    tpmtest.setup_server(db, sandbox)
+    options = "natural_key 'true', filter 'internal_id'" if filtered else "natural_key 'true'"
+    tpmtest.rows(db, f"CREATE SCHEMA tpm; CREATE FOREIGN TABLE tpm.third_parties (id text, internal_id text OPTIONS ({options}))"
+                     " SERVER tpm OPTIONS (fields_format '')")
+    kept = next(i for i in sandbox.dump("third_parties") if i["id"] == "3")["attributes"]["internal_id"]
+    sandbox.edit("third_parties", 250, internal_id=kept)
+    ok, detail, _ = natural_key(db)
+    assert ok is not filtered and ("(ids 250, 3)" in detail) is filtered
+
+
+def test_natural_key_of_several_columns(tpm, sandbox):
+    """All of them together are the key."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE tpm.third_parties ALTER name OPTIONS (ADD natural_key 'true')")
+    kept = next(i for i in sandbox.dump("third_parties") if i["id"] == "3")["attributes"]
+    sandbox.edit("third_parties", 5, internal_id=kept["internal_id"], name="Another name")
+    assert natural_key(tpm)[0] is True
+    sandbox.edit("third_parties", 5, name=kept["name"])
+    ok, detail, hint = natural_key(tpm)
+    assert ok is False and f"internal_id = {kept['internal_id']}, name = {kept['name']} (ids 3, 5)" in detail
+    assert hint.count("DROP natural_key") == 2
 
 
 def test_larger_pages(tpm, sandbox):

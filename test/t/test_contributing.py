@@ -116,6 +116,26 @@ def test_a_walk_leads_through_the_tree(title, walk):
     assert (gone, astray) == ([], [])
 
 
+def symbols(path, kind):
+    """Names that the object of a file defines (T) or needs (U)."""
+    listing = subprocess.run(["nm", ROOT / path.replace(".c", ".o")], check=True, capture_output=True, text=True).stdout
+    return set(re.findall(rf" [{kind}] (\w+)$", listing, re.M))
+
+
+def test_the_walk_of_a_write_is_the_way_of_the_objects():
+    """Each file of it calls the next, or is asked by it on the way back; what is in brackets is called from there."""
+    walk = dict(WALKS)["One INSERT, from psql to the byte on the wire and back"]
+    way, asked = [], []
+    for step in re.split(r"^\d\. ", walk, flags=re.M)[1:]:
+        path = re.match(r"`(src/[\w/.]+)`", step).group(1)
+        way.append(path)
+        asked += [(path, name) for name in re.findall(r"`(tpm_\w+)`", "".join(re.findall(r"\([^()]*\)", step)))]
+    assert len(set(way)) <= 5
+    assert [(one, other) for one, other in zip(way, way[1:])
+            if not symbols(one, "U") & symbols(other, "T") and not symbols(other, "U") & symbols(one, "T")] == []
+    assert len(asked) > 5 and [(path, name) for path, name in asked if name not in symbols(path, "U")] == []
+
+
 def test_there_are_two_walks():
     """One that reads and one that writes."""
     assert [re.sub(r"^One (\w+).*", r"\1", title) for title, walk in WALKS] == ["SELECT", "INSERT"]

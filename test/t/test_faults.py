@@ -74,7 +74,7 @@ EXPECTED = {
     "empty_401": everywhere("right", "28000", token=("28000", "28000")),
     "expire_token": everywhere("right", "28000", token=("right", "right")),
     "empty": everywhere("42501", "42501", token=("28000", "28000")),
-    "redirect": everywhere("HV00M", "HV00M", token=("28000", "28000")),
+    "redirect": {**everywhere("HV00M", "HV00M", token=("28000", "28000")), **each(WRITES, "right", "08007")},
     "status:422": everywhere("22023", "22023", token=("28000", "28000")),
     "status:404": {**everywhere("HV00R", "HV00R", token=("28000", "28000")),
                    **each(("keyed", "update", "reread"), "as told", "as told")},

@@ -106,6 +106,40 @@ int tpm_keep(int number) { return find(number) + tpm_price(number); }
 int tpm_each(TpmWork work, int number) { return work(number); }
 int tpm_all(int (*work) (int number), int number) { return work(number); }
 int (*tpm_work_of(int number)) (int) { return number ? find : tpm_keep; }
+#if NULL_SHELF
+PG_TRY();
+{
+	find(1);
+}
+PG_CATCH();
+{
+	if (price)
+	{
+		give_back();
+	}
+	PG_RE_THROW();
+}
+PG_END_TRY();
+PG_TRY();
+{
+	find(2);
+}
+PG_CATCH();
+{
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+}
+PG_END_TRY();
+PG_TRY();
+{
+	find(3);
+}
+PG_FINALLY();
+{
+	give_back();
+}
+PG_END_TRY();
+#endif
 """,
     "src/store/shelf/shelf_internal.h": "#define NULL_SHELF 0\n",
     "src/store/shelf/shelf.h": "extern int tpm_shelf(int number);\n",
@@ -150,6 +184,7 @@ def test_the_good_tree_is_good(good):
 
 
 STORE, SHELF, SHOP = "src/store/store.c", "src/store/shelf/shelf.c", "src/shop/shop.c"
+CAUGHT = "catches an error without a subtransaction, and does not always throw it again"
 TABLE = "CONTRIBUTING.md"
 
 
@@ -227,6 +262,13 @@ TABLE = "CONTRIBUTING.md"
                  "src/store/store.h:14: declares a global function pointer, tpm_hook", id="global function pointer by its type"),
     pytest.param("src/store/store.h", "extern int tpm_keep", "typedef const TpmWork TpmHook;\nextern TpmHook tpm_hooks[3];\nextern int tpm_keep",
                  "src/store/store.h:15: declares a global function pointer, tpm_hooks", id="function pointer by a type of a type"),
+    # errors that are caught
+    pytest.param(STORE, "\t}\n\tPG_RE_THROW();\n", "\t\tPG_RE_THROW();\n\t}\n\tFlushErrorState();\n", f"{STORE}:17: {CAUGHT}",
+                 id="error thrown again on one path only"),
+    pytest.param(STORE, "give_back();\n\t}", "return;\n\t}", f"{STORE}:17: {CAUGHT}", id="way out of a caught error"),
+    pytest.param(STORE, "\tPG_RE_THROW();\n", "", f"{STORE}:17: {CAUGHT}", id="caught error that goes nowhere"),
+    pytest.param(STORE, "\tRollbackAndReleaseCurrentSubTransaction();\n", "", f"{STORE}:30: {CAUGHT}",
+                 id="caught error without a subtransaction"),
     # heads
     *(pytest.param("src/store/store.h", f"{word}:", "says", f'src/store/store.h:1: the head of the room does not say "{word}:"',
                    id=f"head without {word}") for word in ("Promises", "Never", "Locks")),

@@ -3,6 +3,8 @@
 import datetime as dt
 import os
 import shutil
+import struct
+import threading
 
 import psycopg2
 import pytest
@@ -11,10 +13,25 @@ from tpmtest import rows
 
 INSERT = "INSERT INTO tpm.notes (body, third_party_id) VALUES ('{}', '1')"
 BODIES = "SELECT new->>'body', outcome FROM tpm_fdw_writes ORDER BY number"
+EVIDENCE = "SELECT outcome, status, sendings, evidence FROM tpm_fdw_writes ORDER BY number"
 
 
 def posts(sandbox):
     return [entry for entry in sandbox.api_requests() if entry["method"] == "POST"]
+
+
+def in_thread(function):
+    result = []
+
+    def run():
+        try:
+            result.append(function())
+        except psycopg2.Error as error:
+            result.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, result
 
 
 def day_file(cluster, days_ago=0):
@@ -91,6 +108,83 @@ def test_without_values(own, sandbox):
     assert rows(db, "SELECT method, columns, old, new, outcome FROM tpm_fdw_writes ORDER BY number") == [
         ("POST", ["body", "third_party_id"], None, None, "sent"), ("PUT", ["city"], None, None, "sent")]
     assert b"a secret" not in day_file(cluster).read_bytes()
+
+
+def test_what_an_outcome_rests_on(own, sandbox):
+    """How often a write was sent, and what its outcome rests on; an intent says neither."""
+    cluster, db = own
+    rows(db, INSERT.format("there"))
+    with pytest.raises(psycopg2.Error):
+        rows(db, "INSERT INTO tpm.third_parties (name, country) VALUES ('wrong', 'nowhere')")
+    sandbox.fault("stall", match="POST /v1", count=1)
+    writer = cluster.connect()
+    thread, result = in_thread(lambda: rows(writer, INSERT.format("stalled")))
+    known = [("sent", 201, 1, "answer"), ("refused", 422, 1, "answer")]
+    # the intent is there before the bytes leave
+    tpmtest.wait_until(lambda: len(posts(sandbox)) == 3)
+    assert rows(db, EVIDENCE) == known + [("in flight", None, None, None)]
+    writer.cancel()
+    thread.join()
+    assert isinstance(result[0], psycopg2.errors.QueryCanceled)
+    assert [row[0] for row in rows(db, EVIDENCE)] == ["sent", "refused", "unknown"]
+
+
+def test_not_sent(own, sandbox):
+    """What was intended and never left is refused, for that reason."""
+    _, db = own
+    rows(db, f"ALTER SERVER tpm OPTIONS (SET base_url 'http://127.0.0.1:{tpmtest.free_port()}', ADD max_retries '0',"
+             f" SET token_url '{sandbox.url}/oauth/token')")
+    with pytest.raises(psycopg2.Error) as caught:
+        rows(db, INSERT.format("nowhere"))
+    assert caught.value.pgcode == "HV00N"
+    assert rows(db, EVIDENCE) == [("refused", None, 0, "not sent")]
+
+
+def of_before(data):
+    """The file as a library wrote it that knew neither sendings nor evidence."""
+    old, at = b"", 0
+    while at < len(data):
+        length, = struct.unpack_from("=I", data, at + 8)
+        record, at = bytearray(data[at:at + length]), at + length
+        end, (columns,) = 88, struct.unpack_from("=I", record, 80)
+        for _ in range(13 + columns):
+            end += 4 + struct.unpack_from("=I", record, end)[0]
+        del record[end:]
+        struct.pack_into("=I", record, 8, end)
+        struct.pack_into("=I", record, 84, 0)
+        struct.pack_into("=I", record, 4, crc32c(record[8:]))
+        old += record
+    return old
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def test_files_of_a_library_before(own, sandbox):
+    """Files without sendings and evidence are read, and written on."""
+    cluster, db = own
+    rows(db, INSERT.format("before"))
+    rows(db, "UPDATE tpm.third_parties SET city = 'Before', name = 'Before' WHERE id = '1'")
+    cluster.stop()
+    data = day_file(cluster).read_bytes()
+    old = of_before(data)
+    assert len(data) - len(old) == 2 * len(b"0000answer\0")
+    day_file(cluster).write_bytes(old)
+    cluster.start()
+    db = cluster.connect()
+    before = [("sent", 201, None, None), ("sent", 200, None, None)]
+    assert rows(db, EVIDENCE) == before
+    rows(db, INSERT.format("after"))
+    assert rows(db, EVIDENCE) == before + [("sent", 201, 1, "answer")]
+    assert rows(db, "SELECT number, id IS NOT NULL, new->>'body', columns FROM tpm_fdw_writes ORDER BY number")[1] == (
+        2, True, None, ["name", "city"])
+    assert db.notices == []
 
 
 # ----- days -----

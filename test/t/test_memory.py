@@ -56,6 +56,22 @@ def test_rows(settings):
     cluster.destroy()
 
 
+def test_writes(cluster):
+    """2,000 rows in one group: what became of a row goes with it, and only its body and its name remain."""
+    sandbox = tpmtest.Sandbox("--records", "10", "--rate-per-second", "0", "--rate-per-hour", "0").start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, server="written", schema="written")
+    db.close()
+    peaks = {}
+    for n in (50, 2000):
+        peaks[n], _ = peak(cluster, "SET tpm_fdw.max_writes = 5000; SET tpm_fdw.max_wait = -1",
+                           "INSERT INTO written.third_parties (country, name, internal_id)"
+                           f" SELECT 'US', n::text, 'M-{n}-' || n FROM generate_series(1, {n}) n")
+    sandbox.stop()
+    print(f"{peaks[50]} kB with 50 rows, {peaks[2000]} kB with 2,000")
+    assert peaks[2000] - peaks[50] < 80 * MB
+
+
 def test_statements(tpm):
     """10,000 statements in one session: what they leave behind levels off."""
     def contexts():

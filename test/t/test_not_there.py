@@ -585,3 +585,40 @@ def test_check_finds_what_is_not_included(included, web):
     rows(included, hint)
     assert "books: column sequel_of" not in check(included)
     assert rows(included, "SELECT sequel_of FROM books WHERE sequel_of IS NOT NULL LIMIT 1") == [("nine",)]
+
+
+# ----- what RETURNING is not told -----
+
+
+@pytest.mark.parametrize("include, told", [("", False), ("author", True), ("author", False)])
+def test_returning_what_is_not_told(books, web, include, told):
+    """NULL for linkage that an answer to a POST has not is told of, if somebody looks at it; an include may bring it."""
+    if include:
+        rows(books, f"ALTER FOREIGN TABLE books OPTIONS (ADD include '{include}')")
+    web.answers["/v1/books"] = lambda request: answer(json.dumps(
+        {"data": book(7, LINKS, title="new")}), 201) if request.method == "POST" else document([])
+    web.answers["/v1/books/7"] = lambda request: answer(json.dumps(
+        {"data": book(7, author(3) if told else LINKS, title="new")}))
+    del books.notices[:]
+    insert = "INSERT INTO books (title, author_id) VALUES ('new', '3') RETURNING "
+    assert rows(books, insert + "id, title") == [(7, "new")] and notices(books) == ""
+    assert rows(books, insert + "author_id") == [("3",) if told else (None,)]
+    assert ("does not tell the value of \"author_id\"" in notices(books)) == (not told)
+    rows(books, "ALTER FOREIGN TABLE books OPTIONS (ADD missing_attribute 'null')")
+    rows(books, insert + "author_id")
+    assert notices(books) == ""
+
+
+def test_found_with_what_is_not_told(books, web):
+    """Linkage that no answer shows is no other value: what a look finds is judged by what it tells."""
+    rows(books, "ALTER FOREIGN TABLE books ALTER title OPTIONS (ADD natural_key 'true', ADD filter 'title')")
+    web.answers["/v1/books"] = lambda request: answer("", 503) if request.method == "POST" else document([
+        book(7, LINKS, title="new")])
+    assert rows(books, "INSERT INTO books (title, author_id) VALUES ('new', '3') RETURNING id") == [(7,)]
+    assert rows(books, "SELECT outcome, evidence FROM tpm_fdw_writes ORDER BY number DESC LIMIT 1") == [
+        ("sent", "found: equal values")]
+    web.answers["/v1/books"] = lambda request: answer("", 503) if request.method == "POST" else document([
+        book(7, LINKS, title="new", in_print=False)])
+    with pytest.raises(psycopg2.errors.TransactionResolutionUnknown) as caught:
+        rows(books, "INSERT INTO books (title, author_id, in_print) VALUES ('new', '3', true)")
+    assert 'other than sent: "in_print"' in caught.value.diag.message_detail

@@ -1,13 +1,9 @@
 """What reading by and by costs: pages of a portal, handshakes, compression, HTTP/2."""
 
-import base64
-import json
 import socket
 import struct
-import subprocess
-import urllib.request
 
-import nginx
+import gateway as gateways
 import pytest
 import tpmtest
 from tpmtest import rows
@@ -143,49 +139,6 @@ def test_fetch_and_limit(cluster, database, large, cold):
 
 # ----- connections -----
 
-PROXY = """
-	log_format counted '$connection $connection_requests $server_protocol $ssl_session_reused '
-		'$request_method $sent_http_content_encoding $body_bytes_sent';
-	proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
-	upstream sandbox {{{{ server 127.0.0.1:{upstream}; keepalive 8; }}}}
-	server {{{{
-		listen 127.0.0.1:{{port}} ssl{http2};
-		access_log {{home}}/access.log counted;
-		ssl_certificate {{home}}/cert.pem; ssl_certificate_key {{home}}/key.pem;
-		ssl_session_cache shared:tls:1m;
-		location / {{{{ proxy_pass http://sandbox; }}}}
-	}}}}
-"""
-
-
-class Gateway:
-    """https in front of a sandbox, which writes down what each request came in on."""
-
-    def __init__(self, sandbox, http2):
-        home = nginx.make_home()
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
-                        "-keyout", home / "key.pem", "-out", home / "cert.pem"], check=True, capture_output=True)
-        for file in ("key.pem", "cert.pem"):
-            (home / file).chmod(0o644)
-        self.log = home / "access.log"
-        self.server = nginx.Nginx(PROXY.format(upstream=sandbox.port, http2=" http2" if http2 else ""), home)
-        self.base_url = f"https://127.0.0.1:{self.server.port}/v1"
-        self.certificate = home / "cert.pem"
-        self.seen = 0
-
-    def requests(self, expected):
-        """(connection, number on it, protocol, session reused, method, encoding, bytes) of the requests since the last call."""
-        def logged():
-            lines = self.log.read_text().splitlines()[self.seen:]
-            return lines if len(lines) >= expected else None
-
-        lines = tpmtest.wait_until(logged, message=f"{expected} requests")
-        self.seen += len(lines)
-        assert len(lines) == expected, lines
-        return [line.split() for line in lines]
-
-
 @pytest.fixture(scope="module")
 def behind():
     sandbox = tpmtest.Sandbox("--records", "2000", "--rate-per-second", "0", "--rate-per-hour", "0",
@@ -202,9 +155,9 @@ def protocol(request):
 @pytest.fixture
 def gateway(behind, protocol):
     behind.reset(data=True)
-    gateway = Gateway(behind, protocol == "HTTP/2.0")
-    yield gateway
-    gateway.server.stop()
+    made = gateways.Gateway(behind, protocol == "HTTP/2.0")
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -221,49 +174,29 @@ def test_one_handshake(through, gateway, protocol):
     for number in range(10):
         assert len(rows(through, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")) == 1
     seen = gateway.requests(11)
-    assert {entry[0] for entry in seen} == {seen[0][0]}
-    assert {entry[2] for entry in seen} == {protocol}
+    assert {entry.connection for entry in seen} == {seen[0].connection}
+    assert {entry.protocol for entry in seen} == {protocol}
 
 
 def test_handshakes_of_pages_side_by_side(through, gateway, protocol):
     """HTTP/2: the pages share the one connection. Before it, each more is a session resumed, not a handshake."""
     assert rows(through, "SELECT count(name) FROM third_parties") == [(2000,)]
     seen = gateway.requests(21)
-    first_of_connection = [entry for entry in seen if entry[1] == "1"]
+    first_of_connection = [entry for entry in seen if entry.number == 1]
     if protocol == "HTTP/2.0":
         assert len(first_of_connection) == 1
     else:
         assert 1 < len(first_of_connection) <= 4
-    assert sum(entry[3] == "." for entry in first_of_connection) == 1
-
-
-def token_of(sandbox):
-    """A token, as another program would get it."""
-    basic = base64.b64encode(b"sandbox:sandbox-secret").decode()
-    request = urllib.request.Request(sandbox.url + "/oauth/token", b"grant_type=client_credentials",
-                                     {"Authorization": "Basic " + basic})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.loads(answer.read())["access_token"]
-
-
-def test_handshakes_of_writes_that_start_together(db, behind, gateway, protocol):
-    """Nothing has been sent on this connection before the first rows leave, four at a time."""
-    options = {"base_url": gateway.base_url, "auth": "bearer", "ca_file": gateway.certificate, **tpmtest.GENEROUS}
-    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
-    rows(db, f"CREATE USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS (token '{token_of(behind)}')")
-    rows(db, "CREATE SCHEMA tpm; IMPORT FOREIGN SCHEMA tpm FROM SERVER tpm INTO tpm; SET search_path = tpm")
-    rows(db, "INSERT INTO third_parties (name, country) SELECT 'Together ' || i, 'DE' FROM generate_series(1, 8) i")
-    connections = {entry[0] for entry in gateway.requests(8)}
-    assert len(connections) == (1 if protocol == "HTTP/2.0" else 4)
+    assert sum(not entry.resumed for entry in first_of_connection) == 1
 
 
 def test_compression(through, gateway, behind):
     """A page comes compressed where that is offered."""
     rows(through, "SELECT * FROM third_parties LIMIT 90")
     page = gateway.requests(2)[-1]
-    assert page[5] == "gzip"
+    assert page.encoding == "gzip"
     behind.settings(gzip=False)
     rows(through, "SELECT * FROM third_parties LIMIT 90")
     plain = gateway.requests(1)[-1]
-    assert plain[5] == "-"
-    assert int(plain[6]) > 3 * int(page[6])
+    assert plain.encoding == "-"
+    assert plain.bytes > 3 * page.bytes

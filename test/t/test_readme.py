@@ -273,7 +273,7 @@ def message_patterns():
     literal = r'"(?:[^"\\]|\\.)*"'
     part = rf"(?:{literal}|INT64_FORMAT|UINT64_FORMAT)"
     for text in SOURCES:
-        for call in re.finditer(rf"errmsg(?:_plural)?\(((?:{part}\s*|,\s*(?=\"))+)", text):
+        for call in re.finditer(rf"(?:errmsg(?:_plural)?\(|tpm_problem\([^\";]*|psprintf\()((?:{part}\s*|,\s*(?=\"))+)", text):
             for message in re.split(r",\s*", call[1].strip().rstrip(",")) if "plural" in call[0] else [call[1]]:
                 words = "".join(piece[1:-1] if piece[0] == '"' else "%d"
                                 for piece in re.findall(part, message)).replace('\\"', '"')

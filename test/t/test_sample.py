@@ -609,6 +609,14 @@ def test_odd_types_and_names(scripted):
     assert columns(db, "s.c") == {"id": ("text", None), "a_b_id": ("text", "relationship=a/b")}
 
 
+def test_what_a_sample_does_not_tell(scripted):
+    """Said once, with where it can be found out."""
+    db, server = scripted
+    server.say("/things", {"data": [{"id": "1", "type": "things", "attributes": {"n": 1}}]})
+    text = sample(db, "/things")
+    assert text.count("a sample does not tell everything") == 1 and "tpm_fdw_check" in text
+
+
 def test_relationships_without_linkage(scripted):
     """Links only on every resource: told, by name; one null is linkage."""
     db, server = scripted

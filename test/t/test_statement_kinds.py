@@ -24,6 +24,7 @@ CREATE TABLE loc (id text, name text, country text);
 INSERT INTO loc VALUES ('1', 'one', 'DE'), ('2', 'two', 'FR'), ('3', 'three', 'US');
 CREATE TABLE pt (id text, name text, country text, internal_id text) PARTITION BY LIST (country);
 CREATE FOREIGN TABLE pt_f PARTITION OF pt FOR VALUES IN ('DE', 'FR') SERVER tpm OPTIONS (resource '/third_parties');
+ALTER FOREIGN TABLE pt_f ALTER internal_id OPTIONS (ADD natural_key 'true', ADD filter 'internal_id');
 CREATE TABLE pt_l PARTITION OF pt DEFAULT;
 CREATE TABLE par (id text, name text);
 CREATE FOREIGN TABLE chi () INHERITS (par) SERVER tpm OPTIONS (resource '/users');

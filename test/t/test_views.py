@@ -33,7 +33,8 @@ VIEWS = {
     "tpm_fdw_writes": "number bigint, intended timestamp with time zone, done timestamp with time zone, server name,"
                       " relation text, method text, path text, id text, columns text[], old jsonb, new jsonb,"
                       " status integer, outcome text, request_id text, role name, session_role name,"
-                      " application_name text, client_addr inet, database name, transaction_id bigint, query_id bigint",
+                      " application_name text, client_addr inet, database name, transaction_id bigint, query_id bigint,"
+                      " sendings integer, evidence text",
 }
 RESETS = ["tpm_fdw_reset_cache()", "tpm_fdw_reset_tokens()", "tpm_fdw_reset_rate_limits()", "tpm_fdw_reset_stats()"]
 

@@ -493,11 +493,29 @@ def test_late_write_is_not_doubled(tpm, sandbox):
 
 
 def test_certain_refusals_are_repeated(tpm, sandbox):
+    """A 503 with Retry-After is one only where the API's owner says so."""
+    rows(tpm, "ALTER SERVER tpm OPTIONS (ADD unacted_statuses '429,503')")
     sandbox.fault("status:503", count=1, match="POST /v1", retry_after=0)
     sandbox.fault("retry_after", count=1, match="POST /v1", skip=1)
     rows(tpm, "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')")
     assert sandbox.state()["created"] == {"notes": 1}
     assert len({entry["request_id"] for entry in sent(sandbox, "POST")}) == 1
+
+
+def test_explain_names_the_look(tpm):
+    insert = "EXPLAIN INSERT INTO third_parties (internal_id, name, country) VALUES ('E', 'e', 'US')"
+    assert not [line for (line,) in rows(tpm, insert) if "Look Before" in line]
+    rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD insert_check 'look')")
+    assert [line for (line,) in rows(tpm, insert) if "Look Before: 1 request for up to 100 rows" in line]
+
+
+def test_same_key_twice_while_lists_lag(tpm, sandbox):
+    """The second is refused because of the first, which no list shows yet: that is known without one."""
+    sandbox.fault("lagging_list", count=1, match="POST /v1", ms=60000)
+    insert = "INSERT INTO third_parties (internal_id, name, country) VALUES ('TWICE', 'a', 'US'), ('TWICE', 'b', 'US')"
+    assert status(tpm, insert + " ON CONFLICT DO NOTHING") == "INSERT 0 1"
+    assert rows(tpm, "SELECT outcome, evidence FROM tpm_fdw_writes ORDER BY number DESC LIMIT 2") == [
+        ("refused", "found: created before sending"), ("sent", "answer")]
 
 
 def test_cancel_in_flight(tpm, sandbox):
@@ -638,6 +656,21 @@ def test_rollback_tells_once(tpm, sandbox):
     assert "1 write " in notices(tpm)
 
 
+def test_what_fails_inside_rolls_back_no_write(tpm, sandbox):
+    """A resource that an import skips is undone by itself; what the transaction has written stays its own."""
+    rows(tpm, "CREATE SCHEMA skipping")
+    for ending in ("COMMIT", "ROLLBACK"):
+        rows(tpm, "BEGIN")
+        rows(tpm, "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')")
+        sandbox.fault("html_200", count=1, match="GET /v1/departments")
+        notices(tpm)
+        rows(tpm, "IMPORT FOREIGN SCHEMA sample FROM SERVER tpm INTO skipping OPTIONS (resources '/departments')")
+        told = notices(tpm)
+        assert 'resource "/departments" is skipped' in told and "1 write " not in told
+        rows(tpm, ending)
+        assert ("1 write " in notices(tpm)) == (ending == "ROLLBACK")
+
+
 def test_prepare_transaction(cluster, tpm, sandbox):
     rows(tpm, "BEGIN")
     rows(tpm, "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')")
@@ -687,6 +720,11 @@ def test_a_broken_table_does_not_end_the_catalogue(tpm, sandbox):
                      " ORDER BY 1") == [("lost", "NO"), ("notes", "YES"), ("unchecked", "NO")]
     # and leaves nothing open
     assert notices(tpm) == ""
+    # also where a parallel worker is asked, which may begin no subtransaction
+    parallel = "force_parallel_mode" if tpm.server_version < 160000 else "debug_parallel_query"
+    rows(tpm, f"SET {parallel} = on")
+    assert rows(tpm, "SELECT pg_relation_is_updatable('lost'::regclass, false)") == [(0,)]
+    rows(tpm, f"RESET {parallel}")
     refused(tpm, "SELECT * FROM lost", "HV005")
     refused(tpm, "INSERT INTO lost VALUES ('1')", "HV005")
     refused(tpm, "UPDATE unchecked SET name = 'x'", "HV024")
@@ -993,7 +1031,7 @@ def test_lost_put_and_another_change(tpm, sandbox):
     sandbox.edit("third_parties", "3", name="Theirs")
     sandbox.release()
     thread.join()
-    assert result[0].pgcode == "HV00L" and '"name"' in result[0].diag.message_detail
+    assert result[0].pgcode == "08007" and '"name"' in result[0].diag.message_detail
     assert by_id(sandbox, "third_parties")["3"]["attributes"]["name"] == "Theirs"
 
 
@@ -1008,7 +1046,7 @@ def test_refused_update_names_the_member(tpm, sandbox):
 
 def test_statuses(tpm, sandbox):
     insert = "INSERT INTO notes (body, third_party_id) VALUES ('x', '1')"
-    for fault, code in [("status:403", "42501"), ("redirect", "HV00M"), ("status:413", "HV00L"), ("status:404", "HV00R")]:
+    for fault, code in [("status:403", "42501"), ("status:308", "HV00M"), ("status:413", "HV00L"), ("status:404", "HV00R")]:
         sandbox.reset()
         sandbox.fault(fault, count=1, match="POST /v1")
         refused(tpm, insert, code)

@@ -171,7 +171,7 @@ prepare_backend(void)
 }
 
 TpmTicket *
-tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free)
+tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free, TpmProblem **problem)
 {
 	TpmTicket  *ticket = palloc0(sizeof(TpmTicket));
 	int			recnos[TPM_RECORDS];
@@ -186,7 +186,9 @@ tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free)
 	ticket->callback.arg = ticket;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &ticket->callback);
 
-	tpm_budget_lock_records(key, recnos);
+	*problem = tpm_budget_lock_records(key, recnos);
+	if (*problem)
+		return NULL;
 	place = tpm_place_take();
 	if (place >= 0)
 	{
@@ -204,25 +206,29 @@ tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free)
 	}
 	LWLockRelease(&tpm_budget->lock);
 
-	if (place < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many requests are waiting for the request budget"),
-				 errdetail("At most %d may wait at once.", tpm_budget->nplaces)));
-	return ticket;
+	if (place >= 0)
+		return ticket;
+	*problem = tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+						   "too many requests are waiting for the request budget",
+						   psprintf("At most %d may wait at once.", tpm_budget->nplaces), NULL);
+	return NULL;
 }
 
-void
+TpmProblem *
 tpm_budget_relimit(TpmTicket *ticket, const TpmBudgetKey *key)
 {
+	TpmProblem *problem;
 	int			recnos[TPM_RECORDS];
 
 	ticket->limits[TPM_GROUP] = key->limits;
 	if (ticket->state != TICKET_WAITING)
-		return;
-	tpm_budget_lock_records(key, recnos);
+		return NULL;
+	problem = tpm_budget_lock_records(key, recnos);
+	if (problem)
+		return problem;
 	tpm_budget->places[ticket->place].limits[TPM_GROUP] = key->limits;
 	LWLockRelease(&tpm_budget->lock);
+	return NULL;
 }
 
 /* the first line is behind it, if there was one; lock held */

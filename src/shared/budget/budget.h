@@ -14,6 +14,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "base/problem.h"
 #include "shared/shared.h"
 
 /* settings; their meaning and range are in tpm_fdw.c */
@@ -83,12 +84,14 @@ typedef struct TpmBudgetState
  * Joins the line.  The ticket lives in the current memory context and leaves
  * the line by a reset callback if nobody else takes it out first; a backend
  * that dies leaves by before_shmem_exit.  A backend may hold several tickets
- * at once (requests side by side).  leave_free is 0..1.
+ * at once (requests side by side).  leave_free is 0..1.  NULL: there is no
+ * room for another, and *problem says so.
  */
-extern TpmTicket *tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free);
+extern TpmTicket *tpm_budget_join(const TpmBudgetKey *key, TpmLine line, double leave_free,
+								  TpmProblem **problem);
 
-/* the limits of the key have changed: they count from now on, also in the line */
-extern void tpm_budget_relimit(TpmTicket *ticket, const TpmBudgetKey *key);
+/* the limits of the key have changed: they count from now on, also in the line; NULL, or the same problem */
+extern TpmProblem *tpm_budget_relimit(TpmTicket *ticket, const TpmBudgetKey *key);
 
 /*
  * GRANTED: the stamp is written (also to the file that survives a restart)

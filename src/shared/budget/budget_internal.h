@@ -126,7 +126,7 @@ extern TpmBudgetShared *tpm_budget;
 /* budget_record.c */
 extern uint64 tpm_budget_id(const TpmBudgetKey *key, int which);
 extern int	tpm_budget_find(uint64 id);
-extern void tpm_budget_lock_records(const TpmBudgetKey *key, int *recnos);
+extern TpmProblem *tpm_budget_lock_records(const TpmBudgetKey *key, int *recnos);
 
 /* budget.c */
 extern int	tpm_budget_own_hour(uint64 id, int64 now);

@@ -165,9 +165,9 @@ record_of(const TpmBudgetKey *key, int which, uint64 id, int taken)
 
 /*
  * Takes the lock, and finds or makes both records of a key (-1: it has no
- * endpoint).  Raises with the lock given back if there is no record left.
+ * endpoint).  If there is no record left, the problem, and no lock is held.
  */
-void
+TpmProblem *
 tpm_budget_lock_records(const TpmBudgetKey *key, int *recnos)
 {
 	uint64		ids[TPM_RECORDS] = {tpm_budget_id(key, TPM_GROUP), tpm_budget_id(key, TPM_ENDPOINT)};
@@ -180,11 +180,10 @@ tpm_budget_lock_records(const TpmBudgetKey *key, int *recnos)
 		if (ids[i] != 0 && recnos[i] < 0)
 		{
 			LWLockRelease(&tpm_budget->lock);
-			ereport(ERROR,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("too many different request budgets"),
-					 errdetail("All %d budgets had a request within the last hour.", tpm_budget->nrecords),
-					 errhint("Increase tpm_fdw.max_budgets, or let servers share a budget with the option rate_limit_group.")));
+			return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "too many different request budgets",
+							   psprintf("All %d budgets had a request within the last hour.", tpm_budget->nrecords),
+							   "Increase tpm_fdw.max_budgets, or let servers share a budget with the option rate_limit_group.");
 		}
 	}
+	return NULL;
 }

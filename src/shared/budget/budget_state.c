@@ -202,7 +202,9 @@ tpm_budget_pause(const TpmBudgetKey *key, int64 until_us)
 	int64		now = tpm_monotonic_us();
 
 	tpm_shared_require();
-	tpm_budget_lock_records(key, recnos);
+	/* without room for its record the next request will say so */
+	if (tpm_budget_lock_records(key, recnos) != NULL)
+		return;
 	recno = recnos[TPM_ENDPOINT] >= 0 ? recnos[TPM_ENDPOINT] : recnos[TPM_GROUP];
 	tpm_budget->records[recno].last_429 = GetCurrentTimestamp();
 	until_us = Min(until_us, now + TPM_HOUR_US);
@@ -228,7 +230,8 @@ tpm_budget_saw_429(const TpmBudgetKey *key)
 	int			refusals;
 
 	tpm_shared_require();
-	tpm_budget_lock_records(key, recnos);
+	if (tpm_budget_lock_records(key, recnos) != NULL)
+		return 1;
 	record = &tpm_budget->records[recnos[TPM_ENDPOINT] >= 0 ? recnos[TPM_ENDPOINT] : recnos[TPM_GROUP]];
 	record->last_429 = GetCurrentTimestamp();
 	tpm_guard_widen(record, now);

@@ -18,8 +18,9 @@
 #include "utils/memutils.h"
 
 #include "journal/journal.h"
-#include "modify/abort_report.h"
 #include "shared/cache/cache.h"
+#include "shared/write_claims.h"
+#include "write/abort_report.h"
 
 /* more than this in one message serves nobody; the journal has them all */
 #define TPM_MAX_LISTED	1000
@@ -34,12 +35,14 @@ typedef enum SentState
 struct TpmSent
 {
 	SentState	state;
-	bool		departed;		/* its bytes have left */
-	bool		doubted;		/* and no answer came */
+	TpmDeparture departure;		/* of its bytes */
+	bool		doubted;		/* they left, and no answer came */
 	bool		told;			/* in the message of an abort */
 	SubTransactionId subid;
 	uint64		journal;		/* number there, 0 none */
 	uint64		resource;
+	uint64		address;		/* that it may erase others' changes of, or 0 */
+	int64		settle_us;
 	const char *method;			/* a constant */
 	char	   *what;
 	char	   *key;			/* or NULL */
@@ -51,12 +54,13 @@ static MemoryContext sent_context = NULL;	/* of the transaction */
 static TpmSent *first = NULL;
 static TpmSent *last = NULL;
 static int64 count = 0;
+static SubTransactionId newest = InvalidSubTransactionId;	/* that sent any */
 static bool registered = false;
 
 static bool
 is_doubtful(const TpmSent *sent)
 {
-	return sent->state == SENT_OPEN && (sent->departed || sent->doubted);
+	return sent->state == SENT_OPEN && (sent->departure.departed || sent->doubted);
 }
 
 /* ----- lists for messages ----- */
@@ -131,12 +135,25 @@ tpm_sent_list(int64 mark)
 static void
 give_up(TpmSent *sent)
 {
-	/* what comes late must not be missed by lists read meanwhile */
+	TpmJournalResult result = {.outcome = TPM_JOURNAL_REFUSED,.sendings = sent->departure.times};
+
+	/*
+	 * what comes late must not be missed by lists read meanwhile, nor be
+	 * overtaken
+	 */
 	if (is_doubtful(sent))
+	{
 		tpm_cache_written(sent->resource);
-	if (sent->journal != 0 && !sent->doubted)
-		tpm_journal_outcome(sent->journal,
-							sent->departed ? TPM_JOURNAL_UNKNOWN : TPM_JOURNAL_REFUSED, 0, NULL, NULL);
+		if (sent->address != 0)
+			tpm_write_claim_unsettle(sent->address, sent->departure.at_us + sent->settle_us);
+	}
+	if (sent->journal == 0 || sent->doubted)
+		return;
+	if (sent->departure.departed)
+		result.outcome = TPM_JOURNAL_UNKNOWN;
+	else
+		result.evidence = sent->departure.times == 0 ? "not sent" : "answer";
+	tpm_journal_outcome(sent->journal, &result);
 }
 
 static void
@@ -187,6 +204,7 @@ forget_all(void)
 	sent_context = NULL;
 	first = last = NULL;
 	count = 0;
+	newest = InvalidSubTransactionId;
 }
 
 static void
@@ -219,6 +237,9 @@ static void
 subtransaction_event(SubXactEvent event, SubTransactionId my_subid, SubTransactionId parent_subid,
 					 void *arg)
 {
+	/* each answer is read in one of its own, which has sent nothing */
+	if (my_subid > newest)
+		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB && first)
 		tell(my_subid);
 	if (event != SUBXACT_EVENT_COMMIT_SUB)
@@ -261,13 +282,21 @@ tpm_sent_begin(uint64 resource, const char *method, const char *what, const char
 		first = sent;
 	last = sent;
 	count++;
+	newest = Max(newest, sent->subid);
 	return sent;
 }
 
-bool *
-tpm_sent_departed(TpmSent *sent)
+TpmDeparture *
+tpm_sent_departure(TpmSent *sent)
 {
-	return &sent->departed;
+	return &sent->departure;
+}
+
+void
+tpm_sent_may_erase(TpmSent *sent, uint64 address, int64 settle_us)
+{
+	sent->address = address;
+	sent->settle_us = settle_us;
 }
 
 void
@@ -296,14 +325,31 @@ tpm_sent_refused(TpmSent *sent)
 	sent->state = SENT_REFUSED;
 }
 
+/* in the same list: another parent has ids and keys of its own */
+static bool
+is_created_beside(const TpmSent *other, const TpmSent *sent)
+{
+	return other != sent && other->state == SENT_WRITTEN && other->id &&
+		strcmp(other->method, "POST") == 0 && other->resource == sent->resource &&
+		strcmp(other->what, sent->what) == 0;
+}
+
 bool
 tpm_sent_created_by_another(const TpmSent *sent, const char *id)
 {
 	for (const TpmSent *other = first; other; other = other->next)
-		if (other != sent && other->state == SENT_WRITTEN && other->resource == sent->resource &&
-			strcmp(other->method, "POST") == 0 && other->id && strcmp(other->id, id) == 0)
+		if (is_created_beside(other, sent) && strcmp(other->id, id) == 0)
 			return true;
 	return false;
+}
+
+const char *
+tpm_sent_id_of_same_key(const TpmSent *sent)
+{
+	for (const TpmSent *other = first; other; other = other->next)
+		if (is_created_beside(other, sent) && other->key && strcmp(other->key, sent->key) == 0)
+			return other->id;
+	return NULL;
 }
 
 bool
