@@ -22,8 +22,9 @@ WARNS = compare.Policy(errors=REFUSES.errors, warning="WARNING", silent=False)
 
 NO_CACHE = {"tpm_fdw.cache_ttl": "0"}
 # 1,500 of 3,900 queries are about other APIs than the plain one.
-ODD = 5.6
+ODD = 5.65
 WRITING = {"tpm_fdw.max_writes": "0"}
+LOSING = {**WRITING, "tpm_fdw.settle": f"{writes.SETTLE}ms"}
 
 
 @dataclass
@@ -137,8 +138,14 @@ DIMENSIONS = [
               settings={**WRITING, **NO_CACHE}, make=writes.any_write, judge=writes.prepare),
     Dimension("writes_merged", alone("trusted", "--put", "merge", "--read-only", "ignore", update_body="changed"),
               share=0.2, settings=WRITING, make=writes.any_write, judge=writes.prepare),
-    Dimension("writes_lost", alone("trusted", "--etags", "--put", "replace"), share=0.2, settings=WRITING,
-              make=writes.any_write, judge=writes.prepare_losing),
+    Dimension("writes_lost", alone("trusted", "--etags", "--put", "replace"), share=0.2, settings=LOSING,
+              make=writes.any_lost_write, judge=writes.prepare_losing),
+    Dimension("writes_lost_untagged", alone("trusted", "--put", "replace", "--clock-skew", "7200"), share=0.1,
+              settings=LOSING, make=writes.any_lost_write, judge=writes.prepare_losing),
+    # it gives up after the second try, so that outcomes do stay unknown
+    Dimension("writes_lost_patched", alone("trusted", "--put", "merge", update_method="PATCH", update_body="changed",
+                                           max_retries="1"),
+              share=0.1, settings=LOSING, make=writes.any_lost_write, judge=writes.prepare_losing),
     Dimension("odd_off", strange("odd_off"), share=ODD, settings=NO_CACHE, make=odd.any_query, judge=odd.judge),
     Dimension("odd_cold", strange("odd_cold"), share=ODD, each="reset", needs_cache=True, make=odd.any_query,
               judge=odd.judge),
