@@ -48,7 +48,7 @@ class Worker:
                                       "max_response_size": "2MB"})
         for statement in ("SET search_path = tpm, public", "SET tpm_fdw.cache_ttl = 0",
                           "SET tpm_fdw.max_wait = '2500ms'", "SET client_min_messages = error",
-                          "SET timezone = 'UTC'"):
+                          f"SET tpm_fdw.settle = {int(1000 * tpmtest.SLACK)}", "SET timezone = 'UTC'"):
             rows(self.session, statement)
         cases = self.sandbox.dump("cases")
         assert (PAGES - 1) * PAGE_SIZE < len(cases) <= PAGES * PAGE_SIZE, len(cases)

@@ -78,6 +78,8 @@ def tpm(db, sandbox):
     tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
     tpmtest.rows(db, "SET tpm_fdw.cache_ttl = 0")
     tpmtest.rows(db, "SET search_path = tpm, public")
+    # what a doubt waits for takes a second instead of five
+    tpmtest.rows(db, f"SET tpm_fdw.settle = {int(1000 * tpmtest.SLACK)}")
     return db
 
 

@@ -486,7 +486,7 @@ def test_without_natural_key_it_is_unknown(tpm, sandbox, key):
 
 
 def test_late_write_is_not_doubled(tpm, sandbox):
-    sandbox.fault("late_write", count=1, match="POST /v1", ms=6000, close=True, **{"from": "arrival"})
+    sandbox.fault("late_write", count=1, match="POST /v1", ms=1200 * tpmtest.SLACK, close=True, **{"from": "arrival"})
     rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('LATE', 'x', 'US')")
     tpmtest.wait_until(lambda: sandbox.state()["late"] == 0)
     assert len([i for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "LATE"]) == 1
@@ -926,7 +926,7 @@ def test_terminated_in_flight_is_in_the_log(cluster, tpm, sandbox):
 
 def test_arrived_and_not_listed(tpm, sandbox):
     sandbox.fault("drop_after_write", count=1, match="POST /v1")
-    sandbox.fault("lagging_list", count=1, match="POST /v1", ms=8000)
+    sandbox.fault("lagging_list", count=1, match="POST /v1", ms=1600 * tpmtest.SLACK)
     (row,) = rows(tpm, "INSERT INTO third_parties (internal_id, name, country) VALUES ('LAG', 'x', 'US') "
                        "ON CONFLICT DO NOTHING RETURNING id")
     assert [i["id"] for i in sandbox.dump("third_parties") if i["attributes"]["internal_id"] == "LAG"] == [row[0]]
