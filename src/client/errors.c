@@ -128,6 +128,7 @@ state_of_answer(const TpmAnswer *answer)
 	switch (status)
 	{
 		case 400:
+		case 409:
 		case 422:
 			return ERRCODE_INVALID_PARAMETER_VALUE;
 		case 401:
@@ -355,7 +356,7 @@ tpm_raise_refused(const TpmSession *session, const char *request, const TpmAnswe
 		hint = psprintf("No column holds %s; a member that may not be sent back is named in the option read_only_members of the foreign table.",
 						quote_names(members));
 	ereport(ERROR,
-			(errcode(state_of_answer(answer)),
+			(errcode(answer->status == 409 ? ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION : state_of_answer(answer)),
 			 columns != NIL ? errmsg("%s was refused with status %d because of %s", request,
 									 answer->status, quote_names(columns))
 			 : errmsg("%s was refused with status %d", request, answer->status),

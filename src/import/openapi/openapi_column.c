@@ -398,8 +398,16 @@ map_column(TpmDraftColumn *column)
 	}
 }
 
+/* a moment that only the API sets, by this name, is when it created the resource */
+static bool
+is_time_of_creation(const TpmDraftColumn *column)
+{
+	return column->is_attribute && column->read_only && column->member &&
+		strcmp(column->member, "created_at") == 0 && strcmp(column->column->type, "timestamptz") == 0;
+}
+
 void
-tpm_openapi_finish_column(TpmDraftColumn *column, bool trust)
+tpm_openapi_finish_column(TpmDraftColumn *column, bool create, bool trust)
 {
 	static const char *const bounds[] = {"filter_ge", "filter_gt", "filter_le", "filter_lt"};
 	List	  **options = &column->column->options;
@@ -414,6 +422,7 @@ tpm_openapi_finish_column(TpmDraftColumn *column, bool trust)
 	add_column_option(options, "sortable", column->sortable ? "true" : NULL);
 	add_column_option(options, "natural_key", column->unique && !column->read_only ? "true" : NULL);
 	add_column_option(options, "read_only", column->read_only ? "true" : NULL);
+	add_column_option(options, "created_at", create && is_time_of_creation(column) ? "true" : NULL);
 	column->column->notnull |= trust && column->always;
 	/* sorted byte by byte at the API, so it must be so here */
 	if (column->is_id && column->sortable)

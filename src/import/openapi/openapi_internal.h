@@ -191,7 +191,7 @@ extern void tpm_openapi_mark_read_only(TpmDraft *draft);
 extern const char *tpm_openapi_add_placeholders(TpmDraft *draft);
 
 /* the options, when everything is known */
-extern void tpm_openapi_finish_column(TpmDraftColumn *column, bool trust);
+extern void tpm_openapi_finish_column(TpmDraftColumn *column, bool create, bool trust);
 
 /* ----- openapi_parameter.c: what the parameters of a list are good for ----- */
 

@@ -297,7 +297,7 @@ tpm_openapi_table(TpmOpenapi *api, const TpmResource *known, const TpmImportOpti
 	table->comment = comment_of(draft);
 	foreach(lc, draft->columns)
 	{
-		tpm_openapi_finish_column(lfirst(lc), options->trust_exact);
+		tpm_openapi_finish_column(lfirst(lc), create, options->trust_exact);
 		table->columns = lappend(table->columns, ((TpmDraftColumn *) lfirst(lc))->column);
 	}
 	add_options(draft, table, create, update);
