@@ -508,6 +508,8 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 	for (; taken < n && list_length(term->values) < most && bytes < MOST_KEY_BYTES; taken++)
 	{
 		bool		is_in_list = strcmp(writes[taken]->list_path, writes[0]->list_path) == 0;
+		List	   *spellings;
+		ListCell   *lc;
 
 		/*
 		 * where the table's owner wants each looked for, that of another list
@@ -517,8 +519,10 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 			break;
 		if (writes[taken]->key == NULL || !is_in_list)
 			continue;
-		bytes += strlen(writes[taken]->key);
-		term->values = list_concat(term->values, spellings_of(writes[taken], column));
+		spellings = spellings_of(writes[taken], column);
+		foreach(lc, spellings)
+			bytes += strlen(lfirst(lc)) + 1;
+		term->values = list_concat(term->values, spellings);
 	}
 	return taken;
 }
