@@ -24,6 +24,9 @@ from acting import Answer, Step
 from cells import Cell
 from tpmtest import rows
 
+# the cells of test_write_states.py go the same ways under the sanitizers and in the matrix
+pytestmark = pytest.mark.long
+
 NUMBERS = itertools.count(1)
 DO_NOTHING = "ON CONFLICT DO NOTHING"
 BEFORE = "found: created before sending"
