@@ -246,23 +246,6 @@ tpm_text_of_body(char *body, size_t *len, int invalid_characters, const char *wh
 	return converted;
 }
 
-/* ----- JSON that is walked before it is known to be sound ----- */
-
-const char *
-tpm_json_walkable(const char *body, size_t *len, bool *is_text)
-{
-	char	   *text = body ? skip_byte_order_mark(unconstify(char *, body), len) : NULL;
-
-	*is_text = false;
-	/* what is replaced may become three times as long */
-	if (text == NULL || *len == 0 || *len >= MaxAllocSize / 4)
-		return NULL;
-	if ((size_t) pg_encoding_verifymbstr(PG_UTF8, text, *len) != *len)
-		return replace_invalid(text, len);
-	*is_text = !tpm_text_has_invalid_escape(text, *len);
-	return text;
-}
-
 /* a character as JSON spells it in n bytes, in UTF-8; returns its length */
 static int
 unescape_character(const char *s, int n, unsigned char *utf8)
@@ -280,25 +263,6 @@ unescape_character(const char *s, int n, unsigned char *utf8)
 	if (n == 2 && strchr(spelt, s[1]))
 		utf8[0] = meant[strchr(spelt, s[1]) - spelt];
 	return 1;
-}
-
-bool
-tpm_json_spells(const char *quoted, size_t len, const char *word)
-{
-	const char *s = quoted + 1;
-	const char *end = quoted + len - 1;
-
-	for (; s < end && *word; word++)
-	{
-		unsigned char utf8[5] = {0};
-		bool		invalid;
-		int			n = *s == '\\' ? escape_length(s, end, &invalid) : 1;
-
-		if (unescape_character(s, n, utf8) != 1 || utf8[0] != (unsigned char) *word)
-			return false;
-		s += n;
-	}
-	return s == end && *word == '\0';
 }
 
 /* valid UTF-8 in the database's encoding, NULL if that lacks a character of it */
@@ -321,35 +285,6 @@ text_in_server(char *text, int len)
 	return converted;
 }
 
-char *
-tpm_json_string_text(const char *quoted, size_t len)
-{
-	const char *s = quoted + 1;
-	const char *end = quoted + len - 1;
-	StringInfoData utf8;
-
-	if (len >= MaxAllocSize / (2 * MAX_CONVERSION_GROWTH))
-		return NULL;
-	initStringInfo(&utf8);
-	while (s < end)
-	{
-		const char *escape = memchr(s, '\\', end - s);
-		unsigned char character[5] = {0};
-		bool		invalid;
-		int			n;
-
-		appendBinaryStringInfo(&utf8, s, (escape ? escape : end) - s);
-		if (escape == NULL)
-			break;
-		n = escape_length(escape, end, &invalid);
-		if (invalid)
-			return NULL;
-		appendBinaryStringInfo(&utf8, (char *) character, unescape_character(escape, n, character));
-		s = escape + n;
-	}
-	return text_in_server(utf8.data, utf8.len);
-}
-
 Jsonb *
 tpm_json_of_body(char *body, size_t len, int invalid_characters, const char *where)
 {
@@ -365,8 +300,9 @@ tpm_json_of_body(char *body, size_t len, int invalid_characters, const char *whe
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
 
-bool
-tpm_json_is_deeper(const char *text, size_t len, int most)
+/* are more than most objects and arrays open at once?  Tells of what is no JSON, too. */
+static bool
+is_deeper_json(const char *text, size_t len, int most)
 {
 	bool		in_string = false;
 	int			depth = 0;
@@ -446,7 +382,7 @@ tpm_json_fits_jsonb(const char *text, size_t len, int encoding)
 	bool		has_large_number = false;
 	JsonSemAction action = {.semstate = &has_large_number,.scalar = note_large_number};
 
-	if (len == 0 || len > INT_MAX || tpm_json_is_deeper(text, len, TPM_MOST_NESTED) ||
+	if (len == 0 || len > INT_MAX || is_deeper_json(text, len, TPM_MOST_NESTED) ||
 		!escapes_fit(text, len, encoding))
 		return false;
 	return pg_parse_json(tpm_make_lexer(text, (int) len, encoding, false), &action) == JSON_SUCCESS &&

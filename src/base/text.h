@@ -41,31 +41,11 @@ extern bool tpm_text_may_be_another(const char *text, int invalid_characters);
 /* does it hold an escape that is no character of PostgreSQL's text, in any string? */
 extern bool tpm_text_has_invalid_escape(const char *body, size_t len);
 
-/* are more than most objects and arrays open at once?  Tells of what is no JSON, too. */
-extern bool tpm_json_is_deeper(const char *text, size_t len, int most);
-
 /*
  * Well-formed JSON, valid in the encoding, that jsonb can hold: what jsonb_in()
  * refuses with a data exception is not.  Does not throw.
  */
 extern bool tpm_json_fits_jsonb(const char *text, size_t len, int encoding);
-
-/*
- * JSON as UTF-8 that a parser may walk: without a byte order mark, and with
- * U+FFFD for bytes that are none.  May point into body.  NULL: there is none,
- * or too much.  *is_text: nothing was replaced, and no string holds an escape
- * that is no character of PostgreSQL's text.  Does not throw.
- */
-extern const char *tpm_json_walkable(const char *body, size_t *len, bool *is_text);
-
-/* does a well-formed JSON string, quotes included, say this ASCII word? */
-extern bool tpm_json_spells(const char *quoted, size_t len, const char *word);
-
-/*
- * What such a string in UTF-8 says, in the database's encoding; NULL: that has
- * no text for it.  Does not throw.
- */
-extern char *tpm_json_string_text(const char *quoted, size_t len);
 
 /* a small JSON object as jsonb, NULL if the text is no JSON object */
 extern Jsonb *tpm_json_object(const char *body, size_t len);

@@ -372,7 +372,7 @@ call_answered(TpmCall *call)
 	else
 		again = call->attempt <= session->opt->max_retries &&
 			tpm_retry_fits(call->began_us, pause, session->opt);
-	if (again && (write ? is_unacted(call) : waits || status >= 500))
+	if (again && (write ? status > 299 && is_unacted(call) : waits || status >= 500))
 	{
 		pause_before_retry(call, pause);
 		return;

@@ -254,7 +254,6 @@ tpm_raise_status(const TpmSession *session, const char *request, const TpmAnswer
 bool
 tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes)
 {
-	List	   *errors = tpm_document_errors(answer->body, answer->len);
 	char	   *copy = pstrdup(conflict_codes ? conflict_codes : "");
 	char	   *save;
 
@@ -262,12 +261,14 @@ tpm_answer_is_conflict(const TpmAnswer *answer, const char *conflict_codes)
 	{
 		char	   *code = strchr(item, ':');
 		bool		matches = true;
+		List	   *errors;
 		ListCell   *lc;
 
 		if (atoi(item) != answer->status)
 			continue;
 		if (code == NULL)
 			return true;
+		errors = tpm_document_errors(answer->body, answer->len);
 		/* with another reason beside it, the row is wrong as well */
 		foreach(lc, errors)
 		{

@@ -81,15 +81,7 @@ forget_answers(const InsertGroup *group, TpmWrite *write)
 	if (write->state != TPM_WRITE_ENDED || has_failed(group, write) ||
 		(write->end == TPM_STEP_DONE && write->writer->wants_row))
 		return;
-	write->call = NULL;
-	write->answer = NULL;
-	write->misfit = NULL;
-	write->tuple = NULL;
-	write->untold = NIL;
-	write->differing = NIL;
-	write->problem = NULL;
-	write->id = write->found_id = write->promised_id = NULL;
-	MemoryContextReset(write->context);
+	tpm_write_forget(write);
 }
 
 /* true if one of those under way has got on */

@@ -23,12 +23,9 @@
 static void
 begin_change(const TpmWrite *write, uint64 mark)
 {
-	uint64		resource = hash_bytes_extended((const unsigned char *) write->url,
-											   strlen(write->url), 0);
-
 	if (write->etag || write->writer->table->opt.update_check == TPM_CHECK_NONE)
 		return;
-	if (!tpm_write_claim_begin(resource, mark))
+	if (!tpm_write_claim_begin(tpm_write_address(write), mark))
 		tpm_write_raise_changed(write, NIL);
 }
 

@@ -20,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "document/document_shape.h"
 #include "document/id_spelling.h"
 #include "document/value.h"
 #include "request/linkage.h"
@@ -262,10 +261,10 @@ warn_of_other_values(const TpmWrite *write, const TpmPage *page)
 static bool
 is_meta_only(const TpmAnswer *answer)
 {
-	TpmShape	shape;
+	Jsonb	   *document = tpm_json_object(answer->body, answer->len);
 
-	tpm_document_shape(answer->body, answer->len, &shape);
-	return shape.is_object && shape.has_meta && !shape.has_data && !shape.has_errors;
+	return document != NULL && tpm_json_has(document, "meta") && !tpm_json_has(document, "data") &&
+		!tpm_json_has(document, "errors");
 }
 
 /* the row as it has become: a value that no column can hold is raised when all writes are seen to their end */
@@ -330,7 +329,8 @@ read_promise(TpmWrite *write, const TpmAnswer *answer)
 TpmAnswerShape
 tpm_write_read_answer(TpmWrite *write, const TpmAnswer *answer)
 {
-	write->id = write->id ? write->id : tpm_write_given_id(write);
+	if (write->id == NULL)
+		write->id = tpm_write_given_id(write);
 	if (answer->status == 202)
 	{
 		read_promise(write, answer);
@@ -375,15 +375,19 @@ url_by_id(const TpmTable *table, TpmRequest *request)
 	return tpm_request_url(&single, request, &start);
 }
 
+const char *
+tpm_write_id(const TpmWrite *write)
+{
+	return write->id ? write->id : tpm_write_given_id(write);
+}
+
 char *
 tpm_write_url_by_id(const TpmWrite *write)
 {
 	const TpmTable *table = write->writer->table;
 	TpmRequest	request = {.by_id = true};
-	char	   *id;
+	const char *id = tpm_write_id(write);
 
-	/* of a POST that nobody has answered the id is the client's */
-	id = write->id ? write->id : tpm_write_given_id(write);
 	request.path = tpm_request_id_path(write->list_path, id, false);
 	if (request.path == NULL)
 		tpm_raise_no_path(table, tpm_body_placeholders(table, write->slot), id);
@@ -391,11 +395,11 @@ tpm_write_url_by_id(const TpmWrite *write)
 	return url_by_id(table, &request);
 }
 
-static char *
-name_by_id(const TpmWrite *write)
+char *
+tpm_write_name_by_id(const TpmWrite *write)
 {
 	return tpm_call_name("GET", psprintf("%s%s", write->writer->table->opt.base_url,
-										 tpm_request_id_path(write->list_path, write->id, false)));
+										 tpm_request_id_path(write->list_path, tpm_write_id(write), false)));
 }
 
 void
@@ -418,7 +422,7 @@ static HeapTuple
 fetch_resource(TpmWrite *write, TpmAnswer **answer, List **untold)
 {
 	TpmWriter  *writer = write->writer;
-	char	   *name = name_by_id(write);
+	char	   *name = tpm_write_name_by_id(write);
 	TpmPage    *page;
 
 	*answer = tpm_client_get(writer->session, tpm_write_url_by_id(write), TPM_CALL_PART);

@@ -398,7 +398,7 @@ look_in_list(TpmWrite *write, const TpmAnswer *answer)
 static TpmPage *
 read_by_id(TpmWrite *write, const TpmAnswer *answer, const char **why)
 {
-	const char *asked = write->id ? write->id : tpm_write_given_id(write);
+	const char *asked = tpm_write_id(write);
 	const char *id;
 	ErrorData  *misfit;
 	TpmPage    *page;
@@ -406,7 +406,8 @@ read_by_id(TpmWrite *write, const TpmAnswer *answer, const char **why)
 	*why = NULL;
 	if (answer->status < 200 || answer->status > 299)
 		*why = psprintf("status %d", answer->status);
-	page = *why ? NULL : tpm_write_decode(write, write->writer->all, answer, write->name, why, &misfit);
+	page = *why ? NULL : tpm_write_decode(write, write->writer->all, answer,
+										  tpm_write_name_by_id(write), why, &misfit);
 	if (page == NULL)
 	{
 		*why = *why ? *why : misfit->message;

@@ -215,8 +215,8 @@ record_outcome(const TpmWrite *write, TpmJournalOutcome outcome)
 
 /* ----- sending ----- */
 
-static uint64
-hash_of_url(const TpmWrite *write)
+uint64
+tpm_write_address(const TpmWrite *write)
 {
 	return hash_bytes_extended((const unsigned char *) write->url, strlen(write->url), 0);
 }
@@ -318,7 +318,7 @@ send_write(TpmWrite *write)
 	write->call = tpm_call_start(write->writer->session, write->method, write->url, body,
 								 headers_of(write), TPM_CALL_WRITE);
 	tpm_call_set_write(write->call, &hooks, write, write->departure);
-	tpm_sent_may_erase(write->sent, may_erase_others(write) ? hash_of_url(write) : 0, time_to_settle(write));
+	tpm_sent_may_erase(write->sent, may_erase_others(write) ? tpm_write_address(write) : 0, time_to_settle(write));
 }
 
 /* from now on an abort knows of it */
@@ -367,7 +367,7 @@ end_done(TpmWrite *write)
 	tpm_sent_written(write->sent, write->id);
 	/* the only sending that may have acted has */
 	if (write->unsettled_until_us != 0 && write->history.sendings == 1)
-		tpm_write_claim_settle(hash_of_url(write), write->unsettled_until_us);
+		tpm_write_claim_settle(tpm_write_address(write), write->unsettled_until_us);
 	/* the answer of one that failed is still to be told */
 	tpm_call_end(write->call);
 }
@@ -483,7 +483,7 @@ doubt(TpmWrite *write, const char *problem)
 	if (!may_erase_others(write))
 		return;
 	write->unsettled_until_us = write->departure->at_us + time_to_settle(write);
-	tpm_write_claim_unsettle(hash_of_url(write), write->unsettled_until_us);
+	tpm_write_claim_unsettle(tpm_write_address(write), write->unsettled_until_us);
 }
 
 static TpmWriteEvidence
@@ -630,6 +630,21 @@ tpm_write_step(TpmWrite *write, int64 *wake_us)
 	return moved;
 }
 
+void
+tpm_write_forget(TpmWrite *write)
+{
+	Assert(write->state == TPM_WRITE_ENDED);
+	write->call = NULL;
+	write->answer = NULL;
+	write->misfit = NULL;
+	write->tuple = NULL;
+	write->untold = NIL;
+	write->differing = NIL;
+	write->problem = NULL;
+	write->id = write->found_id = write->promised_id = NULL;
+	MemoryContextReset(write->context);
+}
+
 int
 tpm_write_waiting_for(const TpmWrite *write)
 {
@@ -639,7 +654,7 @@ tpm_write_waiting_for(const TpmWrite *write)
 void
 tpm_write_wait_for_others(const TpmWrite *write)
 {
-	uint64		resource = hash_of_url(write);
+	uint64		resource = tpm_write_address(write);
 	int64		until_us;
 
 	while ((until_us = tpm_write_claim_unsettled_until(resource)) > tpm_monotonic_us())

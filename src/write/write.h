@@ -137,6 +137,12 @@ extern bool tpm_write_step(TpmWrite *write, int64 *wake_us);
 /* ends it before it was sent: a look has found its key */
 extern void tpm_write_exists(TpmWrite *write, char *id);
 
+/* of the address that it is sent to: what shared/write_claims.h knows a resource by */
+extern uint64 tpm_write_address(const TpmWrite *write);
+
+/* one that has ended, and of which nobody asks for more than its end: its answer goes */
+extern void tpm_write_forget(TpmWrite *write);
+
 /* why it waits, for the wait event */
 extern int	tpm_write_waiting_for(const TpmWrite *write);
 

@@ -43,7 +43,12 @@ extern char *tpm_write_given_id(const TpmWrite *write);
  */
 extern char *tpm_write_query(const TpmTable *table);
 
+/* its id, which of a POST that nobody has answered is the one given; NULL: none is known */
+extern const char *tpm_write_id(const TpmWrite *write);
+
+/* the GET of the resource by that id, and its name in messages */
 extern char *tpm_write_url_by_id(const TpmWrite *write);
+extern char *tpm_write_name_by_id(const TpmWrite *write);
 
 /* before, base and etag are those of this answer */
 extern void tpm_write_take_base(TpmWrite *write, HeapTuple tuple, const TpmAnswer *answer);

@@ -31,12 +31,10 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-#include "base/json.h"
 #include "base/link_header.h"
 #include "base/url.h"
 #include "client/client.h"
 #include "document/document.h"
-#include "document/document_shape.h"
 #include "import/import.h"
 #include "option/option.h"
 #include "request/body.h"
@@ -145,53 +143,6 @@ document(char *text, size_t len)
 	compare_with_jsonb(page, copy);
 	if (flags & 4)
 		(void) tpm_resource_read(text, len, "PUT /fuzz");
-}
-
-/* ----- shapes ----- */
-
-/* what PostgreSQL's own jsonb says of the same text, where it can be one */
-static void
-compare_shape(const TpmShape *shape, const char *text, size_t len)
-{
-	Jsonb	   *jb = tpm_json_object(text, len);
-	JsonbContainer *data;
-
-	if (jb == NULL)
-		return;
-	PROMISE(shape->is_json && shape->is_object);
-	PROMISE(shape->has_data == tpm_json_has(jb, "data"));
-	PROMISE(shape->has_meta == tpm_json_has(jb, "meta"));
-	data = tpm_json_container(&jb->root, "data");
-	if (!shape->is_document)
-		return;
-	PROMISE(shape->is_list == (data && JsonContainerIsArray(data)));
-	PROMISE(shape->nresources == (data == NULL ? 0 : shape->is_list ? JsonContainerSize(data) : 1));
-	if (shape->nresources == 1 && !shape->is_list)
-	{
-		char	   *type = tpm_json_member_text(data, "type");
-
-		PROMISE(shape->type == NULL || (type && strcmp(shape->type, type) == 0));
-	}
-}
-
-/* never throws; a document that can be read is one here, with as many resources */
-static void
-shape(char *text, size_t len)
-{
-	TpmShape	found;
-	char	   *before = memcpy(palloc(len + 1), text, len + 1);
-	char	   *texts[2];
-
-	tpm_document_shape(text, len, &found);
-	PROMISE(memcmp(before, text, len + 1) == 0);
-	PROMISE(!found.is_document || (found.is_json && found.is_object && found.has_data));
-	PROMISE(found.nresources >= 0 && (found.is_json || found.nresources == 0));
-	texts[0] = found.type;
-	texts[1] = found.id;
-	for (int i = 0; i < 2; i++)
-		if (texts[i])
-			pg_verify_mbstr(PG_UTF8, texts[i], strlen(texts[i]), false);
-	compare_shape(&found, text, len);
 }
 
 /* ----- links ----- */
@@ -412,7 +363,6 @@ static const struct
 	bool		may_refuse;
 }			targets[] = {
 	{"document", document, true},
-	{"shape", shape, false},
 	{"link", link_resolution, false},
 	{"header", link_header, false},
 	{"token", token_answer, false},

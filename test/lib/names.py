@@ -23,12 +23,15 @@ class Resolver:
         self.socket.close()
 
 
-class Denying(Resolver):
-    """A resolver that knows no name (RFC 1035, 4.1.1: RCODE 3)."""
+class Answering(Resolver):
+    """A resolver whose answer to a question of RFC 1035 is what `answer` makes of it."""
 
     def __init__(self):
         super().__init__()
         threading.Thread(target=self._serve, daemon=True).start()
+
+    def answer(self, question):
+        raise NotImplementedError
 
     def _serve(self):
         while True:
@@ -36,30 +39,31 @@ class Denying(Resolver):
                 question, sender = self.socket.recvfrom(4096)
             except OSError:
                 return
-            self.socket.sendto(question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:], sender)
+            self.socket.sendto(self.answer(question), sender)
 
 
-class Loopback(Resolver):
-    """A resolver to which every name is 127.0.0.1; `asked` are the names it was asked for."""
+class Denying(Answering):
+    """Knows no name (4.1.1: RCODE 3)."""
+
+    def answer(self, question):
+        return question[:2] + b"\x81\x83" + question[4:6] + bytes(6) + question[12:]
+
+
+class Loopback(Answering):
+    """Every name is 127.0.0.1; `asked` are the names it was asked for."""
 
     def __init__(self):
-        super().__init__()
         self.asked = []
-        threading.Thread(target=self._serve, daemon=True).start()
+        super().__init__()
 
-    def _serve(self):
-        while True:
-            try:
-                question, sender = self.socket.recvfrom(4096)
-            except OSError:
-                return
-            end = question.index(b"\0", 12) + 5
-            is_address = question[end - 4:end - 2] == b"\0\1"
-            self.asked.append(question[13:end - 5].decode("latin-1"))
-            # the name of the answer is that at offset 12; a minute to live
-            answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([127, 0, 0, 1]) if is_address else b""
-            self.socket.sendto(question[:2] + b"\x81\x80\0\1" + bytes([0, bool(answer)]) + bytes(4)
-                               + question[12:end] + answer, sender)
+    def answer(self, question):
+        end = question.index(b"\0", 12) + 5
+        is_address = question[end - 4:end - 2] == b"\0\1"
+        self.asked.append(question[13:end - 5].decode("latin-1"))
+        # the name of the answer is that at offset 12; a minute to live
+        answer = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([127, 0, 0, 1]) if is_address else b""
+        return (question[:2] + b"\x81\x80\0\1" + bytes([0, bool(answer)]) + bytes(4)
+                + question[12:end] + answer)
 
 
 class Cluster(tpmtest.Cluster):

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -382,3 +383,28 @@ def setup_server(connection, sandbox, server="tpm", options=None, schema=None, t
         rows(connection, f"CREATE SCHEMA {schema}")
         trusting = f" OPTIONS (trust {quote(trust)})" if trust else ""
         rows(connection, f"IMPORT FOREIGN SCHEMA tpm FROM SERVER {server} INTO {schema}{trusting}")
+
+
+def in_thread(function):
+    """(thread, [what it returns or raises]) of a function that runs beside the test."""
+    result = []
+
+    def run():
+        try:
+            result.append(function())
+        except psycopg2.Error as error:
+            result.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, result
+
+
+def crc32c(data):
+    """The checksum of PostgreSQL's files, and so of ours."""
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF

@@ -73,15 +73,6 @@ def answers(cluster):
         return False
 
 
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
 BLOCK, STAMP = 512, struct.Struct("<QqqII")
 
 
@@ -91,13 +82,13 @@ def after_a_boot(path, seconds):
     header = struct.Struct("<8s40sI")
     magic, _, _ = header.unpack_from(data)
     boot = b"another boot".ljust(40, b"\0")
-    header.pack_into(data, 0, magic, boot, crc32c(data[:8] + boot))
+    header.pack_into(data, 0, magic, boot, tpmtest.crc32c(data[:8] + boot))
     changed = 0
     for at in range(BLOCK, len(data) - STAMP.size + 1, 8):
         ident, mono, wall, count, crc = STAMP.unpack_from(data, at)
-        if ident and count and crc == crc32c(bytes(data[at:at + STAMP.size - 4])):
+        if ident and count and crc == tpmtest.crc32c(bytes(data[at:at + STAMP.size - 4])):
             body = struct.pack("<QqqI", ident, mono, wall - seconds * 1000000, count)
-            data[at:at + STAMP.size] = body + struct.pack("<I", crc32c(body))
+            data[at:at + STAMP.size] = body + struct.pack("<I", tpmtest.crc32c(body))
             changed += 1
     path.write_bytes(data)
     return changed

@@ -4,7 +4,6 @@ import datetime as dt
 import os
 import shutil
 import struct
-import threading
 
 import psycopg2
 import pytest
@@ -18,20 +17,6 @@ EVIDENCE = "SELECT outcome, status, sendings, evidence FROM tpm_fdw_writes ORDER
 
 def posts(sandbox):
     return [entry for entry in sandbox.api_requests() if entry["method"] == "POST"]
-
-
-def in_thread(function):
-    result = []
-
-    def run():
-        try:
-            result.append(function())
-        except psycopg2.Error as error:
-            result.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, result
 
 
 def day_file(cluster, days_ago=0):
@@ -118,7 +103,7 @@ def test_what_an_outcome_rests_on(own, sandbox):
         rows(db, "INSERT INTO tpm.third_parties (name, country) VALUES ('wrong', 'nowhere')")
     sandbox.fault("stall", match="POST /v1", count=1)
     writer = cluster.connect()
-    thread, result = in_thread(lambda: rows(writer, INSERT.format("stalled")))
+    thread, result = tpmtest.in_thread(lambda: rows(writer, INSERT.format("stalled")))
     known = [("sent", 201, 1, "answer"), ("refused", 422, 1, "answer")]
     # the intent is there before the bytes leave
     tpmtest.wait_until(lambda: len(posts(sandbox)) == 3)
@@ -152,18 +137,9 @@ def of_before(data):
         del record[end:]
         struct.pack_into("=I", record, 8, end)
         struct.pack_into("=I", record, 84, 0)
-        struct.pack_into("=I", record, 4, crc32c(record[8:]))
+        struct.pack_into("=I", record, 4, tpmtest.crc32c(record[8:]))
         old += record
     return old
-
-
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82f63b78 if crc & 1 else 0)
-    return crc ^ 0xffffffff
 
 
 def test_files_of_a_library_before(own, sandbox):

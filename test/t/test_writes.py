@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from pathlib import Path
 
 import psycopg2
@@ -42,20 +41,6 @@ def status(connection, statement, parameters=None):
 
 def by_id(sandbox, kind):
     return {item["id"]: item for item in sandbox.dump(kind)}
-
-
-def in_thread(function):
-    result = []
-
-    def run():
-        try:
-            result.append(function())
-        except psycopg2.Error as error:
-            result.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, result
 
 
 # ----- INSERT -----
@@ -394,7 +379,7 @@ def test_change_in_between(tpm, sandbox, cluster, etags):
     sandbox.settings(etags=etags)
     sandbox.fault("hold", count=1, match="GET /v1/third_parties/4")
     other = cluster.connect(tpm.info.dbname)
-    thread, result = in_thread(lambda: status(
+    thread, result = tpmtest.in_thread(lambda: status(
         other, "UPDATE tpm.third_parties SET name = 'Mine' WHERE internal_id = "
                "(SELECT internal_id FROM tpm.third_parties WHERE id = '4')"))
     tpmtest.wait_until(lambda: sandbox.state()["held"] or result)
@@ -529,7 +514,7 @@ def test_cancel_in_an_exception_block(cluster, tpm, sandbox):
     """Caught: the WARNING comes with the block's end, once, and the transaction goes on."""
     sandbox.fault("stall", count=1, match="POST /v1")
     other = cluster.connect(tpm.info.dbname)
-    thread, _ = in_thread(lambda: rows(other, """DO $$ BEGIN
+    thread, _ = tpmtest.in_thread(lambda: rows(other, """DO $$ BEGIN
         INSERT INTO tpm.notes (body, third_party_id) VALUES ('first', '1');
         RAISE 'not stalled';
         EXCEPTION WHEN query_canceled THEN
@@ -614,7 +599,7 @@ def test_journal_after_kill_9(sandbox):
     tpmtest.setup_server(connection, sandbox, schema="tpm", trust="exact")
     rows(connection, "SET tpm_fdw.max_writes = 0")
     sandbox.settings(latency_ms=5)
-    thread, _ = in_thread(lambda: rows(
+    thread, _ = tpmtest.in_thread(lambda: rows(
         connection, "INSERT INTO tpm.third_parties (internal_id, name, country) "
                     "SELECT 'KILL-' || g, 'x', 'US' FROM generate_series(1, 1000) g"))
     tpmtest.wait_until(lambda: len(sent(sandbox)) > 200)
@@ -881,7 +866,7 @@ def test_two_updates_at_once(cluster, tpm, sandbox):
         other = cluster.connect(tpm.info.dbname)
         return status(other, "UPDATE tpm.third_parties SET city = %s WHERE id = '4'", (city,))
 
-    threads = [in_thread(lambda city=city: update(city)) for city in ("one", "two")]
+    threads = [tpmtest.in_thread(lambda city=city: update(city)) for city in ("one", "two")]
     tpmtest.wait_until(lambda: sandbox.state()["held"] == 2)
     sandbox.release()
     for thread, _ in threads:
@@ -897,7 +882,7 @@ def test_two_updates_without_etags(cluster, tpm, sandbox, etags):
     sandbox.settings(etags=etags)
     sandbox.fault("hold", count=1, match="PUT /v1/third_parties/4")
     first = cluster.connect(tpm.info.dbname)
-    thread, result = in_thread(lambda: status(first, "UPDATE tpm.third_parties SET city = 'one' WHERE id = '4'"))
+    thread, result = tpmtest.in_thread(lambda: status(first, "UPDATE tpm.third_parties SET city = 'one' WHERE id = '4'"))
     tpmtest.wait_until(lambda: sandbox.state()["held"] == 1)
     second = cluster.connect(tpm.info.dbname)
     with pytest.raises(psycopg2.Error) as caught:
@@ -916,7 +901,7 @@ def test_two_updates_without_etags(cluster, tpm, sandbox, etags):
 def test_terminated_in_flight_is_in_the_log(cluster, tpm, sandbox):
     sandbox.fault("stall", count=1, match="POST /v1")
     other = cluster.connect(tpm.info.dbname)
-    thread, _ = in_thread(lambda: rows(other, "INSERT INTO tpm.third_parties (internal_id, name, country) "
+    thread, _ = tpmtest.in_thread(lambda: rows(other, "INSERT INTO tpm.third_parties (internal_id, name, country) "
                                               "VALUES ('TERMINATED', 'x', 'US')"))
     tpmtest.wait_until(lambda: sent(sandbox, "POST"))
     rows(tpm, "SELECT pg_terminate_backend(%s)", (other.info.backend_pid,))
@@ -1026,7 +1011,7 @@ def test_lost_put_and_no_way_to_find_out(tpm, sandbox):
 def test_lost_put_and_another_change(tpm, sandbox):
     sandbox.fault("reset", count=1, match="PUT")
     sandbox.fault("hold", count=1, match="GET /v1/third_parties/3", skip=2)
-    thread, result = in_thread(lambda: status(tpm, "UPDATE third_parties SET city = 'x' WHERE id = '3'"))
+    thread, result = tpmtest.in_thread(lambda: status(tpm, "UPDATE third_parties SET city = 'x' WHERE id = '3'"))
     tpmtest.wait_until(lambda: sandbox.state()["held"] == 1)
     sandbox.edit("third_parties", "3", name="Theirs")
     sandbox.release()
