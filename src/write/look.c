@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "base/url.h"
 #include "document/id_spelling.h"
 #include "document/inverse.h"
 #include "document/moment.h"
@@ -34,9 +35,6 @@
 
 /* keys that one look before the first sending asks for */
 #define KEYS_A_LOOK		100
-
-/* and as many bytes of them as any server takes in a URL, encoded */
-#define MOST_KEY_BYTES	1500
 
 /* a look before the first sending says nothing of a later one */
 #define ABSENCE_LASTS_US	INT64CONST(600000000)
@@ -506,7 +504,7 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 
 	term->parameter = tpm_request_filter_name(writes[0]->writer->table, column);
 	term->values = NIL;
-	for (; taken < n && list_length(term->values) < most && bytes < MOST_KEY_BYTES; taken++)
+	for (; taken < n && list_length(term->values) < most; taken++)
 	{
 		bool		is_in_list = strcmp(writes[taken]->list_path, writes[0]->list_path) == 0;
 		List	   *spellings;
@@ -522,7 +520,9 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 			continue;
 		spellings = spellings_of(writes[taken], column);
 		foreach(lc, spellings)
-			bytes += strlen(lfirst(lc)) + 1;
+			bytes += strlen(tpm_url_encode_query(lfirst(lc))) + strlen("%2C");
+		if (bytes > TPM_MAX_LIST_BYTES && taken > 0)
+			break;
 		term->values = list_concat(term->values, spellings);
 	}
 	return taken;

@@ -1052,3 +1052,16 @@ def test_loads_keep_memory_level(tpm, sandbox):
     first = load(500)
     assert load(1500) < first + 1000000
     assert rows(tpm, "SELECT count(*) FROM pg_backend_memory_contexts WHERE name LIKE 'tpm_fdw %%'") == [(0,)]
+
+
+def test_look_before_of_long_keys(tpm, sandbox):
+    """As many as a URL takes; all that are there are left out, whichever look has them."""
+    values = ", ".join(f"('{'K' * 60} {n:03}', 'long', 'US')" for n in range(150))
+    insert = f"INSERT INTO third_parties (internal_id, name, country) VALUES {values} ON CONFLICT DO NOTHING"
+    rows(tpm, "SET tpm_fdw.max_writes = 0")
+    assert status(tpm, insert) == "INSERT 0 150"
+    sandbox.reset()
+    assert status(tpm, insert) == "INSERT 0 0"
+    looks = sandbox.api_requests()
+    assert {entry["method"] for entry in looks} == {"GET"} and 2 < len(looks) < 6
+    assert max(len(entry["path"]) for entry in looks) < 6000
