@@ -9,9 +9,11 @@
  * of a few rows of the first page but for one value, that of its witness: a
  * row which every other filter lets through (check_witness.c).  The answer
  * must hold the row that all let through, and neither a witness nor any other
- * row with a value that was not asked for.  A request that is refused, or
- * loses rows, is tried once more without the filter that it names, or with
- * one value each.
+ * row with a value that was not asked for.  One of the filters is given as
+ * many values as a join asks for at a time, that of the row behind all others:
+ * an API that cuts lists short loses it.  A request that is refused, or loses
+ * rows, is tried once more with short lists, without the filter that it names,
+ * or with one value each.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +25,9 @@
 #include "document/inverse.h"
 #include "document/value.h"
 #include "shared/counters.h"
+
+/* a list of fewer values says nothing of a hundred */
+#define LONG_LIST	20
 
 /* ----- asking ----- */
 
@@ -51,6 +56,79 @@ add_value(List *values, char *text)
 	return lappend(values, text);
 }
 
+static bool
+is_asked_for(const TpmTriedFilter *filter, const char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, filter->values)
+	{
+		if (text && strcmp(lfirst(lc), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int
+bytes_of_all(const TpmTriedFilters *filters)
+{
+	int			bytes = 0;
+
+	for (int i = 0; i < filters->n; i++)
+		bytes += bytes_of(&filters->items[i]);
+	return bytes;
+}
+
+/* the filter of most values on the page, if the API takes several of them at a time; NULL: none */
+static TpmTriedFilter *
+filter_of_most_values(TpmTriedFilters *filters)
+{
+	TpmTriedFilter *most = NULL;
+
+	for (int i = 0; i < filters->n; i++)
+	{
+		TpmTriedFilter *filter = &filters->items[i];
+
+		if (filter->bound == NULL && (filter->column->filter_operators & TPM_FILTER_IN) &&
+			(most == NULL || filter->distinct > most->distinct))
+			most = filter;
+	}
+	return most;
+}
+
+/*
+ * In front of what one filter asks for anyhow, the values of other rows of the
+ * page, but for the one that it must leave out; as many as a URL holds.
+ */
+static void
+lengthen_list(TpmTriedFilters *filters)
+{
+	TpmTriedFilter *filter = filter_of_most_values(filters);
+	List	   *wanted = filter ? filter->values : NIL;
+	List	   *more = NIL;
+	const char *unwanted = filter && filter->witness >= 0 ? filter->texts[filter->witness] : NULL;
+	int			room = filter ? TPM_MAX_FILTER_BYTES - bytes_of_all(filters) : 0;
+
+	if (filter)
+		room = Min(room, TPM_MAX_LIST_BYTES - bytes_of(filter));
+	for (int row = 0; filter && row < filters->nrows; row++)
+	{
+		char	   *text = filter->texts[row];
+		int			had = list_length(more);
+
+		if (text == NULL || is_asked_for(filter, text) ||
+			(unwanted && strcmp(text, unwanted) == 0))
+			continue;
+		if (room < 3 * (int) strlen(text) + 1)
+			break;
+		more = add_value(more, text);
+		room -= list_length(more) > had ? 3 * (int) strlen(text) + 1 : 0;
+	}
+	filters->longest = more == NIL ? NULL : filter;
+	if (filter)
+		filter->values = list_concat(more, wanted);
+}
+
 static void
 fill_values(TpmTriedFilters *filters, bool one_each)
 {
@@ -77,17 +155,15 @@ leave_out_long(TpmTriedFilters *filters)
 {
 	for (;;)
 	{
-		int			all = 0;
 		int			longest = 0;
 
 		fill_values(filters, false);
 		for (int i = 0; i < filters->n; i++)
 		{
-			all += bytes_of(&filters->items[i]);
 			if (bytes_of(&filters->items[i]) > bytes_of(&filters->items[longest]))
 				longest = i;
 		}
-		if (all <= TPM_MAX_FILTER_BYTES)
+		if (bytes_of_all(filters) <= TPM_MAX_FILTER_BYTES)
 			return;
 		tpm_filters_leave_out(filters, longest, "not tried: its values are too long for a URL beside the others");
 	}
@@ -112,15 +188,26 @@ read_filtered_rows(void *arg)
 	filters->page = tpm_check_decode(filters->check, filters->answer, columns);
 }
 
+/* how many values a filter is given */
+typedef enum ListLength
+{
+	ONE_EACH,
+	AS_NEEDED,
+	ONE_LONG					/* and one as many as there are */
+} ListLength;
+
 static void
-ask_filtered(TpmTriedFilters *filters, bool one_each)
+ask_filtered(TpmTriedFilters *filters, ListLength length)
 {
 	TpmTableCheck *check = filters->check;
 	TpmRequest *request = tpm_check_request(check);
 	ErrorData  *error;
 
 	filters->page = NULL;
-	fill_values(filters, one_each);
+	fill_values(filters, length == ONE_EACH);
+	filters->longest = NULL;
+	if (length == ONE_LONG)
+		lengthen_list(filters);
 	for (int i = 0; i < filters->n; i++)
 	{
 		TpmTerm    *term = palloc0(sizeof(TpmTerm));
@@ -141,19 +228,6 @@ ask_filtered(TpmTriedFilters *filters, bool one_each)
 }
 
 /* ----- judging ----- */
-
-static bool
-is_asked_for(const TpmTriedFilter *filter, const char *text)
-{
-	ListCell   *lc;
-
-	foreach(lc, filter->values)
-	{
-		if (text && strcmp(lfirst(lc), text) == 0)
-			return true;
-	}
-	return false;
-}
 
 static bool
 holds_one(const TpmTriedFilter *filter, const char *text)
@@ -230,6 +304,12 @@ judge_all(TpmTriedFilters *filters)
 }
 
 static bool
+has_more(const TpmTriedFilters *filters)
+{
+	return filters->page->links.next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
+}
+
+static bool
 has_base(const TpmTriedFilters *filters)
 {
 	uint64		wanted = filters->check->page->rows[filters->base].idhash;
@@ -240,7 +320,7 @@ has_base(const TpmTriedFilters *filters)
 			return true;
 	}
 	/* it may stand on a later page */
-	return filters->page->links.next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
+	return has_more(filters);
 }
 
 /* the filter that a refusal speaks of: by its parameter, or else by its name alone; -1 */
@@ -349,7 +429,7 @@ report_lost(TpmTriedFilters *filters)
 	int			was = check->table->opt.list_format;
 	bool		lists_at_fault;
 
-	ask_filtered(filters, true);
+	ask_filtered(filters, ONE_EACH);
 	lists_at_fault = filters->page && has_base(filters);
 	if (lists_at_fault)
 		tpm_report(check->report, "list format", TPM_STEP_FAILED,
@@ -384,12 +464,6 @@ report_known(TpmTriedFilters *filters)
 }
 
 /* ----- what else the answer tells ----- */
-
-static bool
-has_more(const TpmTriedFilters *filters)
-{
-	return filters->page->links.next != NULL || filters->page->nrows >= filters->check->table->opt.page_size;
-}
 
 /* did a filter leave out a row that the list has? */
 static bool
@@ -432,6 +506,56 @@ judge_filtered_total(const TpmTriedFilters *filters)
 				   "not to be told: every row may match", NULL);
 }
 
+static bool
+is_refused(const TpmTriedFilters *filters)
+{
+	return filters->refusal && filters->answer && tpm_check_is_refusal(filters->answer);
+}
+
+static bool
+is_about_another(const TpmTriedFilters *filters, const TpmTriedFilter *filter)
+{
+	int			named = named_filter(filters);
+
+	return named >= 0 && &filters->items[named] != filter;
+}
+
+/*
+ * A join asks for a hundred values at a time.  Where that is refused or loses
+ * a row, and a few values are not, it is the number of them.
+ */
+static void
+ask_with_long_list(TpmTriedFilters *filters)
+{
+	TpmTableCheck *check = filters->check;
+	const TpmTriedFilter *filter;
+	int			n;
+
+	ask_filtered(filters, check->long_list_told ? AS_NEEDED : ONE_LONG);
+	filter = filters->longest;
+	if (filter && is_refused(filters) && is_about_another(filters, filter))
+		return;
+	if (filter == NULL || !(is_refused(filters) || (filters->page && !has_base(filters))))
+	{
+		/* what an answer of a full page lacks may be on the next one */
+		if (filter && filters->page && !has_more(filters) && list_length(filter->values) >= LONG_LIST)
+		{
+			check->long_list_told = true;
+			tpm_report(check->report, "long list", TPM_STEP_OK,
+					   psprintf("%d values in one filter lose no row", list_length(filter->values)), NULL);
+		}
+		return;
+	}
+	n = list_length(filter->values);
+	check->long_list_told = true;
+	ask_filtered(filters, AS_NEEDED);
+	if (filters->page && has_base(filters))
+		tpm_report(check->report, "long list", TPM_STEP_FAILED,
+				   psprintf("%d values in one filter are too many: a row is lost that fewer values find", n),
+				   tpm_alter_column(check->table, filter->column,
+									tpm_alter_option(NIL, "filter_operators", "=")));
+}
+
 /* false: there is nothing more to ask for */
 static bool
 try_filters(TpmTriedFilters *filters)
@@ -442,13 +566,13 @@ try_filters(TpmTriedFilters *filters)
 	leave_out_long(filters);
 	if (filters->n == 0)
 		return false;
-	ask_filtered(filters, false);
-	if (filters->refusal && filters->answer && tpm_check_is_refusal(filters->answer))
+	ask_with_long_list(filters);
+	if (is_refused(filters))
 	{
 		report_refused(filters);
 		if (filters->n == 0)
 			return false;
-		ask_filtered(filters, false);
+		ask_filtered(filters, AS_NEEDED);
 	}
 	if (filters->page == NULL)
 	{

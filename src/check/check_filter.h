@@ -36,6 +36,7 @@ typedef struct TpmTriedFilters
 	int			n;
 	int			nrows;
 	int			base;			/* the row that all filters let through */
+	TpmTriedFilter *longest;	/* asked for with a long list, NULL: none */
 	TpmPage    *page;			/* the answer's */
 	const TpmAnswer *answer;
 	char	   *refusal;		/* or why there is none */

@@ -591,6 +591,42 @@ def test_lists_that_are_spelt_otherwise(db, odd):
         (sum(item[1]["kind"] in "ab" and item[1]["size"] == 3 for item in things()),)]
 
 
+def numbered(n):
+    return [(str(i), {"code": f"c{i}"}) for i in range(n)]
+
+
+@pytest.mark.parametrize("most,status", [(None, 200), (40, 200), (40, 400), (40, 414)])
+def test_long_list_of_values(db, odd, most, status):
+    """Joins ask for a hundred values at a time: an API that takes fewer, silently or not, is found out."""
+    lengths = []
+
+    def answer(path, parameters):
+        wanted = next((value.split(",") for name, value in parameters if name == "filter[code]"), None)
+        items = numbered(90)
+        if wanted is not None:
+            lengths.append(len(wanted))
+            if most and len(wanted) > most and status != 200:
+                return status, {"errors": [{"title": "the list of values is too long"}]}
+            items = [item for item in items if item[1]["code"] in wanted[:most]]
+        return 200, listing(items)
+    odd.answer = answer
+    api_server(db, odd.base_url)
+    tpmtest.rows(db, "CREATE SCHEMA tpm; CREATE FOREIGN TABLE tpm.things (id text, code text OPTIONS (filter 'code')) SERVER tpm")
+    found = check_schema(db)
+    ok, detail, hint = found["things: long list"]
+    assert lengths[0] == 89 and set(lengths) == ({89} if most is None else {89, 1})
+    assert found["things: filter code"][0] is True
+    if most is None:
+        assert ok is True and "89 values" in detail
+        return
+    assert ok is False and "too many" in detail
+    mend(db, found)
+    lengths.clear()
+    assert tpmtest.rows(db, "SELECT count(*) FROM tpm.things t JOIN generate_series(0, 99) g ON t.code = 'c' || g") == [(90,)]
+    assert all(n == 1 for n in lengths)
+    assert "things: long list" not in check_schema(db)
+
+
 def test_filters_that_lose_rows(db, odd):
     """Rows that match are missing: no statement can know which filter it is, but all are failures."""
     odd.answer = lambda path, parameters: (200, listing([] if any("filter" in name for name, _ in parameters)
