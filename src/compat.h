@@ -19,6 +19,7 @@
 #include "nodes/execnodes.h"
 #include "miscadmin.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
 #include "storage/latch.h"
@@ -201,6 +202,48 @@ tpm_create_foreign_upper_path(PlannerInfo *root, RelOptInfo *rel, PathTarget *ta
 #else
 	return create_foreign_upper_path(root, rel, target, rows, startup_cost, total_cost, NIL, NULL,
 									 fdw_private);
+#endif
+}
+
+static inline void
+tpm_initial_cost_nestloop(PlannerInfo *root, JoinCostWorkspace *workspace, JoinType jointype,
+						  Path *outer, Path *inner, JoinPathExtraData *extra)
+{
+#if PG_VERSION_NUM >= 190000
+	initial_cost_nestloop(root, workspace, jointype, PGS_NESTLOOP_PLAIN, outer, inner, extra);
+#else
+	initial_cost_nestloop(root, workspace, jointype, outer, inner, extra);
+#endif
+}
+
+/* of the outer side of JOIN_UNIQUE_OUTER: its rows are made unique since 19 before it is joined */
+static inline List *
+tpm_unique_paths(PlannerInfo *root, RelOptInfo *rel, SpecialJoinInfo *sjinfo)
+{
+#if PG_VERSION_NUM >= 190000
+	return rel->pathlist;
+#else
+	return list_make1(create_unique_path(root, rel, rel->cheapest_total_path, sjinfo));
+#endif
+}
+
+/* DISTINCT over sorted rows */
+#if PG_VERSION_NUM >= 190000
+#define T_TpmUniquePath T_UniquePath
+typedef UniquePath TpmUniquePath;
+#else
+#define T_TpmUniquePath T_UpperUniquePath
+typedef UpperUniquePath TpmUniquePath;
+#endif
+
+/* the numbers of all relations of a query, and of its outer joins where they have any */
+static inline Relids
+tpm_all_query_rels(const PlannerInfo *root)
+{
+#if PG_VERSION_NUM >= 160000
+	return root->all_query_rels;
+#else
+	return root->all_baserels;
 #endif
 }
 

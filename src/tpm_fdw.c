@@ -19,6 +19,7 @@
 #include "client/client.h"
 #include "compat.h"
 #include "import/import.h"
+#include "join/join.h"
 #include "journal/journal.h"
 #include "modify/modify.h"
 #include "monitor/monitor.h"
@@ -29,6 +30,7 @@
 #include "shared/counters.h"
 #include "shared/shared.h"
 #include "shared/token/token.h"
+#include "shared/rent.h"
 #include "shared/witnesses.h"
 #include "shared/write_claims.h"
 #include "tpm_fdw.h"
@@ -51,6 +53,7 @@ static const TpmSharedArea *const shared_areas[] = {
 	&tpm_journal_area,
 	&tpm_write_claim_area,
 	&tpm_witnesses_area,
+	&tpm_rent_area,
 	NULL
 };
 
@@ -194,6 +197,10 @@ define_user_settings(void)
 							NULL, &tpm_max_writes, 100, 0, INT_MAX, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("tpm_fdw.dry_run", "Shows writes instead of sending them.", NULL,
 							 &tpm_dry_run, false, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("tpm_fdw.enable_lookahead",
+							 "Whether joins and subqueries may ask for many rows of a table by key at a time.",
+							 NULL, &tpm_enable_lookahead, true, PGC_USERSET, GUC_EXPLAIN, NULL, NULL,
+							 NULL);
 }
 
 void
@@ -207,6 +214,8 @@ _PG_init(void)
 	define_user_settings();
 	MarkGUCPrefixReserved(TPM_NAME);
 	tpm_scan_install_hooks();
+	tpm_plan_install_hooks();
+	tpm_join_install_hooks();
 	if (preloaded)
 		tpm_shared_install_hooks(shared_areas);
 }

@@ -10,7 +10,8 @@
 
 typedef struct TpmIdSet TpmIdSet;
 
-/* lives in the current memory context; grows by 16 bytes an entry, doubling */
+/* lives in the current memory context; grows by so many bytes an entry, doubling */
+#define TPM_IDSET_BYTES 16
 extern TpmIdSet *tpm_idset_create(uint32 expected);
 
 /* false if it was there already */

@@ -12,6 +12,8 @@
 #define TPM_PAGE_H
 
 #include "access/htup.h"
+#include "datatype/timestamp.h"
+#include "nodes/pg_list.h"
 
 /* columns as bits, by attnum: the first 255 of a table */
 #define TPM_SEEN_WORDS	4
@@ -32,6 +34,14 @@ typedef struct TpmRow
 	HeapTuple	tuple;
 	uint64		idhash;			/* tpm_id_hash() */
 } TpmRow;
+
+/* a resource that came with a page, as a document of its own */
+typedef struct TpmIncluded
+{
+	char	   *type;
+	char	   *id;
+	char	   *document;		/* in the encoding of the database */
+} TpmIncluded;
 
 /* what a page says of those around it; texts are URI references as given, or NULL */
 typedef struct TpmPageLinks
@@ -57,6 +67,9 @@ typedef struct TpmPage
 	TpmPageLinks links;
 	int64		total;			/* -1: none */
 	TpmPageMembers members;
+	List	   *included;		/* of TpmIncluded *: those that were to be
+								 * kept */
+	TimestampTz received;
 	Size		bytes;			/* of all tuples, for accounting */
 } TpmPage;
 

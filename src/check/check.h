@@ -92,8 +92,8 @@ typedef struct TpmTableCheck
 	List	   *shown_values;	/* ... and all its values on the page, NIL:
 								 * none */
 	bool		hidden_told;	/* whether the list hides rows has been said */
-	bool		long_list_told; /* whether a long list of values loses rows has
-								 * been said */
+	bool		long_list_told; /* whether a long list of values loses rows
+								 * has been said */
 	bool		total_told;		/* whether totals count what matches has been
 								 * said */
 	TpmNaming	naming;

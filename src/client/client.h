@@ -47,7 +47,9 @@ typedef struct TpmStatement
 	int64		writes;			/* rows sent, or about to be */
 	int64		queued;			/* rows of COPY that wait to be sent */
 	struct TpmIdSet *created;	/* resources; NULL: none */
+	double		scan_cost;		/* of our scans in its plan, begun so far */
 	bool		makes_table;	/* its rows become a table, or a file */
+	bool		wants_some;		/* whoever runs it has asked for so many rows */
 	struct TpmStatement *next;
 } TpmStatement;
 

@@ -166,6 +166,16 @@ compile_link(DocNode *links, const char *name, NodeRole role)
 	child_of(child_of(links, name), "href")->role = role;
 }
 
+static void
+compile_included(DocNode *root)
+{
+	DocNode    *included = child_of(root, "included");
+
+	included->role = NODE_INCLUDED;
+	child_of(included, "id");
+	child_of(included, "type");
+}
+
 TpmDecoder *
 tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 {
@@ -206,13 +216,7 @@ tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, Bitmapset *needed)
 		note_columns(decoder, column);
 	}
 	if (decoder->included != NIL)
-	{
-		DocNode    *included = child_of(root, "included");
-
-		included->role = NODE_INCLUDED;
-		child_of(included, "id");
-		child_of(included, "type");
-	}
+		compile_included(root);
 	return decoder;
 }
 
@@ -221,6 +225,13 @@ tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value,
 {
 	decoder->placeholder_values[attnum - 1] = value;
 	decoder->placeholder_given[attnum - 1] = !isnull;
+}
+
+void
+tpm_decoder_keep_included(TpmDecoder *decoder, List *types)
+{
+	decoder->kept_types = types;
+	compile_included(decoder->root);
 }
 
 void

@@ -239,6 +239,33 @@ end_container(Reader *reader, Frame *frame)
 		tpm_end_linkage(reader, node, frame->is_array);
 }
 
+static bool
+is_kept(const Reader *reader, const char *type)
+{
+	ListCell   *lc;
+
+	foreach(lc, reader->decoder->kept_types)
+	{
+		if (strcmp(lfirst(lc), type) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* as a document of its own, in the memory of the page */
+static void
+keep_document(Reader *reader, const char *id, const char *type, const char *start)
+{
+	MemoryContext old = MemoryContextSwitchTo(reader->page->context);
+	TpmIncluded *included = palloc(sizeof(TpmIncluded));
+
+	included->id = pstrdup(id);
+	included->type = pstrdup(type);
+	included->document = psprintf("{\"data\":%.*s}", (int) (reader->lex->prev_token_terminator - start), start);
+	reader->page->included = lappend(reader->page->included, included);
+	MemoryContextSwitchTo(old);
+}
+
 /* one that linkage may lead to: included, or among the data, where no document repeats it */
 static void
 keep_resource(Reader *reader, const char *id, const char *type, const char *start)
@@ -246,6 +273,10 @@ keep_resource(Reader *reader, const char *id, const char *type, const char *star
 	IncludedResource *resource;
 
 	if (id == NULL || type == NULL)
+		return;
+	if (is_kept(reader, type))
+		keep_document(reader, id, type, start);
+	if (reader->decoder->included == NIL)
 		return;
 	resource = palloc(sizeof(IncludedResource));
 	resource->id = pstrdup(id);
@@ -264,8 +295,7 @@ object_end(void *state)
 	if (is_resource_frame(reader, frame))
 	{
 		tpm_end_resource(reader, reader->page->context);
-		if (reader->decoder->included != NIL)
-			keep_resource(reader, reader->id, reader->type, frame->start);
+		keep_resource(reader, reader->id, reader->type, frame->start);
 	}
 	else if (is_included_frame(reader, frame))
 		keep_resource(reader, reader->included_id, reader->included_type, reader->included_start);
@@ -523,9 +553,10 @@ parse_document(Reader *reader)
 		tpm_not_a_document(reader, "It has no top-level member \"data\".");
 }
 
-TpmPage *
-tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz received,
-				  const char *where)
+/* is_text: body is in the encoding of the database already */
+static TpmPage *
+read_answer_document(TpmDecoder *decoder, char *body, size_t len, bool is_text, TimestampTz received,
+					 const char *where)
 {
 	Reader	   *reader = palloc0(sizeof(Reader));
 	int			nestlevel = 0;
@@ -537,9 +568,11 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	reader->secrets = decoder->secrets;
 	decoder->secrets = NIL;
 	reader->page = new_page(reader);
+	reader->page->received = received;
 	reader->scratch = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw row", ALLOCSET_DEFAULT_SIZES);
 	reader->escapes = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw escape", ALLOCSET_SMALL_SIZES);
-	body = tpm_text_of_body(body, &len, decoder->table->opt.invalid_characters, where);
+	if (!is_text)
+		body = tpm_text_of_body(body, &len, decoder->table->opt.invalid_characters, where);
 	reader->body = body;
 	/* told to unescape, the parser refuses what no text can hold, read or not */
 	reader->lex = tpm_make_lexer(body, len, GetDatabaseEncoding(),
@@ -556,4 +589,18 @@ tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz recei
 	MemoryContextDelete(reader->scratch);
 	MemoryContextDelete(reader->escapes);
 	return reader->page;
+}
+
+TpmPage *
+tpm_document_read(TpmDecoder *decoder, char *body, size_t len, TimestampTz received,
+				  const char *where)
+{
+	return read_answer_document(decoder, body, len, false, received, where);
+}
+
+TpmPage *
+tpm_document_read_included(TpmDecoder *decoder, const TpmIncluded *included, TimestampTz received,
+						   const char *where)
+{
+	return read_answer_document(decoder, included->document, strlen(included->document), true, received, where);
 }

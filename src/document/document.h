@@ -45,6 +45,12 @@ extern TpmDecoder *tpm_decoder_create(const TpmTable *table, TupleDesc tupdesc, 
  */
 extern void tpm_decoder_set_placeholder(TpmDecoder *decoder, AttrNumber attnum, Datum value, bool isnull);
 
+/*
+ * Resources of these types (of char *) are left in each page as they came,
+ * whether it includes them or is made of them.
+ */
+extern void tpm_decoder_keep_included(TpmDecoder *decoder, List *types);
+
 /* what no message about the next document may repeat, of char *; of that one only */
 extern void tpm_decoder_set_secrets(TpmDecoder *decoder, List *secrets);
 
@@ -58,6 +64,10 @@ extern void tpm_decoder_set_secrets(TpmDecoder *decoder, List *secrets);
  */
 extern TpmPage *tpm_document_read(TpmDecoder *decoder, char *body, size_t len,
 								  TimestampTz received, const char *where);
+
+/* the same of a resource that another decoder has kept */
+extern TpmPage *tpm_document_read_included(TpmDecoder *decoder, const TpmIncluded *included,
+										   TimestampTz received, const char *where);
 
 /* one error object (JSON:API 1.0, section 9.2); members are NULL if absent */
 typedef struct TpmApiError

@@ -71,6 +71,8 @@ struct TpmDecoder
 											 * member */
 	uint64		linkages[TPM_SEEN_WORDS];	/* columns that rest on linkage */
 	List	   *included;		/* of int */
+	List	   *kept_types;		/* of char *: resources that a page keeps as
+								 * they came */
 	List	   *arrays;			/* of int: those that hold ids of a to-many
 								 * relationship */
 	List	   *custom;			/* of int */

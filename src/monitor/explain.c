@@ -91,8 +91,15 @@ show_cost(TpmScan *scan, ExplainState *es)
 {
 	TpmSession *session = scan->session;
 
+	if (scan->keyed)
+	{
+		ExplainPropertyInteger("Keys", NULL, scan->keys, es);
+		ExplainPropertyInteger("Found", NULL, scan->keys_found, es);
+	}
 	ExplainPropertyInteger("Requests Sent", NULL, session ? session->requests : 0, es);
 	ExplainPropertyInteger("Pages", NULL, scan->pages, es);
+	if (scan->took_whole_list)
+		ExplainPropertyText("Whole List", "yes", es);
 	if (session)
 		ExplainPropertyText("Cache", cache_words(scan, es), es);
 	if (session && session->retries > 0)
@@ -103,6 +110,30 @@ show_cost(TpmScan *scan, ExplainState *es)
 		ExplainPropertyInteger("Bytes Received", NULL, session->bytes_in, es);
 }
 
+/*
+ * Where a look-ahead node shows further keys, they are asked for as a list, and
+ * without what differs from key to key.
+ */
+static TpmPlanCondition *
+shown_conditions(const TpmScan *scan, const ForeignScan *plan, int *n)
+{
+	const List *key = list_nth(plan->fdw_private, TPM_PRIV_KEY);
+	bool		ahead = key != NIL && intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK)) > 0;
+	TpmPlanCondition *conditions = palloc(sizeof(TpmPlanCondition) * Max(scan->nconditions, 1));
+
+	*n = 0;
+	for (int i = 0; i < scan->nconditions; i++)
+	{
+		if (ahead && list_member_int(list_nth(plan->fdw_private, TPM_PRIV_VARYING), i))
+			continue;
+		conditions[*n] = scan->conditions[i];
+		if (ahead && i == linitial_int(key))
+			conditions[*n].op = TPM_COND_IN;
+		(*n)++;
+	}
+	return conditions;
+}
+
 void
 tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 {
@@ -110,8 +141,11 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 	TpmScan    *scan = node->fdw_state;
 	List	   *context = set_deparse_context_plan(es->deparse_cxt, node->ss.ps.plan, NIL);
 	const char *sort = scan->sort_parameter ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
-	char	   *request = tpm_remote_query_show(scan->table, scan->conditions, scan->nconditions,
-												scan->flags & TPM_PLAN_COUNTS ? NULL : sort, context);
+	int			nconditions;
+	TpmPlanCondition *conditions = shown_conditions(scan, plan, &nconditions);
+	char	   *request = tpm_remote_query_show(scan->table, conditions, nconditions,
+												scan->flags & TPM_PLAN_COUNTS ? NULL : sort,
+												tpm_include_names(scan), context);
 
 	if (scan->flags & TPM_PLAN_COUNTS)
 		ExplainPropertyText("Relations", psprintf("Aggregate on (%s)", scan->table->name), es);

@@ -7,7 +7,8 @@
  * list's.
  *
  * At most analyze_pages requests; the number of all rows is the API's total
- * where it gives one, else what was read.
+ * where it gives one, else what was read, or what is known of a list that goes
+ * on behind it.
  *
  *-------------------------------------------------------------------------
  */
@@ -97,6 +98,7 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	TpmList    *list = open_sample_list(table, session, rel);
 	Sample		sample = {.rows = rows,.wanted = wanted,.to_skip = -1};
 	TpmListCursor cursor;
+	TpmTableStats learnt;
 	TpmPage    *page = NULL;
 
 	session->progress = tpm_progress_start(table->relid, "analyze");
@@ -111,6 +113,9 @@ acquire_sample(Relation rel, int elevel, HeapTuple *rows, int wanted, double *to
 	tpm_progress_end(session->progress);
 	tpm_list_get_cursor(list, &cursor);
 	*totalrows = Max(cursor.total, sample.seen);
+	if (cursor.total < 0 && cursor.url != NULL &&
+		tpm_table_stats_get(table->relid, table->options_hash, &learnt))
+		*totalrows = Max(sample.seen, tpm_table_rows(&learnt));
 	*totaldeadrows = 0;
 	ereport(elevel,
 			(errmsg("\"%s\": %d requests, %.0f rows received, %d rows in sample, %.0f estimated total rows",

@@ -19,7 +19,6 @@
 #include "utils/selfuncs.h"
 
 #include "plan/plan.h"
-#include "shared/counters.h"
 
 /* a table about which nothing is known */
 #define TPM_UNKNOWN_ROWS 5000.0
@@ -30,20 +29,22 @@
 /* what a condition leaves of a table without statistics, at the least */
 #define TPM_UNKNOWN_SELECTIVITY 0.1
 
-/* is one row, or are a few, asked for by a key? */
+/* and what a list of it is reckoned with: what keys cost is known better */
+#define TPM_UNKNOWN_SHARE 0.3
+
+/* is it known how many rows a filter leaves that is sent? */
 static bool
-asks_by_key(const TpmRelation *relation)
+is_filter_known(const TpmRelation *relation)
 {
 	ListCell   *lc;
 
 	foreach(lc, relation->conditions)
 	{
-		TpmCondition *condition = lfirst(lc);
-		const TpmColumn *column = &relation->table->columns[condition->attnum - 1];
+		const TpmCondition *condition = lfirst(lc);
 
 		if ((condition->op == TPM_COND_EQ || condition->op == TPM_COND_IN) &&
-			(column->kind == TPM_COL_ID || column->kind == TPM_COL_RELATIONSHIP ||
-			 column->kind == TPM_COL_PLACEHOLDER || column->natural_key))
+			(relation->table->columns[condition->attnum - 1].kind == TPM_COL_PLACEHOLDER ||
+			 tpm_rows_per_value(relation, condition->attnum) > 0))
 			return true;
 	}
 	return false;
@@ -112,24 +113,30 @@ matching_rows(PlannerInfo *root, RelOptInfo *baserel, const TpmRelation *relatio
 	return clamp_row_est(rows);
 }
 
+double
+tpm_table_rows(const TpmTableStats *learnt)
+{
+	return Max(learnt->total >= 0 ? Max(learnt->total, 1) : TPM_UNKNOWN_ROWS, learnt->at_least);
+}
+
 void
 tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 {
 	bool		analyzed = baserel->tuples > 0;
-	TpmTableStats learnt;
 
-	if (analyzed)
-		relation->tuples = baserel->tuples;
-	else if (tpm_table_stats_get(relation->table->relid, relation->table->options_hash, &learnt) &&
-			 learnt.total >= 0)
-		relation->tuples = Max(learnt.total, 1);
+	relation->learnt.total = -1;
+	(void) tpm_table_stats_get(relation->table->relid, relation->table->options_hash, &relation->learnt);
+
+	/* ANALYZE learns the total as well, and others may have done so since */
+	if (analyzed && relation->learnt.total < 0)
+		relation->tuples = Max(baserel->tuples, relation->learnt.at_least);
 	else
-		relation->tuples = TPM_UNKNOWN_ROWS;
+		relation->tuples = tpm_table_rows(&relation->learnt);
 	baserel->tuples = relation->tuples;
 	set_baserel_size_estimates(root, baserel);
 	baserel->rows = Min(baserel->rows, most_rows(relation));
 	relation->sent_rows = Min(matching_rows(root, baserel, relation), most_rows(relation));
-	if (analyzed || asks_by_key(relation))
+	if (analyzed || is_filter_known(relation))
 		return;
 
 	/*
@@ -138,7 +145,7 @@ tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	 * reads both tables costs their pages at the most.
 	 */
 	baserel->rows = Max(baserel->rows, clamp_row_est(relation->tuples * TPM_UNKNOWN_SELECTIVITY));
-	relation->sent_rows = Max(relation->sent_rows, baserel->rows);
+	relation->sent_rows = Max(relation->sent_rows, clamp_row_est(relation->tuples * TPM_UNKNOWN_SHARE));
 }
 
 /*
@@ -173,4 +180,14 @@ tpm_estimate_cost(double requests, double rows, Cost *startup, Cost *total)
 	/* the first row comes with the first page */
 	*startup = TPM_REQUEST_COST;
 	*total = TPM_REQUEST_COST * requests + TPM_ROW_COST * rows;
+}
+
+double
+tpm_estimate_lookahead(const TpmTable *table, double keys, double rows_per_key, Cost *each)
+{
+	double		page_size = table->opt.page_size;
+
+	*each = TPM_ROW_COST * rows_per_key;
+	return Max(1.0, ceil(keys / page_size)) *
+		Max(1.0, ceil(Min(keys, page_size) * rows_per_key / page_size));
 }

@@ -25,6 +25,14 @@
 /* the cost of a plan that cannot be run: chosen only when there is no other */
 #define TPM_IMPOSSIBLE_COST 1e30
 
+/*
+ * What a lookup costs beyond its requests, as a part of one.  How often it is
+ * asked is a guess.  Where that says once, a look-ahead would cost the same;
+ * where it is wrong, the lookup costs a request a row and the look-ahead next
+ * to nothing.
+ */
+#define TPM_LOOKUP_RISK 0.1
+
 /* one value of a unique key: at most one row */
 static bool
 is_by_id(const TpmTable *table, const List *conditions)
@@ -132,16 +140,6 @@ typedef struct KeySearch
 	AttrNumber	attnum;
 } KeySearch;
 
-/* a column for which one request gives the rows of one value */
-static bool
-is_key_column(const TpmColumn *column)
-{
-	if (column->kind == TPM_COL_NONE)
-		return false;
-	return column->kind == TPM_COL_ID || column->placeholder ||
-		(column->filter && (column->filter_operators & (TPM_FILTER_EQ | TPM_FILTER_IN)));
-}
-
 static bool
 is_key_member(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
 			  void *arg)
@@ -165,7 +163,7 @@ gives_key(TpmRelation *relation, RelOptInfo *baserel, RestrictInfo *rinfo)
 		tpm_read_condition(relation->table, baserel, rinfo->clause, &condition) &&
 		(condition.op == TPM_COND_EQ || condition.op == TPM_COND_IN) &&
 		condition.verdict != TPM_VERDICT_LOCAL &&
-		is_key_column(&relation->table->columns[condition.attnum - 1]);
+		tpm_is_key_column(&relation->table->columns[condition.attnum - 1]);
 }
 
 static List *
@@ -198,7 +196,7 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		KeySearch	search = {relation->table, i + 1};
 		List	   *clauses;
 
-		if (!is_key_column(&relation->table->columns[i]))
+		if (!tpm_is_key_column(&relation->table->columns[i]))
 			continue;
 		clauses = generate_implied_equalities_for_column(root, baserel, is_key_member, &search,
 														 baserel->lateral_referencers);
@@ -220,15 +218,40 @@ find_param_infos(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 	return infos;
 }
 
-/* rows for one value of the key, of the conditions that are sent */
-static double
-rows_per_key(TpmRelation *relation, ParamPathInfo *info, List *conditions)
+double
+tpm_rows_per_key(const TpmRelation *relation, const ParamPathInfo *info, const List *conditions)
 {
+	double		rows = Max(info->ppi_rows, 1);
+	ListCell   *lc;
+
 	if (is_by_id(relation->table, conditions))
 		return 1;
 	if (relation->has_placeholder)
-		return Max(info->ppi_rows, 1);
-	return Min(Max(info->ppi_rows, 1), relation->sent_rows);
+		return rows;
+	/* what is tested here only leaves none out of a list */
+	for_each_from(lc, conditions, list_length(relation->conditions))
+	{
+		const TpmCondition *condition = lfirst(lc);
+
+		if (condition->op == TPM_COND_EQ && condition->verdict != TPM_VERDICT_LOCAL)
+			rows = Max(rows, relation->sent_rows / relation->tuples *
+					   tpm_rows_per_value(relation, condition->attnum));
+	}
+	return Min(rows, relation->sent_rows);
+}
+
+/* does at most one row give the values? */
+static bool
+is_of_one_row(PlannerInfo *root, const ParamPathInfo *info)
+{
+	int			relid;
+	RelOptInfo *outer;
+
+	if (!bms_get_singleton_member(info->ppi_req_outer, &relid))
+		return false;
+	outer = find_base_rel(root, relid);
+	return outer->fdwroutine && outer->fdwroutine->GetForeignPaths == tpm_get_paths &&
+		is_by_id(((TpmRelation *) outer->fdw_private)->table, ((TpmRelation *) outer->fdw_private)->conditions);
 }
 
 static void
@@ -243,7 +266,7 @@ add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		List	   *conditions = list_concat(list_copy(relation->conditions),
 											 tpm_read_conditions(relation->table, baserel,
 																 info->ppi_clauses, &exact));
-		double		sent_rows = rows_per_key(relation, info, conditions);
+		double		sent_rows = tpm_rows_per_key(relation, info, conditions);
 		double		requests = tpm_estimate_requests(relation->table, conditions, sent_rows);
 		Cost		startup,
 					total;
@@ -251,6 +274,8 @@ add_param_paths(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation)
 		if (!tpm_placeholders_given(relation->table, conditions))
 			continue;
 		tpm_estimate_cost(requests, sent_rows, &startup, &total);
+		if (!is_of_one_row(root, info))
+			total += TPM_LOOKUP_RISK * TPM_REQUEST_COST;
 		add_path(baserel, (Path *)
 				 tpm_create_foreignscan_path(root, baserel, info->ppi_rows, startup, total, NIL,
 											 info->ppi_req_outer,

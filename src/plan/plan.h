@@ -24,16 +24,21 @@
 #include "compat.h"
 #include "plan/shippable.h"
 #include "scan/order.h"
+#include "scan/key_window.h"
 #include "scan/plan_private.h"
+#include "shared/counters.h"
 
 /* planner units that one request costs */
-#define TPM_REQUEST_COST 100.0
+#define TPM_REQUEST_COST 1000.0
 
 /* ForeignPath.fdw_private */
 typedef enum TpmPathPrivate
 {
 	TPM_PATH_REQUESTS,			/* Float: requests estimated */
-	TPM_PATH_ORDER				/* as TPM_PRIV_ORDER */
+	TPM_PATH_ORDER,				/* as TPM_PRIV_ORDER */
+	TPM_PATH_LINK,				/* Integer: of a join's look-ahead; absent:
+								 * none */
+	TPM_PATH_KEY				/* Expr: the clause of which it shows the keys */
 } TpmPathPrivate;
 
 /* RelOptInfo.fdw_private */
@@ -41,6 +46,8 @@ typedef struct TpmRelation
 {
 	TpmTable   *table;
 	List	   *conditions;		/* of TpmCondition *, of the base restrictions */
+	TpmTableStats learnt;		/* of the table; its total is -1 where nothing
+								 * is */
 	double		tuples;			/* rows of the whole table */
 	double		sent_rows;		/* rows the API is expected to give for what
 								 * is sent */
@@ -67,6 +74,13 @@ extern List *tpm_order_offers(PlannerInfo *root, RelOptInfo *rel, TpmRelation *r
 extern bool tpm_order_ends_at(const List *keys, const TpmCondition *condition);
 
 /* path.c */
+
+/*
+ * Rows for one value of the key, of the conditions (of TpmCondition *) that are
+ * sent: the relation's own first, then those of info.
+ */
+extern double tpm_rows_per_key(const TpmRelation *relation, const ParamPathInfo *info,
+							   const List *conditions);
 extern void tpm_get_paths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid);
 
 /* plan.c */
@@ -103,6 +117,35 @@ extern List *tpm_plan_columns(const TpmRelation *relation, const List *order);
 /* does the statement change a table of an API, perhaps this one? */
 extern bool tpm_plan_feeds_write(PlannerInfo *root);
 
+/* key_plan.c */
+
+/* "column = value", by whose values rows of several outer rows can be asked for at a time */
+typedef struct TpmKey
+{
+	Expr	   *clause;
+	AttrNumber	attnum;
+	Expr	   *value;			/* source, bare or as what it is compared as */
+	Node	   *source;			/* the Var of an outer row, or the Param that
+								 * gives a subquery one */
+} TpmKey;
+
+/*
+ * The best key among conditions of the relation (of TpmCondition *), as they
+ * stand before the planner puts parameters for an outer relation's columns.
+ * False: none of them is one.
+ */
+extern bool tpm_plan_key(PlannerInfo *root, const TpmTable *table, const List *conditions, TpmKey *key);
+
+/* does the API take several values of the key at a time? */
+extern bool tpm_key_takes_lists(const TpmTable *table, const TpmKey *key);
+
+/* a column for which one request gives the rows of one value */
+extern bool tpm_is_key_column(const TpmColumn *column);
+
+/* appends TPM_PRIV_KEY, TPM_PRIV_VARYING and TPM_PRIV_LINK; path: of the scan */
+extern List *tpm_plan_add_key(PlannerInfo *root, const TpmTable *table, const TpmPlanClauses *parts,
+							  const ForeignPath *path, List *private);
+
 /* count_plan.c */
 extern void tpm_get_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,
 								RelOptInfo *output, void *extra);
@@ -112,10 +155,26 @@ extern ForeignScan *tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, Forei
 /* analyze.c */
 extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages);
 
+/* column_stats.c: called by _PG_init */
+extern void tpm_plan_install_hooks(void);
+
+/* rows that have the same value of the column, on average; 0: nothing is known */
+extern double tpm_rows_per_value(const TpmRelation *relation, AttrNumber attnum);
+
 /* cost.c */
+
+/* rows of the whole table, as far as its lists have shown */
+extern double tpm_table_rows(const TpmTableStats *learnt);
 extern void tpm_estimate_size(PlannerInfo *root, RelOptInfo *baserel, TpmRelation *relation);
 extern double tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent_rows);
 extern void tpm_estimate_cost(double requests, double rows, Cost *startup,
 							  Cost *total);
+
+/*
+ * The requests for so many different keys, as many in one as a page has rows;
+ * *each: what the rows of one key cost beside them.
+ */
+extern double tpm_estimate_lookahead(const TpmTable *table, double keys, double rows_per_key,
+									 Cost *each);
 
 #endif							/* TPM_PLAN_H */

@@ -178,6 +178,21 @@ list_has_member(const char *members, const char *member)
 }
 
 char *
+tpm_request_join(const char *names, const char *more)
+{
+	char	   *copy = pstrdup(more);
+	StringInfoData joined;
+	char	   *save;
+
+	initStringInfo(&joined);
+	appendStringInfoString(&joined, names);
+	for (char *name = strtok_r(copy, ",", &save); name; name = strtok_r(NULL, ",", &save))
+		if (!list_has_member(joined.data, name))
+			appendStringInfo(&joined, "%s%s", joined.len ? "," : "", name);
+	return joined.data;
+}
+
+char *
 tpm_request_fields(const TpmTable *table, List *columns)
 {
 	StringInfoData members;
@@ -204,7 +219,7 @@ tpm_request_fields(const TpmTable *table, List *columns)
 }
 
 static char *
-fields_name(const TpmTable *table)
+fields_name(const TpmTable *table, const char *type)
 {
 	StringInfoData name;
 	const char *format = table->opt.fields_format;
@@ -214,7 +229,7 @@ fields_name(const TpmTable *table)
 		return table->opt.fields_format;
 	initStringInfo(&name);
 	appendBinaryStringInfo(&name, format, hole - format);
-	appendStringInfoString(&name, table->type);
+	appendStringInfoString(&name, type);
 	appendStringInfoString(&name, hole + 2);
 	return name.data;
 }
@@ -353,14 +368,15 @@ add_fixed(StringInfo query, const TpmTable *table, List *terms, bool shown)
 }
 
 static void
-add_conditions(StringInfo query, const TpmTable *table, const TpmRequest *request, bool shown)
+add_conditions(StringInfo query, const TpmTable *table, const TpmRequest *request, const char *include,
+			   bool shown)
 {
 	ListCell   *lc;
 
 	foreach(lc, request->terms)
 		add_term(query, table, lfirst(lc), shown);
-	if (table->include)
-		add_pair(query, table->opt.include_parameter, table->include, shown);
+	if (include)
+		add_pair(query, table->opt.include_parameter, include, shown);
 	add_fixed(query, table, request->terms, shown);
 }
 
@@ -405,13 +421,20 @@ char *
 tpm_request_url(const TpmTable *table, const TpmRequest *request, const TpmPosition *position)
 {
 	StringInfoData query;
+	ListCell   *lc;
 
 	initStringInfo(&query);
-	add_conditions(&query, table, request, false);
+	add_conditions(&query, table, request, request->include ? request->include : table->include, false);
 	if (request->sort)
 		add_pair(&query, table->opt.sort_parameter, request->sort, false);
 	if (request->fields && table->opt.fields_format[0])
-		add_pair(&query, fields_name(table), request->fields, false);
+		add_pair(&query, fields_name(table, table->type), request->fields, false);
+	foreach(lc, request->fields_of_included)
+	{
+		TpmFields  *of = lfirst(lc);
+
+		add_pair(&query, fields_name(table, of->type), of->members, false);
+	}
 	if (!request->by_id)
 		add_page(&query, table, request, position);
 	return psprintf("%s%s%s%s", table->opt.base_url, request->path, query.len ? "?" : "", query.data);
@@ -423,7 +446,7 @@ tpm_request_conditions(const TpmTable *table, const TpmRequest *request)
 	StringInfoData query;
 
 	initStringInfo(&query);
-	add_conditions(&query, table, request, false);
+	add_conditions(&query, table, request, table->include, false);
 	return psprintf("%s%s%s", request->path, query.len ? "?" : "", query.data);
 }
 
@@ -433,7 +456,7 @@ tpm_request_show(const TpmTable *table, const TpmRequest *request)
 	StringInfoData query;
 
 	initStringInfo(&query);
-	add_conditions(&query, table, request, true);
+	add_conditions(&query, table, request, request->include ? request->include : table->include, true);
 	if (request->sort)
 		add_pair(&query, table->opt.sort_parameter, request->sort, true);
 	return psprintf("%s%s%s", request->shown_path, query.len ? "?" : "", query.data);

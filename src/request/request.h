@@ -26,7 +26,16 @@ typedef struct TpmTerm
 {
 	char	   *parameter;		/* its whole name: filter[status] */
 	List	   *values;			/* of char *, never NIL */
+	AttrNumber	attnum;			/* of the column that they are values of, 0:
+								 * they are bounds, or nobody asks */
 } TpmTerm;
+
+/* the members to give of resources of a type */
+typedef struct TpmFields
+{
+	const char *type;
+	char	   *members;		/* value of the fields parameter */
+} TpmFields;
 
 /* one list, or one resource by id */
 typedef struct TpmRequest
@@ -37,6 +46,9 @@ typedef struct TpmRequest
 	List	   *terms;			/* of TpmTerm * */
 	char	   *sort;			/* value of the sort parameter, or NULL */
 	char	   *fields;			/* value of the fields parameter, or NULL */
+	char	   *include;		/* value of the include parameter, where it is
+								 * more than the table's own, or NULL */
+	List	   *fields_of_included; /* of TpmFields * */
 	int			page_size;		/* asked for; 0 by id */
 	bool		may_tie;		/* rows may be equal in its order */
 	bool		total_in_doubt; /* its total is the one without filters, too */
@@ -94,6 +106,9 @@ extern char *tpm_request_sort_name(const TpmColumn *column);
 
 /* the member to ask for in a sparse fieldset, NULL where it is none or all */
 extern char *tpm_request_member(const TpmTable *table, const TpmColumn *column);
+
+/* two values of the fields or the include parameter as one, each name once */
+extern char *tpm_request_join(const char *names, const char *more);
 
 /*
  * The members that a query of these columns reads (IntList of attnums), as the

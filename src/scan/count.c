@@ -11,11 +11,14 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
 
 #include "compat.h"
+#include "scan/keyed.h"
 #include "scan/list.h"
+#include "scan/rent_or_buy.h"
 #include "scan/scan.h"
 #include "shared/counters.h"
 #include "utils/timestamp.h"
@@ -83,6 +86,7 @@ read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor,
 
 	small->page_size = Min(small->page_size, TPM_MIN_ORDERED_PAGE);
 	list = tpm_list_open(scan->session, scan->table, scan->decoder, small, false);
+	tpm_rent_count(scan);
 	page = tpm_list_try_next(list, problem);
 	tpm_list_get_cursor(list, cursor);
 	scan->pages++;
@@ -233,14 +237,35 @@ count_rows(TpmScan *scan)
 	TupleTableSlot *row = MakeSingleTupleTableSlot(scan->tupdesc, &TTSOpsHeapTuple);
 	int64		n = 0;
 
-	while (tpm_rows_next(scan, row))
+	while (scan->by_key ? tpm_keyed_next(scan, row) : tpm_rows_next(scan, row))
 	{
-		tpm_scan_hold(scan, &scan->tuple);
+		tpm_scan_hold(scan, ExecFetchSlotHeapTuple(row, false, NULL));
 		if (row_matches(scan))
 			n++;
 		CHECK_FOR_INTERRUPTS();
 	}
 	ExecDropSingleTupleTableSlot(row);
+	return n;
+}
+
+static int64
+count_kept_rows(TpmScan *scan, Tuplestorestate *rows)
+{
+	int64		n = 0;
+
+	tuplestore_rescan(rows);
+	while (tpm_scan_next_kept(scan, rows))
+	{
+		bool		made;
+		HeapTuple	tuple = ExecFetchSlotHeapTuple(scan->kept, false, &made);
+
+		tpm_scan_hold(scan, tuple);
+		if (row_matches(scan))
+			n++;
+		if (made)
+			heap_freetuple(tuple);
+		CHECK_FOR_INTERRUPTS();
+	}
 	return n;
 }
 
@@ -265,6 +290,9 @@ count_once(TpmScan *scan)
 {
 	TpmResult  *known = tpm_scan_known(scan);
 
+	/* a list that was kept whole, for whichever values */
+	if (known && known->rows)
+		return count_kept_rows(scan, known->rows);
 	if (known == NULL)
 	{
 		int64		n = count(scan);
@@ -291,11 +319,18 @@ tpm_iterate_count(ForeignScanState *node)
 	ListCell   *lc;
 
 	ExecClearTuple(slot);
-	if (scan->query != NULL)
+	if (scan->started)
 		return slot;
 	tpm_scan_connect(scan);
-	tpm_rows_begin(scan);
-	n = count_once(scan);
+	scan->started = true;
+	scan->by_key = tpm_keyed_begin(scan);
+	if (scan->by_key)
+		scan->by_key = tpm_keyed_may_count(scan);
+	if (!scan->by_key)
+		tpm_rows_begin(scan);
+	n = scan->by_key ? count_rows(scan) : count_once(scan);
+	if (n > 0)
+		tpm_keyed_count_row(scan, NULL);
 	foreach(lc, scan->map)
 	{
 		int			at = foreach_current_index(lc);

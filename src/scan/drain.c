@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "scan/keyed.h"
 #include "scan/scan.h"
 
 static TpmScan *open_scans = NULL;
@@ -48,7 +49,7 @@ tpm_drain_register(TpmScan *scan)
 static bool
 has_rows_to_come(const TpmScan *scan)
 {
-	return scan->query != NULL && !scan->at_end && !scan->replaying && scan->rest == NULL &&
+	return scan->query != NULL && !scan->by_key && !scan->at_end && !scan->replaying && scan->rest == NULL &&
 		!(scan->flags & TPM_PLAN_COUNTS);
 }
 
@@ -107,6 +108,8 @@ tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most)
 		bool		feeds = feeds_directly(scan, estate, feeding_rti);
 		int64		rows;
 
+		if (scan->resource == resource && scan->keyed)
+			tpm_keyed_complete(scan);
 		if (scan->resource != resource || !has_rows_to_come(scan))
 		{
 			if (feeds && scan->at_end)

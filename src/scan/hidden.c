@@ -29,6 +29,14 @@ has_learnt(const TpmScan *scan, TpmTableStats *learnt)
 }
 
 bool
+tpm_hidden_is_learnt(const TpmTable *table)
+{
+	TpmTableStats learnt;
+
+	return tpm_table_stats_get(table->relid, table->options_hash, &learnt) && learnt.hides;
+}
+
+bool
 tpm_hidden_may_answer(const TpmScan *scan, const TpmCached *cached)
 {
 	TpmTableStats learnt;
@@ -209,7 +217,7 @@ tpm_hidden_completed(TpmScan *scan, const TpmList *list, TpmCached *cached)
 	 * the one copy was read for conditions, and this statement cannot tell
 	 * any more
 	 */
-	if (lacks != 0 && scan->nconditions > 0)
+	if (lacks != 0 && scan->nconditions > 0 && !scan->buys)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("foreign table %s: the copy of its list lacks a resource that a condition has found", scan->table->name),

@@ -59,6 +59,8 @@ struct TpmList
 	int64		not_believed;	/* such a total, 0 none */
 	int64		least_total;	/* that a page has told */
 	int			pages;
+	int64		told_rows;		/* of a filter, that have been learnt; -1:
+								 * none */
 	int			empty_pages;	/* in a row */
 	bool		torn;			/* see tpm_list_is_torn() */
 	bool		linked;			/* a page has named a next one */
@@ -89,6 +91,7 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->request = request;
 	list->reads_all = reads_all;
 	list->total = -1;
+	list->told_rows = -1;
 	list->least_total = PG_INT64_MAX;
 	list->context = CurrentMemoryContext;
 	list->page_context = AllocSetContextCreate(list->context, "tpm_fdw page", ALLOCSET_DEFAULT_SIZES);
@@ -503,18 +506,88 @@ pages_of(int64 rows, int a_page)
 	return rows / a_page + (rows % a_page != 0);
 }
 
-/* the size of the whole table, for plans and for those who come after */
-static void
-learn_size(const TpmList *list)
+/* how many, where each may be there in capitals as well */
+static int
+count_values(const TpmTerm *term)
 {
-	if (!is_whole_table(list) || list->doubt != TPM_DOUBT_NONE)
+	int			n = 0;
+	const char *last = "";
+	ListCell   *lc;
+
+	foreach(lc, term->values)
+	{
+		n += n == 0 || pg_strcasecmp(lfirst(lc), last) != 0;
+		last = lfirst(lc);
+	}
+	return n;
+}
+
+/* does the total tell what the filter leaves?  That of the list without filters may stand in its place. */
+static bool
+is_total_of_filter(const TpmList *list, const TpmTableStats *learnt)
+{
+	return list->total >= 0 &&
+		(learnt->total_obeys_filter || (learnt->total >= 0 && learnt->total != list->total));
+}
+
+/*
+ * What a filter on one column leaves.  A list that tells no total is told page
+ * by page, once it is longer than those before it; or at its end.
+ */
+static void
+learn_filter(TpmList *list)
+{
+	const TpmTerm *term = list_length(list->request->terms) == 1 ? linitial(list->request->terms) : NULL;
+	TpmTableStats learnt = {.total = -1};
+	const TpmFilterStats *known;
+	int64		rows = list->distinct + list->anonymous;
+
+	if (term == NULL || term->attnum == 0 || list->request->by_id || list->restarted ||
+		tpm_request_path_has_columns(list->table))
 		return;
-	if (list->total >= 0)
-		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total,
+	(void) get_learnt(list, &learnt);
+	/* of whichever list it is, the whole one is no shorter */
+	if (list->total > 0 && learnt.total < 0)
+		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, list->total);
+	if (is_total_of_filter(list, &learnt))
+		rows = list->total;
+	else if (list->url != NULL && list->told_rows < 0)
+	{
+		known = tpm_table_stats_of_filter(&learnt, term->attnum);
+		if (known && rows * (double) known->values <= known->rows * (double) count_values(term))
+			return;
+	}
+	if (rows > list->told_rows)
+		tpm_table_stats_filter(list->table->relid, list->table->options_hash, term->attnum,
+							   list->told_rows < 0 ? count_values(term) : 0, rows - Max(list->told_rows, 0));
+	list->told_rows = Max(rows, list->told_rows);
+}
+
+/* the size of the table, or of a part of it, for plans and for those who come after */
+static void
+learn_size(TpmList *list)
+{
+	int64		rows = list->distinct + list->anonymous;
+
+	if (list->doubt != TPM_DOUBT_NONE)
+		return;
+	if (!is_whole_table(list))
+		learn_filter(list);
+	else if (list->total >= 0 || list->url == NULL)
+		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total >= 0 ? list->total : rows,
 							  list->first_page_rows);
-	else if (list->url == NULL)
-		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->distinct + list->anonymous,
-							  list->first_page_rows);
+	else
+		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows);
+}
+
+int64
+tpm_list_pages_left(const TpmList *list)
+{
+	if (list->url == NULL)
+		return 0;
+	if (list->total < 0 || list->first_page_rows == 0)
+		return -1;
+	return Max(1, pages_of(list->total, list->first_page_rows) - list->position.page);
 }
 
 /* before the first request: somebody has read this list, or its total, not long ago */

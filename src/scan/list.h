@@ -43,6 +43,9 @@ extern void tpm_list_close(TpmList *list);
 /* pages received */
 extern int	tpm_list_pages(const TpmList *list);
 
+/* pages that are still to be received, as far as a total tells; -1: it tells nothing */
+extern int64 tpm_list_pages_left(const TpmList *list);
+
 /* have all its pages been received? */
 extern bool tpm_list_is_complete(const TpmList *list);
 

@@ -34,6 +34,13 @@ typedef enum TpmPrivate
 	TPM_PRIV_FLAGS,				/* Integer: TPM_PLAN_* */
 	TPM_PRIV_WANTED,			/* Float: rows that will be wanted, 0 all */
 	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
+	TPM_PRIV_KEY,				/* IntList: which of CONDITIONS, and which of
+								 * the plan quals, is the key of a scan by
+								 * key; NIL: it is none */
+	TPM_PRIV_VARYING,			/* IntList: which of CONDITIONS compare with
+								 * what may differ for each key */
+	TPM_PRIV_LINK,				/* Integer: of the window that shows further
+								 * keys, see key_window.h */
 	TPM_PRIV_COUNT				/* how many there are */
 } TpmPrivate;
 

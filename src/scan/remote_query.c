@@ -492,7 +492,7 @@ show_sendable(const TpmTable *table, TpmPlanCondition *condition, TpmConditionOp
 
 char *
 tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n, const char *sort,
-					  List *context)
+					  char *include, List *context)
 {
 	List	   *sendable = NIL;
 	char	  **placeholders = palloc0(sizeof(char *) * table->natts);
@@ -527,5 +527,6 @@ tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n
 			request->shown_path = pstrdup(table->resource);
 		request->sort = sort ? pstrdup(sort) : NULL;
 	}
+	request->include = include;
 	return tpm_request_show(table, request);
 }

@@ -11,9 +11,9 @@
 #include "postgres.h"
 
 #include "base/url.h"
+#include "document/inverse.h"
 #include "scan/remote_query_internal.h"
 
-/* percent-encoding may treble a text of UTF-8 */
 static size_t
 encoded_length(List *values)
 {
@@ -21,8 +21,14 @@ encoded_length(List *values)
 	ListCell   *lc;
 
 	foreach(lc, values)
-		len += strlen(tpm_url_utf8(lfirst(lc))) * 3 + 1;
+		len += strlen(tpm_url_encode_query(lfirst(lc))) + strlen("%2C");
 	return len;
+}
+
+size_t
+tpm_remote_query_length(const TpmColumn *column, List *values)
+{
+	return encoded_length(tpm_spellings(column, values));
 }
 
 static char *
@@ -100,6 +106,7 @@ tpm_remote_query_terms(const TpmTable *table, List *sendable)
 		term = palloc(sizeof(TpmTerm));
 		term->parameter = parameter;
 		term->values = item->values;
+		term->attnum = is_equality_item(item) ? item->column->attnum : 0;
 		terms = lappend(terms, term);
 		bytes += len;
 	}
@@ -169,7 +176,7 @@ tpm_remote_query_cut_terms(const TpmTable *table, List *terms, bool *all_sent)
 	{
 		TpmTerm    *term = palloc(sizeof(TpmTerm));
 
-		term->parameter = longest->parameter;
+		*term = *longest;
 		term->values = lfirst(lc);
 		terms = lappend(terms, lappend(list_copy(kept), term));
 	}

@@ -17,6 +17,7 @@
 
 #include "access/table.h"
 #include "executor/executor.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -27,6 +28,8 @@
 
 #include "compat.h"
 #include "document/convert.h"
+#include "scan/keyed.h"
+#include "scan/plan_end.h"
 #include "scan/scan.h"
 
 int			tpm_cache_ttl = -1;
@@ -120,6 +123,21 @@ prepare_slots(TpmScan *scan, ForeignScan *plan)
 	scan->tests = CreateExprContext(estate);
 }
 
+/* what requests cost is no work of the CPU, of which JIT could spare any */
+static void
+judge_jit(const ForeignScanState *node)
+{
+	EState	   *estate = node->ss.ps.state;
+	TpmStatement *statement;
+
+	if (!(estate->es_jit_flags & PGJIT_PERFORM))
+		return;
+	statement = tpm_statement_of(estate);
+	statement->scan_cost += node->ss.ps.plan->total_cost;
+	if (estate->es_plannedstmt->planTree->total_cost - statement->scan_cost < jit_above_cost)
+		estate->es_jit_flags = PGJIT_NONE;
+}
+
 void
 tpm_begin_scan(ForeignScanState *node, int eflags)
 {
@@ -129,6 +147,8 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 	TpmScan    *scan = create_scan(node);
 
 	node->fdw_state = scan;
+	judge_jit(node);
+	tpm_include_wish(scan);
 	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
 		return;
 
@@ -160,11 +180,21 @@ is_cacheable(const TpmTable *table)
 	return true;
 }
 
+TpmCacheAge
+tpm_cache_age_of(const TpmTable *table)
+{
+	TpmCacheAge age = {
+		.ttl = tpm_cache_ttl >= 0 ? tpm_cache_ttl : table->opt.cache_ttl,
+		.per_hour = table->opt.rate_limit_per_hour,
+	};
+
+	return age;
+}
+
 static void
 decide_cache(TpmScan *scan)
 {
-	scan->age.ttl = tpm_cache_ttl >= 0 ? tpm_cache_ttl : scan->table->opt.cache_ttl;
-	scan->age.per_hour = scan->table->opt.rate_limit_per_hour;
+	scan->age = tpm_cache_age_of(scan->table);
 	scan->resource = scan->table->address;
 	scan->cacheable = is_cacheable(scan->table);
 }
@@ -197,6 +227,10 @@ tpm_scan_connect(TpmScan *scan)
 	scan->session = tpm_session_create(scan->table->server, scan->table, scan->userid,
 									   tpm_statement_of(estate));
 	scan->session->progress = tpm_progress_start(scan->table->relid, "scan");
+	scan->read_to_end = tpm_plan_is_read_to_end(estate, scan->node->ss.ps.plan);
+	ereport(DEBUG2,
+			(errmsg_internal("foreign table %s: the plan %s", scan->table->name,
+							 scan->read_to_end ? "reads it to its end" : "may stop early")));
 	decide_cache(scan);
 	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
 	tpm_drain_register(scan);
@@ -257,9 +291,8 @@ tpm_scan_new_result(TpmScan *scan)
 	return result;
 }
 
-/* where the rows that are read now are kept */
-static void
-begin_result(TpmScan *scan)
+void
+tpm_scan_begin_result(TpmScan *scan)
 {
 	TpmResult  *result = tpm_scan_new_result(scan);
 	MemoryContext old = MemoryContextSwitchTo(scan->result_context);
@@ -279,9 +312,13 @@ start_scan(TpmScan *scan)
 	TpmResult  *known;
 
 	tpm_scan_connect(scan);
-	tpm_rows_begin(scan);
+	scan->started = true;
 	scan->filling = NULL;
 	scan->replaying = false;
+	scan->by_key = tpm_keyed_begin(scan);
+	if (scan->by_key)
+		return;
+	tpm_rows_begin(scan);
 	known = tpm_scan_known(scan);
 	if (known)
 	{
@@ -290,24 +327,33 @@ start_scan(TpmScan *scan)
 		tuplestore_rescan(known->rows);
 	}
 	else if (scan->keeps_results)
-		begin_result(scan);
+		tpm_scan_begin_result(scan);
 }
 
 /* ----- rows ----- */
 
-static TupleTableSlot *
-replay(TpmScan *scan, TupleTableSlot *slot)
+bool
+tpm_scan_next_kept(TpmScan *scan, Tuplestorestate *rows)
 {
 	/*
 	 * the slot frees its tuple at the next row, when the context of this one
 	 * is gone
 	 */
 	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
-	bool		found = tuplestore_gettupleslot(scan->filling->rows, true, false, scan->kept);
+	bool		found = tuplestore_gettupleslot(rows, true, false, scan->kept);
 
 	MemoryContextSwitchTo(old);
-	if (found)
+	return found;
+}
+
+static TupleTableSlot *
+replay(TpmScan *scan, TupleTableSlot *slot)
+{
+	if (tpm_scan_next_kept(scan, scan->filling->rows))
+	{
 		ExecCopySlot(slot, scan->kept);
+		tpm_keyed_count_row(scan, slot);
+	}
 	return slot;
 }
 
@@ -315,13 +361,20 @@ replay(TpmScan *scan, TupleTableSlot *slot)
 static bool
 next_of_rest(TpmScan *scan, TupleTableSlot *slot)
 {
-	MemoryContext old = MemoryContextSwitchTo(scan->kept->tts_mcxt);
-	bool		found = tuplestore_gettupleslot(scan->rest, true, false, scan->kept);
+	bool		found = tpm_scan_next_kept(scan, scan->rest);
 
-	MemoryContextSwitchTo(old);
 	if (found)
 		ExecCopySlot(slot, scan->kept);
 	return found;
+}
+
+void
+tpm_scan_count_rows(TpmScan *scan)
+{
+	tpm_count_rows(scan->table->server->serverid, GetUserId(), scan->rows - scan->counted_rows,
+				   scan->cache_hits - scan->counted_hits);
+	scan->counted_rows = scan->rows;
+	scan->counted_hits = scan->cache_hits;
 }
 
 static void
@@ -332,10 +385,7 @@ end_of_rows(TpmScan *scan)
 		scan->filling->complete = true;
 	tpm_progress_end(scan->session->progress);
 	scan->session->progress = NULL;
-	tpm_count_rows(scan->table->server->serverid, GetUserId(), scan->rows - scan->counted_rows,
-				   scan->cache_hits - scan->counted_hits);
-	scan->counted_rows = scan->rows;
-	scan->counted_hits = scan->cache_hits;
+	tpm_scan_count_rows(scan);
 }
 
 TupleTableSlot *
@@ -347,8 +397,13 @@ tpm_iterate_scan(ForeignScanState *node)
 	ExecClearTuple(slot);
 	if (scan->flags & TPM_PLAN_COUNTS)
 		return tpm_iterate_count(node);
-	if (scan->query == NULL)
+	if (!scan->started)
 		start_scan(scan);
+	if (scan->by_key)
+	{
+		(void) tpm_keyed_next(scan, slot);
+		return slot;
+	}
 	if (scan->replaying)
 		return replay(scan, slot);
 	if (scan->at_end)
@@ -358,6 +413,7 @@ tpm_iterate_scan(ForeignScanState *node)
 		end_of_rows(scan);
 		return slot;
 	}
+	tpm_keyed_count_row(scan, slot);
 	if (scan->filling)
 		tuplestore_puttupleslot(scan->filling->rows, slot);
 	return slot;
@@ -399,7 +455,10 @@ tpm_rescan_scan(ForeignScanState *node)
 {
 	TpmScan    *scan = node->fdw_state;
 
-	if (scan->query == NULL)
+	if (!scan->started)
+		return;
+	scan->started = false;
+	if (scan->by_key)
 		return;
 	/* whoever asks twice may ask a third time */
 	scan->keeps_results = true;
@@ -418,7 +477,10 @@ tpm_end_scan(ForeignScanState *node)
 	if (scan == NULL)
 		return;
 	if (scan->session)
+	{
 		tpm_progress_end(scan->session->progress);
+		tpm_scan_count_rows(scan);
+	}
 	while (scan->results)
 		drop_result(scan, scan->results);
 	drop_rest(scan);

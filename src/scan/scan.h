@@ -77,6 +77,9 @@ typedef struct TpmResult
 /* the rows of one request, wherever they come from; see source.c */
 typedef struct TpmSource TpmSource;
 
+/* what a scan by key wants others to include; see include.c */
+typedef struct TpmWish TpmWish;
+
 typedef struct TpmScan
 {
 	ForeignScanState *node;
@@ -92,6 +95,12 @@ typedef struct TpmScan
 	TpmDecoder *decoder;
 	TupleDesc	tupdesc;
 
+	bool		started;		/* a row has been asked for, with the values
+								 * at hand */
+	bool		by_key;			/* keyed.c answers them */
+	struct TpmKeyed *keyed;		/* NULL: no scan by key */
+	bool		sought_key;
+
 	MemoryContext query_context;	/* of one set of values */
 	TpmRemoteQuery *query;		/* NULL: values not evaluated yet */
 	int			next_request;
@@ -100,11 +109,18 @@ typedef struct TpmScan
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
+	struct TpmIncludes *includes;	/* what others of its run want included;
+									 * NULL until it asks */
+	TpmWish    *wish;			/* to be included by another, or NULL */
+
+	bool		leaves_missing; /* keyed.c looks further for ids that are not
+								 * found */
 	bool		reads_all;		/* an id was not found under its own text: the
 								 * list answers, from then on */
 	bool		at_end;
 
 	HeapTupleData tuple;		/* the row that the slot holds */
+	uint64		idhash;			/* its id's, as it came, 0: it has none */
 	TupleTableSlot *in_hand;	/* a row that is tested or sorted */
 	List	   *map;			/* IntList: attnum of each of its columns,
 								 * NIL: a row of the table as it is */
@@ -140,6 +156,8 @@ typedef struct TpmScan
 	TupleTableSlot *kept;		/* for rows of a tuplestore */
 
 	double		wanted;			/* rows that a limit lets through, 0: no limit */
+	bool		read_to_end;	/* the plan asks for all rows; known from the
+								 * first one on */
 	bool		tests_rows;		/* rows from the API are tested as they come */
 	ExprContext *tests;			/* of these tests: all of a list may be tested
 								 * for one row of the plan */
@@ -149,12 +167,23 @@ typedef struct TpmScan
 	int64		cache_hits;		/* requests answered from the cache */
 	int64		pages;
 	int64		rows;
+	int64		keys;			/* that were looked for, each once */
+	int64		keys_found;		/* those with a row */
+	bool		took_whole_list;	/* instead of asking for further keys */
+	bool		buys;			/* the list is read for later lookups */
+	int64		rent;			/* requests for parts of a list that the cache
+								 * may not have */
+	int64		received_rows;
+	int64		received_bytes; /* of them */
 	int64		counted_rows;	/* of these in the totals already */
 	int64		counted_hits;
 	bool		told_doubt;		/* of a list that may lack rows */
 	bool		warned_missing;
 	bool		warned_unknown;
 } TpmScan;
+
+/* scan.c: how old a kept answer may be for this session */
+extern TpmCacheAge tpm_cache_age_of(const TpmTable *table);
 
 /* scan.c */
 extern void tpm_begin_scan(ForeignScanState *node, int eflags);
@@ -173,7 +202,7 @@ tpm_scan_uses_cache(const TpmScan *scan)
 static inline bool
 tpm_scan_may_stop(const TpmScan *scan)
 {
-	return scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL);
+	return !scan->buys && (scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL));
 }
 
 /* destination.c: called by _PG_init */
@@ -184,11 +213,27 @@ extern void tpm_scan_install_hooks(void);
 /* evaluates the values of the conditions; sends nothing yet */
 extern void tpm_rows_begin(TpmScan *scan);
 
+/*
+ * The same with conditions and values of the caller's, which must live until
+ * tpm_rows_end(): more rows than the plan's conditions ask for.
+ */
+extern void tpm_rows_begin_with(TpmScan *scan, TpmPlanCondition *conditions, int n, Datum *values,
+								bool *nulls);
+
 /* the next row, in the plan's order; valid in the slot until the next call */
 extern bool tpm_rows_next(TpmScan *scan, TupleTableSlot *slot);
 
 /* what follows is an answer to this request of the query: what its path holds is what its rows are silent about */
 extern void tpm_rows_set_path(TpmScan *scan, int at);
+
+/*
+ * Sorts by the plan's order the rows that next puts into scan->tuple, until it
+ * is false; with at_hand, one is there already.  tpm_rows_next() gives them.
+ */
+extern void tpm_rows_sort(TpmScan *scan, bool (*next) (TpmScan *scan), bool at_hand);
+
+/* is an id that was asked for not there, at least not under its own text? */
+extern bool tpm_rows_miss_id(const TpmScan *scan);
 
 /* can all rows that are left be had without a request? */
 extern bool tpm_rows_are_at_hand(const TpmScan *scan);
@@ -199,8 +244,17 @@ extern void tpm_rows_end(TpmScan *scan);
 /* scan.c: session and decoder, once they are needed */
 extern void tpm_scan_connect(TpmScan *scan);
 
+/* scan.c: tells the views of the rows and hits since it was called last */
+extern void tpm_scan_count_rows(TpmScan *scan);
+
 /* scan.c: the answer for the values at hand that a rescan may use, NULL if there is none */
 extern TpmResult *tpm_scan_known(TpmScan *scan);
+
+/* scan.c: the rows that are read now, with the values at hand, are kept in scan->filling */
+extern void tpm_scan_begin_result(TpmScan *scan);
+
+/* scan.c: the next of rows that are kept, into scan->kept */
+extern bool tpm_scan_next_kept(TpmScan *scan, Tuplestorestate *rows);
 
 /* scan.c: room for that answer */
 extern TpmResult *tpm_scan_new_result(TpmScan *scan);
@@ -246,16 +300,55 @@ extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
 
+/* how many rows one has that needs no request */
+extern int64 tpm_source_rows(const TpmSource *source);
+
 /* do its rows come in the order of the plan? */
 extern bool tpm_source_is_ordered(const TpmSource *source);
 
 /* can the rows that are left be had without a request? */
 extern bool tpm_source_is_at_hand(const TpmSource *source);
 
+/* pages of the request that are still to be received, -1: not known */
+extern int64 tpm_source_pages_left(const TpmSource *source);
+
 /* the next row; the tuple is valid until the next call.  idhash 0: no id */
 extern bool tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash);
 
+/* include.c */
+
+/* could resources that others include be the rows of a scan by this key, which reads these columns? */
+extern bool tpm_include_may_answer(const TpmTable *table, AttrNumber key, const OpExpr *clause,
+								   const List *columns);
+
+/* and could the API be asked to include what the column of the other table leads to? */
+extern bool tpm_include_may_ask(const TpmTable *table, AttrNumber attnum, const TpmTable *wanted);
+
+/* the scan has been set up: others may include what it is going to ask for */
+extern void tpm_include_wish(TpmScan *scan);
+
+/* the value of the include parameter with which the scan asks, NULL where it is the table's own */
+extern char *tpm_include_names(const TpmScan *scan);
+
+/* what others of the run wish is asked for as well */
+extern void tpm_include_spell(TpmScan *scan, TpmRequest *request);
+
+/* it is not, after all */
+extern void tpm_include_drop(TpmRequest *request);
+
+/* the API knows the request without what was included, not with it */
+extern void tpm_include_refused(TpmScan *scan);
+
+/* a page has come for the scan, and perhaps what others wish; asked: the API was asked for that */
+extern void tpm_include_offer(TpmScan *scan, const TpmPage *page, bool asked);
+
+/* the row of the resource, if it has come, with all that the scan reads; valid until the next call, or NULL */
+extern HeapTuple tpm_include_find(TpmScan *scan, Datum id);
+
 /* hidden.c */
+
+/* is its list known to leave out resources? */
+extern bool tpm_hidden_is_learnt(const TpmTable *table);
 
 /* may this complete list without conditions answer the scan's conditions? */
 extern bool tpm_hidden_may_answer(const TpmScan *scan, const TpmCached *cached);
@@ -323,7 +416,7 @@ extern void tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery 
 
 /* the request of a plan for people; run-time values as their expressions */
 extern char *tpm_remote_query_show(const TpmTable *table, TpmPlanCondition *conditions, int n,
-								   const char *sort, List *context);
+								   const char *sort, char *include, List *context);
 
 /* the sort parameter of a list that needs no order: one that few edits change and in which no rows are equal, or NULL */
 extern char *tpm_remote_query_stable_sort(const TpmTable *table);

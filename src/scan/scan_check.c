@@ -143,6 +143,8 @@ tpm_scan_received(TpmScan *scan, const TpmPage *page)
 	learn_members(scan, &page->members);
 	tpm_scan_check_members(scan, page->nrows, &page->members);
 	scan->pages++;
+	scan->received_rows += page->nrows;
+	scan->received_bytes += page->bytes;
 	/* its rows are about to be returned, one after the other */
 	tpm_session_show(scan->session, scan->rows + page->nrows);
 }

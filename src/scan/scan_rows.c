@@ -63,11 +63,9 @@ add_bounds_to_key(TpmScan *scan)
 }
 
 static void
-evaluate(TpmScan *scan)
+evaluate(TpmScan *scan, Datum *values, bool *nulls)
 {
 	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
-	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
-	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
 	bool		one_copy = tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE;
 
 	for (int i = 0; i < scan->nconditions; i++)
@@ -206,8 +204,8 @@ meet_id(TpmScan *scan)
 }
 
 /* is an id known to be missing among the rows of the requests so far? */
-static bool
-misses_id(const TpmScan *scan)
+bool
+tpm_rows_miss_id(const TpmScan *scan)
 {
 	const TpmRemoteQuery *query = scan->query;
 	int			nids = list_length(query->ids);
@@ -241,17 +239,15 @@ look_further(TpmScan *scan)
 static bool
 next_unsorted(TpmScan *scan)
 {
-	uint64		idhash;
-
 	for (;;)
 	{
 		if (scan->source == NULL && !next_source(scan))
 			return false;
-		if (tpm_source_next(scan->source, &scan->tuple, &idhash))
+		if (tpm_source_next(scan->source, &scan->tuple, &scan->idhash))
 		{
-			if (scan->seen && idhash != 0 && !tpm_idset_add(scan->seen, idhash))
+			if (scan->seen && scan->idhash != 0 && !tpm_idset_add(scan->seen, scan->idhash))
 				continue;
-			if (tpm_statement_has_created(scan->session->statement, scan->resource, idhash))
+			if (tpm_statement_has_created(scan->session->statement, scan->resource, scan->idhash))
 				continue;
 			if (scan->seen && scan->query->nmet < list_length(scan->query->ids))
 				meet_id(scan);
@@ -259,23 +255,26 @@ next_unsorted(TpmScan *scan)
 			return true;
 		}
 		end_source(scan);
-		if (misses_id(scan))
-			look_further(scan);
+		if (!tpm_rows_miss_id(scan))
+			continue;
+		if (scan->leaves_missing)
+			return false;
+		look_further(scan);
 	}
 }
 
 /* ----- order ----- */
 
-/* all rows that are left; with at_hand, the one read last is among them */
-static void
-sort_all(TpmScan *scan, bool at_hand)
+void
+tpm_rows_sort(TpmScan *scan, bool (*next) (TpmScan *scan), bool at_hand)
 {
 	ResourceOwner owner = CurrentResourceOwner;
 	MemoryContext old = MemoryContextSwitchTo(scan->query_context);
 
+	scan->order_settled = true;
 	scan->sort = tpm_order_sort(scan->order);
 	MemoryContextSwitchTo(old);
-	while (at_hand || next_unsorted(scan))
+	while (at_hand || next(scan))
 	{
 		at_hand = false;
 		tpm_scan_hold(scan, &scan->tuple);
@@ -303,6 +302,19 @@ comes_in_order(TpmScan *scan)
 		 tpm_source_is_ordered(scan->source));
 }
 
+/* in the memory of the query, which is set */
+static void
+begin_query(TpmScan *scan)
+{
+	scan->seen = scan->query->ids != NIL ? tpm_idset_create(128) : NULL;
+	scan->next_request = 0;
+	scan->source = NULL;
+	scan->source_context = NULL;
+	scan->at_end = false;
+	scan->order_settled = (scan->order == NULL);
+	scan->in_order = false;
+}
+
 void
 tpm_rows_begin(TpmScan *scan)
 {
@@ -310,15 +322,23 @@ tpm_rows_begin(TpmScan *scan)
 
 	MemoryContextReset(scan->query_context);
 	old = MemoryContextSwitchTo(scan->query_context);
-	evaluate(scan);
-	scan->seen = scan->query->ids != NIL ? tpm_idset_create(128) : NULL;
+	evaluate(scan, palloc(sizeof(Datum) * Max(scan->nconditions, 1)),
+			 palloc(sizeof(bool) * Max(scan->nconditions, 1)));
+	begin_query(scan);
 	MemoryContextSwitchTo(old);
-	scan->next_request = 0;
-	scan->source = NULL;
-	scan->source_context = NULL;
-	scan->at_end = false;
-	scan->order_settled = (scan->order == NULL);
-	scan->in_order = false;
+}
+
+void
+tpm_rows_begin_with(TpmScan *scan, TpmPlanCondition *conditions, int n, Datum *values, bool *nulls)
+{
+	MemoryContext old;
+
+	MemoryContextReset(scan->query_context);
+	old = MemoryContextSwitchTo(scan->query_context);
+	scan->query = tpm_remote_query_build(scan->table, conditions, n, values, nulls, false);
+	scan->query->all_sent = false;
+	begin_query(scan);
+	MemoryContextSwitchTo(old);
 }
 
 void
@@ -364,7 +384,7 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 		{
 			scan->in_order = tpm_source_is_ordered(scan->source);
 			if (!comes_in_order(scan))
-				sort_all(scan, false);
+				tpm_rows_sort(scan, next_unsorted, false);
 		}
 	}
 	if (scan->sort)
@@ -374,7 +394,7 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 	if (scan->in_order && !tpm_source_is_ordered(scan->source))
 	{
 		/* the order was left on the way */
-		sort_all(scan, true);
+		tpm_rows_sort(scan, next_unsorted, true);
 		return next_sorted(scan, slot);
 	}
 	ExecStoreHeapTuple(&scan->tuple, slot, false);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/rent_or_buy.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
 
@@ -101,6 +102,7 @@ spell(TpmSource *source)
 
 	if (source->cached == NULL && tpm_scan_may_name(scan))
 		request->fields = tpm_request_fields(scan->table, scan->columns);
+	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
 	request->may_tie = source->ordered && !scan->order_is_total;
@@ -286,6 +288,12 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 	return open_or_older(scan, request);
 }
 
+int64
+tpm_source_rows(const TpmSource *source)
+{
+	return tpm_cache_rows(source->cached);
+}
+
 bool
 tpm_source_is_ordered(const TpmSource *source)
 {
@@ -304,6 +312,14 @@ bool
 tpm_source_keeps_page(const TpmSource *source)
 {
 	return source->keeps_page;
+}
+
+int64
+tpm_source_pages_left(const TpmSource *source)
+{
+	if (tpm_source_is_at_hand(source))
+		return 0;
+	return source->list ? tpm_list_pages_left(source->list) : -1;
 }
 
 bool
@@ -333,12 +349,51 @@ open_source_list(TpmSource *source)
 	MemoryContextSwitchTo(old);
 }
 
+/* from its start, as the request says now */
+static void
+open_list_again(TpmSource *source)
+{
+	tpm_list_close(source->list);
+	source->page = NULL;
+	source->list = NULL;
+	MemoryContextDelete(source->list_context);
+	open_source_list(source);
+}
+
+/* an API must refuse a name that it cannot include (JSON:API 1.0, section 6.3), with 400 */
+static bool
+is_refusal(const TpmProblem *problem)
+{
+	return problem->sqlerrcode == ERRCODE_INVALID_PARAMETER_VALUE ||
+		problem->sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+		problem->sqlerrcode == ERRCODE_FDW_TABLE_NOT_FOUND;
+}
+
+static bool
+is_conditioned(const TpmRequest *request)
+{
+	return request->by_id || request->terms != NIL;
+}
+
 static TpmPage *
 receive(TpmSource *source)
 {
 	const TpmProblem *problem;
-	TpmPage    *page = tpm_list_try_next(source->list, &problem);
+	bool		first = tpm_list_pages(source->list) == 0;
+	TpmPage    *page;
 
+	if (is_conditioned(source->request) && !tpm_list_is_complete(source->list))
+		tpm_rent_count(source->scan);
+	page = tpm_list_try_next(source->list, &problem);
+	if (problem && first && source->request->include && is_refusal(problem))
+	{
+		tpm_include_drop(source->request);
+		open_list_again(source);
+		page = receive(source);
+		if (source->problem == NULL)
+			tpm_include_refused(source->scan);
+		return page;
+	}
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -391,12 +446,6 @@ has_met_equal_rows(const TpmSource *source)
 	return !parted || tpm_list_is_torn(source->list);
 }
 
-static bool
-is_conditioned(const TpmRequest *request)
-{
-	return request->by_id || request->terms != NIL;
-}
-
 /*
  * An API may know a member and not its name in "fields": what is on none of
  * the first rows is looked for among all members, once a table.
@@ -405,11 +454,7 @@ static void
 ask_for_all_members(TpmSource *source)
 {
 	source->request->fields = NULL;
-	tpm_list_close(source->list);
-	source->page = NULL;
-	source->list = NULL;
-	MemoryContextDelete(source->list_context);
-	open_source_list(source);
+	open_list_again(source);
 	source->page = receive(source);
 }
 
@@ -435,6 +480,7 @@ fetch(TpmSource *source)
 	}
 	if (source->page == NULL)
 		return false;
+	tpm_include_offer(scan, source->page, source->request->include != NULL);
 	tpm_scan_received(scan, source->page);
 	if (is_conditioned(source->request))
 		tpm_hidden_saw(scan, source->page);
@@ -455,6 +501,16 @@ is_new(TpmSource *source, uint64 idhash)
 	return true;
 }
 
+/* what others have begun is asked for as they do */
+static void
+take_up(TpmSource *source, const TpmListCursor *cursor)
+{
+	open_source_list(source);
+	if (tpm_list_pages(source->list) == 0 && cursor->position.page > 0)
+		tpm_include_drop(source->request);
+	tpm_list_set_cursor(source->list, cursor);
+}
+
 /* this reader has claimed the next page of a shared list */
 static bool
 fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
@@ -464,8 +520,7 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 
 	PG_TRY();
 	{
-		open_source_list(source);
-		tpm_list_set_cursor(source->list, cursor);
+		take_up(source, cursor);
 		/* who may not come back for them must not hold pages that others need */
 		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 		any = fetch(source);
@@ -489,7 +544,10 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 		leave_cache(source);
 	}
 	if (!is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	{
 		tpm_hidden_completed(source->scan, source->list, source->cached);
+		tpm_rent_bought(source->scan, source->cached != NULL);
+	}
 	return any;
 }
 
@@ -520,8 +578,7 @@ next_page(TpmSource *source)
 								tpm_monotonic_us() + INT64CONST(500000));
 				break;
 			case TPM_CACHE_ALONE:
-				open_source_list(source);
-				tpm_list_set_cursor(source->list, &cursor);
+				take_up(source, &cursor);
 				source->scan->not_kept = true;
 				leave_cache(source);
 				break;

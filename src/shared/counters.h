@@ -136,12 +136,24 @@ extern int	tpm_progress_rows(TpmProgressRow **rows);
  * by attnum; a column beyond them is one of which nothing is learnt.
  */
 #define TPM_SUSPECTS 8
+#define TPM_FILTERS 8
+
+/* what filters on one column have left, in sum: "= value" is one value, IN so many */
+typedef struct TpmFilterStats
+{
+	int			attnum;			/* 0: none */
+	float		values;
+	float		rows;
+} TpmFilterStats;
 
 typedef struct TpmTableStats
 {
 	int64		total;			/* of a complete list, -1 unknown */
 	TimestampTz total_at;
 	int			a_page;			/* rows that came on the first page then */
+	int64		at_least;		/* rows of a list that was left, is still
+								 * being read, or is a part of the whole one,
+								 * if there are more than total */
 
 	/*
 	 * Members: one that was seen and never lacked is on every resource, one
@@ -155,6 +167,9 @@ typedef struct TpmTableStats
 	uint64		unnamed_columns[TPM_SEEN_WORDS];	/* it was not, or nothing
 													 * shows that it was */
 
+	/* relationships that the API was asked to include, and did not know */
+	uint64		refused_columns[TPM_SEEN_WORDS];
+
 	uint64		lying_columns[TPM_SEEN_WORDS];	/* filter demoted to recheck */
 	int64		slowest_us;		/* slowest answer seen from this table */
 	bool		hides;			/* its list does not show every resource */
@@ -162,14 +177,25 @@ typedef struct TpmTableStats
 	bool		total_obeys_filter; /* neither: it is not known */
 	uint64		suspects[TPM_SUSPECTS]; /* tpm_id_hash() of resources that a
 										 * list lacked; 0: none */
+	TpmFilterStats filters[TPM_FILTERS];
 } TpmTableStats;
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
 extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
 
+/* a list without conditions has at least so many rows; how many, nobody knows yet */
+extern void tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows);
+
+/* a filter for so many values of the column alone has left so many rows; 0 values: more rows of those told last */
+extern void tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int values, int64 rows);
+
+/* the column's, NULL: nothing is known */
+extern const TpmFilterStats *tpm_table_stats_of_filter(const TpmTableStats *learnt, AttrNumber attnum);
+
 /* of one page: columns whose member some resource had, and whose member some had not */
 extern void tpm_table_stats_members(Oid relid, uint64 options_hash, const uint64 *seen, const uint64 *lacked);
 extern void tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, const uint64 *unnamed);
+extern void tpm_table_stats_refused(Oid relid, uint64 options_hash, const uint64 *refused);
 extern void tpm_table_stats_lying(Oid relid, uint64 options_hash, AttrNumber attnum);
 extern void tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us);
 

@@ -236,6 +236,74 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 	learnt->total = total;
 	learnt->total_at = now;
 	learnt->a_page = a_page;
+	learnt->at_least = 0;
+	end_learning(entry);
+}
+
+void
+tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows)
+{
+	LearntEntry *entry = begin_learning(relid, options_hash);
+
+	if (entry == NULL)
+		return;
+	if (rows <= Max(entry->kept.learnt.total, entry->kept.learnt.at_least))
+	{
+		LWLockRelease(&shared->lock);
+		return;
+	}
+	entry->kept.learnt.at_least = rows;
+	end_learning(entry);
+}
+
+/* that many values tell as much as more would, and the next ones count */
+#define TPM_MOST_VALUES	10000
+
+const TpmFilterStats *
+tpm_table_stats_of_filter(const TpmTableStats *learnt, AttrNumber attnum)
+{
+	for (int i = 0; i < TPM_FILTERS; i++)
+	{
+		if (learnt->filters[i].attnum == attnum)
+			return &learnt->filters[i];
+	}
+	return NULL;
+}
+
+/* in place of the one of which the least is known */
+static TpmFilterStats *
+make_filter(TpmTableStats *learnt, AttrNumber attnum)
+{
+	TpmFilterStats *least = &learnt->filters[0];
+
+	for (int i = 1; i < TPM_FILTERS; i++)
+	{
+		if (learnt->filters[i].values < least->values)
+			least = &learnt->filters[i];
+	}
+	memset(least, 0, sizeof(TpmFilterStats));
+	least->attnum = attnum;
+	return least;
+}
+
+void
+tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int values, int64 rows)
+{
+	LearntEntry *entry = begin_learning(relid, options_hash);
+	TpmFilterStats *filter;
+
+	if (entry == NULL)
+		return;
+	filter = unconstify(TpmFilterStats *, tpm_table_stats_of_filter(&entry->kept.learnt, attnum));
+	if (filter == NULL)
+		filter = make_filter(&entry->kept.learnt, attnum);
+	if (filter->values > TPM_MOST_VALUES)
+	{
+		filter->values /= 2;
+		filter->rows /= 2;
+	}
+	filter->values += values;
+	filter->rows += rows;
 	end_learning(entry);
 }
 
@@ -273,6 +341,18 @@ tpm_table_stats_fields(Oid relid, uint64 options_hash, const uint64 *named, cons
 		entry->kept.learnt.named_columns[i] |= named[i];
 		entry->kept.learnt.unnamed_columns[i] |= unnamed[i];
 	}
+	end_learning(entry);
+}
+
+void
+tpm_table_stats_refused(Oid relid, uint64 options_hash, const uint64 *refused)
+{
+	LearntEntry *entry = begin_learning(relid, options_hash);
+
+	if (entry == NULL)
+		return;
+	for (int i = 0; i < TPM_SEEN_WORDS; i++)
+		entry->kept.learnt.refused_columns[i] |= refused[i];
 	end_learning(entry);
 }
 

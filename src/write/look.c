@@ -143,7 +143,7 @@ key_terms(const TpmWrite *write)
 
 		if (spellings == NIL)
 			continue;
-		term = palloc(sizeof(TpmTerm));
+		term = palloc0(sizeof(TpmTerm));
 		term->parameter = tpm_request_filter_name(table, column);
 		term->values = spellings;
 		terms = lappend(terms, term);
@@ -584,7 +584,7 @@ terms_before(TpmWrite **writes, int n, TpmLookBefore *look)
 		look->n = table->looks_before_insert ? 1 : n;
 		return n == 1 || table->looks_before_insert ? key_terms(writes[0]) : NIL;
 	}
-	term = palloc(sizeof(TpmTerm));
+	term = palloc0(sizeof(TpmTerm));
 	look->n = term_of_keys(writes, n, look->column, term);
 	return term->values == NIL ? NIL : list_make1(term);
 }

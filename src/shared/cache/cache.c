@@ -105,6 +105,29 @@ tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complet
 	return cached;
 }
 
+bool
+tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age)
+{
+	bool		found = false;
+
+	if (age->ttl == 0 || !tpm_cache_attach())
+		return false;
+	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+	for (int i = 0; i < MAX_LISTS && !found; i++)
+	{
+		const SharedList *list;
+
+		if (!DsaPointerIsValid(tpm_cache->slots[i].list))
+			continue;
+		list = tpm_cache_list_at(tpm_cache->slots[i].list);
+		found = list->relid == relid && list->dbid == MyDatabaseId && list->userid == userid &&
+			list->options_hash == options_hash && list->complete && list->answers_all &&
+			tpm_cache_is_usable(list, tpm_cache_lifetime(list, age));
+	}
+	LWLockRelease(&tpm_cache->lock);
+	return found;
+}
+
 TpmCached *
 tpm_cache_open_stale(const TpmCacheKey *key, int seconds)
 {
@@ -151,6 +174,12 @@ bool
 tpm_cache_is_complete(const TpmCached *cached)
 {
 	return cached->list->complete;
+}
+
+int64
+tpm_cache_rows(const TpmCached *cached)
+{
+	return cached->list->rows;
 }
 
 TimestampTz

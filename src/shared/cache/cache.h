@@ -45,6 +45,12 @@ typedef struct TpmCacheAge
 	int			per_hour;		/* the hourly limit, for 'auto' */
 } TpmCacheAge;
 
+/* seconds for which a list that took so many requests is fresh */
+extern int64 tpm_cache_ttl_of(const TpmCacheAge *age, int64 requests);
+
+/* is there room for a list of this size, if others go? */
+extern bool tpm_cache_would_keep(int64 bytes);
+
 /* a reader's hold on a shared list */
 typedef struct TpmCached TpmCached;
 
@@ -55,6 +61,9 @@ typedef struct TpmCached TpmCached;
  * context, whose reset gives it up.
  */
 extern TpmCached *tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete);
+
+/* for prices: is the whole list of a table kept now, and young enough, for this role under some credential? */
+extern bool tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age);
 
 /* a complete answer, fresh or not, that is up to so many seconds old; NULL if none */
 extern TpmCached *tpm_cache_open_stale(const TpmCacheKey *key, int seconds);
@@ -92,6 +101,12 @@ extern TpmCacheVerdict tpm_cache_next(TpmCached *cached, TpmCachedPage *page, Tp
 /* the next row of a page; the tuple points into shared memory */
 extern bool tpm_cache_row(TpmCachedPage *page, HeapTuple tuple, uint64 *idhash);
 
+/* the row whose tuple, as it was given, points there; it does as long as the list is held */
+extern void tpm_cache_row_at(HeapTupleHeader data, HeapTuple tuple, uint64 *idhash);
+
+/* a copy of the caller's, as if the cache had it, in the current memory context */
+extern HeapTupleHeader tpm_cache_copy_row(HeapTuple tuple);
+
 /*
  * Ends a claim: the page (NULL: none was left) and the cursor behind it.
  * False: the list is no longer kept; the rows are the caller's all the same.
@@ -121,6 +136,9 @@ extern void tpm_cache_set_answers_all(TpmCached *cached, bool answers);
 extern bool tpm_cache_answers_all(const TpmCached *cached);
 
 extern bool tpm_cache_is_complete(const TpmCached *cached);
+
+/* of a complete list */
+extern int64 tpm_cache_rows(const TpmCached *cached);
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
 
 /*

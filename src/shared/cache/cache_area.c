@@ -38,6 +38,13 @@ area_size(void)
 	return size < SMALLEST_AREA ? 0 : size;
 }
 
+bool
+tpm_cache_would_keep(int64 bytes)
+{
+	/* the area itself takes some, and so do lists that are being read */
+	return bytes < (int64) (area_size() / 4 * 3);
+}
+
 static Size
 cache_shared_size(void)
 {

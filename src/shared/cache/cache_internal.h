@@ -104,6 +104,9 @@ extern bool tpm_cache_evict_one(void);
 
 /* cache_list.c: all of it under the lock */
 extern pg_atomic_uint64 *tpm_cache_write_counter(uint64 resource);
+
+/* may it be read by who accepts this age? */
+extern bool tpm_cache_is_usable(const SharedList *list, int64 seconds);
 extern int64 tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age);
 extern dsa_pointer tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds);
 extern dsa_pointer tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age);

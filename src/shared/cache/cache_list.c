@@ -44,19 +44,23 @@ tpm_cache_write_counter(uint64 resource)
 	return &tpm_cache->writes[resource % WRITE_COUNTERS];
 }
 
-/* seconds for which a complete list is fresh */
 int64
-tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age)
+tpm_cache_ttl_of(const TpmCacheAge *age, int64 requests)
 {
 	if (age->ttl != TPM_TTL_AUTO)
 		return age->ttl;
 	/* fetching it again must take at most a quarter of the hour */
-	return tpm_hour / 12 +
-		(age->per_hour > 0 ? (int64) list->requests * 4 * tpm_hour / age->per_hour : 0);
+	return tpm_hour / 12 + (age->per_hour > 0 ? requests * 4 * tpm_hour / age->per_hour : 0);
 }
 
-static bool
-list_is_usable(const SharedList *list, int64 seconds)
+int64
+tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age)
+{
+	return tpm_cache_ttl_of(age, list->requests);
+}
+
+bool
+tpm_cache_is_usable(const SharedList *list, int64 seconds)
 {
 	int64		now = tpm_monotonic_us();
 
@@ -82,7 +86,7 @@ tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 			continue;
 		list = tpm_cache_list_at(tpm_cache->slots[i].list);
 		if (is_key_of(list, key) && (age || list->complete) &&
-			list_is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+			tpm_cache_is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
 			return tpm_cache->slots[i].list;
 	}
 	return InvalidDsaPointer;

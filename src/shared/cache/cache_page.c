@@ -130,20 +130,41 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	return verdict;
 }
 
-bool
-tpm_cache_row(TpmCachedPage *page, HeapTuple tuple, uint64 *idhash)
+static HeapTupleHeader
+write_cached_row(char *to, HeapTuple tuple, uint64 idhash)
 {
-	CachedRow  *row;
+	CachedRow  *row = (CachedRow *) to;
 
-	if (page->nrows == 0)
-		return false;
-	row = (CachedRow *) (page->rows + page->at);
+	row->idhash = idhash;
+	row->len = tuple->t_len;
+	return memcpy(to + MAXALIGN(sizeof(CachedRow)), tuple->t_data, tuple->t_len);
+}
+
+HeapTupleHeader
+tpm_cache_copy_row(HeapTuple tuple)
+{
+	return write_cached_row(palloc(MAXALIGN(sizeof(CachedRow)) + tuple->t_len), tuple, 0);
+}
+
+void
+tpm_cache_row_at(HeapTupleHeader data, HeapTuple tuple, uint64 *idhash)
+{
+	CachedRow  *row = (CachedRow *) ((char *) data - MAXALIGN(sizeof(CachedRow)));
+
 	tuple->t_len = row->len;
-	tuple->t_data = (HeapTupleHeader) (page->rows + page->at + MAXALIGN(sizeof(CachedRow)));
+	tuple->t_data = data;
 	ItemPointerSetInvalid(&tuple->t_self);
 	tuple->t_tableOid = InvalidOid;
 	*idhash = row->idhash;
-	page->at += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(row->len);
+}
+
+bool
+tpm_cache_row(TpmCachedPage *page, HeapTuple tuple, uint64 *idhash)
+{
+	if (page->nrows == 0)
+		return false;
+	tpm_cache_row_at((HeapTupleHeader) (page->rows + page->at + MAXALIGN(sizeof(CachedRow))), tuple, idhash);
+	page->at += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(tuple->t_len);
 	page->nrows--;
 	return true;
 }
@@ -171,13 +192,8 @@ copy_page(const TpmPage *page)
 	to = (char *) header + MAXALIGN(sizeof(CachedPage));
 	for (int i = 0; i < page->nrows; i++)
 	{
-		HeapTuple	tuple = page->rows[i].tuple;
-		CachedRow  *row = (CachedRow *) to;
-
-		row->idhash = page->rows[i].idhash;
-		row->len = tuple->t_len;
-		memcpy(to + MAXALIGN(sizeof(CachedRow)), tuple->t_data, tuple->t_len);
-		to += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(tuple->t_len);
+		write_cached_row(to, page->rows[i].tuple, page->rows[i].idhash);
+		to += MAXALIGN(sizeof(CachedRow)) + MAXALIGN(page->rows[i].tuple->t_len);
 	}
 	tpm_cache->bytes += bytes;
 	return pointer;

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * key_type.c
+ *		How keys are hashed and compared: as the plan's clause does it.
+ *
+ * Owns the functions of the clause's operator family, for keys and for values
+ * of the column, which may be of another type.  What is kept by them is
+ * keyed.c's and key_index.c's.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "utils/lsyscache.h"
+#include "utils/typcache.h"
+
+#include "scan/key_type.h"
+
+/* of two types in one family, the operator that compares two keys */
+bool
+tpm_key_type_describe(TpmKeyType *type, const TpmPlanCondition *condition, const OpExpr *clause)
+{
+	TypeCacheEntry *entry;
+	RegProcedure hash_left,
+				hash_right;
+
+	type->type = exprType((Node *) condition->expr);
+	type->array_type = get_array_type(type->type);
+	type->attnum = condition->attnum;
+	type->column_is_left = contain_var_clause(linitial(clause->args));
+	type->collation = clause->inputcollid;
+	entry = lookup_type_cache(type->type, TYPECACHE_EQ_OPR_FINFO | TYPECACHE_HASH_OPFAMILY |
+							  TYPECACHE_HASH_EXTENDED_PROC);
+	if (!OidIsValid(entry->eq_opr) || !OidIsValid(entry->hash_opf) ||
+		!op_in_opfamily(clause->opno, entry->hash_opf) ||
+		!get_op_hash_functions(clause->opno, &hash_left, &hash_right))
+		return false;
+	get_typlenbyvalalign(type->type, &type->len, &type->byval, &type->align);
+	fmgr_info(type->column_is_left ? hash_right : hash_left, &type->hash_key);
+	fmgr_info(type->column_is_left ? hash_left : hash_right, &type->hash_column);
+	if (OidIsValid(entry->hash_extended_proc))
+		fmgr_info(entry->hash_extended_proc, &type->hash_key_extended);
+	fmgr_info_copy(&type->keys_equal, &entry->eq_opr_finfo, CurrentMemoryContext);
+	fmgr_info(get_opcode(clause->opno), &type->clause);
+	return true;
+}
+
+uint32
+tpm_key_hash(TpmKeyType *type, Datum key)
+{
+	return DatumGetUInt32(FunctionCall1Coll(&type->hash_key, type->collation, key));
+}
+
+uint32
+tpm_key_column_hash(TpmKeyType *type, Datum value)
+{
+	return DatumGetUInt32(FunctionCall1Coll(&type->hash_column, type->collation, value));
+}
+
+uint64
+tpm_key_wide_hash(TpmKeyType *type, Datum key)
+{
+	if (!OidIsValid(type->hash_key_extended.fn_oid))
+		return (uint64) tpm_key_hash(type, key) << 32;
+	return DatumGetUInt64(FunctionCall2Coll(&type->hash_key_extended, type->collation, key, Int64GetDatum(0)));
+}
+
+bool
+tpm_keys_are_equal(TpmKeyType *type, Datum key, Datum other)
+{
+	return DatumGetBool(FunctionCall2Coll(&type->keys_equal, type->collation, key, other));
+}
+
+bool
+tpm_key_is_of_column(TpmKeyType *type, Datum key, Datum value)
+{
+	return DatumGetBool(type->column_is_left
+						? FunctionCall2Coll(&type->clause, type->collation, value, key)
+						: FunctionCall2Coll(&type->clause, type->collation, key, value));
+}

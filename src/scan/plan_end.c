@@ -1,0 +1,272 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan_end.c
+ *		Whether a plan reads a node of its own to its end.
+ *
+ * Owns that judgement, for every node type of PostgreSQL.  What follows from
+ * it is up to whoever asks: what is fetched before its turn is lost where the
+ * plan stops.
+ *
+ * It is read from the finished plan, from the top down, since the planner does
+ * not tell a relation what will stand above it.  A node that hands on rows as
+ * it gets them is read as far as what is above it; one that takes all rows
+ * before it gives the first is read to its end in any case.  A node that is
+ * not found, in an expression of which nothing is known here, may stop early.
+ * "Yes" is a forecast: an error, or a hash join whose other side turns out to
+ * be empty, ends a scan all the same.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+
+#include "client/client.h"
+#include "scan/plan_end.h"
+
+typedef struct EndSearch
+{
+	const PlannedStmt *stmt;
+	const Plan *node;			/* that is looked for */
+	Bitmapset  *walked[2];		/* subplans that were gone through without
+								 * finding it read to its end: as ones that
+								 * may stop, as ones that do not */
+} EndSearch;
+
+typedef struct ExpressionField
+{
+	NodeTag		tag;
+	size_t		at;				/* of a Node * in the plan node */
+} ExpressionField;
+
+/* where nodes have expressions besides their target list and quals, and with them subqueries */
+static const ExpressionField expression_fields[] = {
+#define EXPRESSIONS(type, field) {T_##type, offsetof(type, field)}
+	EXPRESSIONS(Result, resconstantqual),
+	EXPRESSIONS(ModifyTable, withCheckOptionLists),
+	EXPRESSIONS(ModifyTable, returningLists),
+	EXPRESSIONS(ModifyTable, onConflictSet),
+	EXPRESSIONS(ModifyTable, onConflictWhere),
+	EXPRESSIONS(ModifyTable, mergeActionLists),
+	EXPRESSIONS(SampleScan, tablesample),
+	EXPRESSIONS(IndexScan, indexqual),
+	EXPRESSIONS(IndexScan, indexorderby),
+	EXPRESSIONS(IndexOnlyScan, indexqual),
+	EXPRESSIONS(IndexOnlyScan, indexorderby),
+	EXPRESSIONS(BitmapIndexScan, indexqual),
+	EXPRESSIONS(TidScan, tidquals),
+	EXPRESSIONS(TidRangeScan, tidrangequals),
+	EXPRESSIONS(FunctionScan, functions),
+	EXPRESSIONS(ValuesScan, values_lists),
+	EXPRESSIONS(TableFuncScan, tablefunc),
+	EXPRESSIONS(ForeignScan, fdw_exprs),
+	EXPRESSIONS(CustomScan, custom_exprs),
+	EXPRESSIONS(NestLoop, join.joinqual),
+	EXPRESSIONS(MergeJoin, join.joinqual),
+	EXPRESSIONS(MergeJoin, mergeclauses),
+	EXPRESSIONS(HashJoin, join.joinqual),
+	EXPRESSIONS(HashJoin, hashclauses),
+	EXPRESSIONS(Memoize, param_exprs),
+	EXPRESSIONS(WindowAgg, startOffset),
+	EXPRESSIONS(WindowAgg, endOffset),
+	EXPRESSIONS(Limit, limitOffset),
+	EXPRESSIONS(Limit, limitCount),
+#undef EXPRESSIONS
+};
+
+/* ----- what a node does with its inputs ----- */
+
+static bool
+is_aggregate_over_window(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, WindowFunc) && ((WindowFunc *) node)->winagg)
+		return true;
+	return expression_tree_walker(node, is_aggregate_over_window, context);
+}
+
+/*
+ * An aggregate whose frame ends where the partition does takes all of it for
+ * the first row.  row_number() and its like do not, and which of the others do
+ * only they know.
+ */
+static bool
+window_reads_all(const WindowAgg *window, bool all)
+{
+	int			open_frame = FRAMEOPTION_END_UNBOUNDED_FOLLOWING;
+
+	if (window->partNumCols > 0)
+		return all;
+	/* without an order all rows are peers */
+	if (window->ordNumCols == 0)
+		open_frame |= FRAMEOPTION_RANGE;
+	if ((window->frameOptions & open_frame) && is_aggregate_over_window((Node *) window->plan.targetlist, NULL))
+		return true;
+	/* such as row_number() <= 3, once it is false */
+	if (window->topWindow && window->runCondition != NIL)
+		return false;
+	return all;
+}
+
+/* is the left input of a plan node, or its only one, read to its end?  all: the node is */
+static bool
+left_reads_all(const Plan *plan, bool all)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Sort:
+		case T_Hash:
+		case T_ModifyTable:
+			return true;
+		case T_Agg:
+			/* with grouping sets that are sorted, a mixed one hands on groups */
+			return all || ((const Agg *) plan)->aggstrategy == AGG_PLAIN ||
+				((const Agg *) plan)->aggstrategy == AGG_HASHED;
+		case T_SetOp:
+			return all || ((const SetOp *) plan)->strategy == SETOP_HASHED;
+		case T_WindowAgg:
+			return window_reads_all((const WindowAgg *) plan, all);
+		case T_Limit:
+			return all && ((const Limit *) plan)->limitCount == NULL;
+		case T_MergeJoin:
+			/* ends where either side does */
+			return false;
+		default:
+			return all;
+	}
+}
+
+static bool
+right_reads_all(const Plan *plan, bool all)
+{
+	switch (nodeTag(plan))
+	{
+		case T_NestLoop:
+			return all && !((const Join *) plan)->inner_unique &&
+				((const Join *) plan)->jointype != JOIN_SEMI &&
+				((const Join *) plan)->jointype != JOIN_ANTI;
+		case T_SetOp:
+			/* ends with the left one, where both are sorted */
+			return ((const SetOp *) plan)->strategy == SETOP_HASHED;
+		case T_MergeJoin:
+			return false;
+		default:
+			return all;
+	}
+}
+
+/* EXISTS leaves at the first row, ANY and ALL at the one that decides; a CTE is judged by its readers */
+static bool
+subquery_reads_all(const SubPlan *subplan)
+{
+	switch (subplan->subLinkType)
+	{
+		case EXISTS_SUBLINK:
+		case ANY_SUBLINK:
+		case ALL_SUBLINK:
+			return subplan->useHashTable;
+		case CTE_SUBLINK:
+			return false;
+		default:
+			return true;
+	}
+}
+
+/* ----- the way down; each is true where the node is found, read to its end ----- */
+
+static bool is_found_in(EndSearch *search, const Plan *plan, bool all);
+
+/* each subplan once as either, however many read it */
+static bool
+is_found_in_subplan(EndSearch *search, int plan_id, bool all)
+{
+	if (bms_is_member(plan_id, search->walked[all]) || bms_is_member(plan_id, search->walked[true]))
+		return false;
+	search->walked[all] = bms_add_member(search->walked[all], plan_id);
+	return is_found_in(search, list_nth(search->stmt->subplans, plan_id - 1), all);
+}
+
+static bool
+is_found_in_expression(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SubPlan) &&
+		is_found_in_subplan(context, ((SubPlan *) node)->plan_id, subquery_reads_all((SubPlan *) node)))
+		return true;
+	return expression_tree_walker(node, is_found_in_expression, context);
+}
+
+static bool
+is_found_in_expressions_of(EndSearch *search, const Plan *plan)
+{
+	if (is_found_in_expression((Node *) plan->targetlist, search) ||
+		is_found_in_expression((Node *) plan->qual, search) ||
+		is_found_in_expression((Node *) plan->initPlan, search))
+		return true;
+	for (int i = 0; i < (int) lengthof(expression_fields); i++)
+	{
+		if (expression_fields[i].tag == nodeTag(plan) &&
+			is_found_in_expression(*(Node *const *) ((const char *) plan + expression_fields[i].at), search))
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_found_in_any(EndSearch *search, List *plans, bool all)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+	{
+		if (is_found_in(search, lfirst(lc), all))
+			return true;
+	}
+	return false;
+}
+
+/* in the inputs that are neither left nor right */
+static bool
+is_found_in_others(EndSearch *search, const Plan *plan, bool all)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+			return is_found_in_any(search, ((const Append *) plan)->appendplans, all);
+		case T_MergeAppend:
+			return is_found_in_any(search, ((const MergeAppend *) plan)->mergeplans, all);
+		case T_SubqueryScan:
+			return is_found_in(search, ((const SubqueryScan *) plan)->subplan, all);
+		case T_CustomScan:
+			return is_found_in_any(search, ((const CustomScan *) plan)->custom_plans, all);
+		case T_CteScan:
+			return is_found_in_subplan(search, ((const CteScan *) plan)->ctePlanId, all);
+		default:
+			return false;
+	}
+}
+
+static bool
+is_found_in(EndSearch *search, const Plan *plan, bool all)
+{
+	if (plan == NULL)
+		return false;
+	if (plan == search->node)
+		return all;
+	check_stack_depth();
+	return is_found_in(search, plan->lefttree, left_reads_all(plan, all)) ||
+		is_found_in(search, plan->righttree, right_reads_all(plan, all)) ||
+		is_found_in_others(search, plan, all) ||
+		is_found_in_expressions_of(search, plan);
+}
+
+bool
+tpm_plan_is_read_to_end(EState *estate, const Plan *node)
+{
+	EndSearch	search = {.stmt = estate->es_plannedstmt,.node = node};
+
+	return is_found_in(&search, search.stmt->planTree, !tpm_statement_of(estate)->wants_some);
+}

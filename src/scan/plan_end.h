@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * plan_end.h
+ *		Whether a plan reads a node of its own to its end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef TPM_PLAN_END_H
+#define TPM_PLAN_END_H
+
+#include "nodes/execnodes.h"
+#include "nodes/plannodes.h"
+
+/*
+ * Once this node of the statement's plan has given a row, is it asked for all
+ * of them, each time that it is begun?  To be asked at the node's first row:
+ * how many rows whoever runs the statement wants is not known before.
+ */
+extern bool tpm_plan_is_read_to_end(EState *estate, const Plan *node);
+
+#endif							/* TPM_PLAN_END_H */

@@ -1,0 +1,116 @@
+/*-------------------------------------------------------------------------
+ *
+ * rent_or_buy.c
+ *		When a table's list is read as a whole instead of in parts.
+ *
+ * Parts of a list may cost no more requests than the whole: then the whole is
+ * read, and answers.  Nobody pays more than twice the list so, whatever is
+ * asked for.  Owns what counts, what the whole costs, and where it may be
+ * read.  What was spent is remembered for all sessions by shared/rent.c, where
+ * the whole would be; a scan that may not use the cache counts its own.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "scan/rent_or_buy.h"
+#include "shared/counters.h"
+#include "shared/rent.h"
+
+/* requests that the list as a whole takes; 0: not known */
+static int64
+whole_pages(const TpmScan *scan)
+{
+	TpmTableStats learnt;
+	int64		a_page = scan->table->opt.page_size;
+
+	if (!tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) || learnt.total < 0)
+		return 0;
+	/* an API may give less than it is asked for */
+	if (learnt.a_page > 0 && learnt.a_page < learnt.total)
+		a_page = learnt.a_page;
+	return Max(1, (learnt.total + a_page - 1) / a_page);
+}
+
+static TpmRentKey
+rent_key(const TpmScan *scan)
+{
+	TpmRentKey	key = {
+		.relid = scan->table->relid,
+		.options_hash = scan->table->options_hash,
+		.credential = scan->session->token.hash,
+	};
+
+	return key;
+}
+
+/* for how long the whole would be kept */
+static int64
+ttl_us(const TpmScan *scan)
+{
+	return tpm_cache_ttl_of(&scan->age, whole_pages(scan)) * INT64CONST(1000000);
+}
+
+void
+tpm_rent_count(TpmScan *scan)
+{
+	TpmRentKey	key = rent_key(scan);
+
+	if (tpm_scan_uses_cache(scan))
+		tpm_rent_add(&key, ttl_us(scan), 1);
+	else
+		scan->rent++;
+}
+
+bool
+tpm_rent_is_due(const TpmScan *scan, int64 more)
+{
+	TpmRentKey	key = rent_key(scan);
+	int64		pages = whole_pages(scan);
+	int64		spent = scan->rent;
+
+	if (pages == 0)
+		return false;
+	if (tpm_scan_uses_cache(scan))
+		spent = tpm_rent_get(&key, ttl_us(scan));
+	return spent >= 0 && spent + more > pages;
+}
+
+/* as far as the rows that have come tell */
+static bool
+would_be_kept(const TpmScan *scan)
+{
+	TpmTableStats learnt;
+	double		bytes = scan->received_rows > 0 ? (double) scan->received_bytes / scan->received_rows : 0;
+
+	return tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) &&
+		tpm_cache_would_keep((int64) (bytes * learnt.total));
+}
+
+/* what is read alone is kept by the scan itself, in a file if need be */
+bool
+tpm_rent_may_buy(TpmScan *scan)
+{
+	TpmSession *session = scan->session;
+	int64		expected = session->expected;
+	int64		expected_in_all = session->statement->expected;
+
+	if (scan->query->everything == NULL || scan->table->required_filters != NIL || scan->stops != NIL ||
+		!tpm_hidden_may_read_all(scan) || (tpm_scan_uses_cache(scan) && !would_be_kept(scan)))
+		return false;
+	if (tpm_client_refuses(session, whole_pages(scan)) == NULL)
+		return true;
+	/* they are not going to be sent */
+	session->expected = expected;
+	session->statement->expected = expected_in_all;
+	return false;
+}
+
+void
+tpm_rent_bought(const TpmScan *scan, bool kept)
+{
+	TpmRentKey	key = rent_key(scan);
+
+	if (tpm_scan_uses_cache(scan))
+		tpm_rent_settle(&key, kept);
+}
