@@ -21,13 +21,14 @@ import cold  # noqa: E402
 import connections  # noqa: E402
 import costs  # noqa: E402
 import instructions  # noqa: E402
+import joins  # noqa: E402
 import memory  # noqa: E402
 import report  # noqa: E402
 import waits  # noqa: E402
 import warm  # noqa: E402
 from setting import Setting  # noqa: E402
 
-GROUPS = {"costs": costs, "instructions": instructions, "cold": cold, "warm": warm, "memory": memory, "waits": waits,
+GROUPS = {"costs": costs, "joins": joins, "instructions": instructions, "cold": cold, "warm": warm, "memory": memory, "waits": waits,
           "connections": connections}
 RESULTS = ROOT / "test" / "results" / "bench.json"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import generator
 import psycopg2
 from compare import Difference, Session, compare_sides
+from query import render
 
 # A dimension that differs this often is broken; more reports would say the same.
 DIFFERENCES_KEPT = 5
@@ -178,12 +179,12 @@ class Runner:
     def _explain(self, target, session, query):
         """The foreign plan of each statement that has one, as comments."""
         lines = []
-        for step in query.steps:
-            if step.action or not step.sql.lstrip().startswith(("SELECT", "WITH")):
+        for sql in [query.main] if hasattr(query, "main") else [step.sql for step in query.steps]:
+            if not sql.lstrip().startswith(("SELECT", "WITH", "DECLARE", "UPDATE", "DELETE", "MERGE", "INSERT")):
                 continue
             explain = Session(session.dsn, {**session.settings, **query.settings})
             try:
-                rows = explain.fetch("EXPLAIN (VERBOSE) " + step.sql.replace("@S@", target.foreign))
+                rows = explain.fetch("EXPLAIN (VERBOSE) " + render(sql, target.foreign, "foreign"))
                 lines += ["-- " + row[0] for row in rows]
             except Exception as error:  # EXPLAIN only illustrates; the difference stands anyhow
                 lines.append(f"-- EXPLAIN failed: {error}".replace("\n", " "))

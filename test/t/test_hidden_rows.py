@@ -27,7 +27,7 @@ class Archive:
         values = {name[7:-1]: text.split(",") for name, text in asked.items() if name.startswith("filter[")}
         found = [n for n in self.numbers if all(
             {"id": str(n), **self.thing(n)["attributes"]}[name] in wanted for name, wanted in values.items())
-            and (values or n not in self.archived)]
+            and (n not in self.archived or self.shows(values))]
         if "sort" in asked:
             found.sort(key=str, reverse=asked["sort"].startswith("-"))
         size, page = int(asked["page[size]"]), int(asked.get("page[number]", 1))
@@ -35,6 +35,10 @@ class Archive:
         following = f"?{parts.query.split('&page%5Bnumber')[0]}&page%5Bnumber%5D={page + 1}"
         return hostile.document([self.thing(n) for n in part],
                                 links={"next": following if page * size < len(found) else None})
+
+    def shows(self, values):
+        """Does a list with these filters have what is archived?"""
+        return bool(values)
 
     def thing(self, number):
         state = "archived" if number in self.archived else "kept"
