@@ -134,8 +134,12 @@ tpm_safety_of_reading_ahead(PlannerInfo *root, Relids relids, const List *exprs)
 			computed = lappend(computed, query_of_cte(root, rte));
 		if (range_table_entry_walker(rte, has_effect, root, 0))
 			return TPM_UNSAFE;
-		/* a function gives all its rows before the first one is read */
-		if (rte->rtekind != RTE_FUNCTION && range_table_entry_walker(rte, may_fail, root, 0))
+
+		/*
+		 * a function that is called once gives all its rows before the first
+		 * one is read
+		 */
+		if ((rte->rtekind != RTE_FUNCTION || rte->lateral) && range_table_entry_walker(rte, may_fail, root, 0))
 			result = TPM_SAFE_TO_THE_END;
 	}
 	if (has_effect((Node *) computed, root))

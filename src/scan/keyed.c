@@ -841,7 +841,7 @@ needs_whole_list(const TpmScan *scan)
 	const TpmColumn *column = &scan->table->columns[keyed->type.attnum - 1];
 	bool		none;
 
-	return keyed->nconditions == 1 && !tpm_condition_is_range(scan->table, column, TPM_COND_EQ) &&
+	return scan->nconditions == 1 && !tpm_condition_is_range(scan->table, column, TPM_COND_EQ) &&
 		tpm_condition_values(scan->table, column, TPM_COND_EQ, keyed->key, false, keyed->type.type, &none) == NIL && !none;
 }
 
@@ -1157,10 +1157,11 @@ tpm_keyed_may_count(TpmScan *scan)
 
 	if (keyed->open && scan->pages == keyed->pages_before)
 		(void) read_batch_row(scan);
-	keyed->counts_singly = keyed->open && pages_left(scan) > keyed->open->nkeys;
-	if (keyed->counts_singly)
-		step_aside(scan);
-	return !keyed->counts_singly;
+	keyed->counts_singly |= keyed->open && pages_left(scan) > keyed->open->nkeys;
+	if (!keyed->counts_singly || keyed->by_index || keyed->rows == NULL || keyed->rows->state == KEY_COMPLETE)
+		return true;
+	step_aside(scan);
+	return false;
 }
 
 void

@@ -125,6 +125,29 @@ def test_a_key_asked_for_before_the_list_was(joins, what):
     assert on == off == sorted(truth(joins, statement), key=str)
 
 
+def test_counts_of_many_rows_are_totals(joins, asked):
+    """Once the rows of the keys would be more pages than there are keys, each new key is a total, and known ones are known."""
+    tpmtest.rows(joins, "ALTER SERVER tpm OPTIONS (ADD page_size '20');"
+                        "CREATE TABLE public.states AS SELECT k, (ARRAY['Active', 'Inactive', 'x', NULL, 'y', 'z', NULL, 'Active',"
+                        " 'Inactive', NULL, 'u', 'x', NULL])[k] AS state FROM generate_series(1, 13) k; ANALYZE states;"
+                        "SELECT count(*) FROM third_parties WHERE status = 'Active'")
+    statement = "SELECT k, (SELECT count(*) FROM third_parties t WHERE t.status = s.state) FROM states s"
+    rows, requests = asked(statement)
+    assert sorted(rows) == sorted(truth(joins, statement))
+    # six states, and the page that has shown it
+    assert requests <= 7
+
+
+def test_key_that_cannot_be_sent_beside_one_that_can(joins, asked):
+    """The other filter says which rows are wanted: the list is not bought."""
+    tpmtest.rows(joins, "CREATE TABLE public.two AS SELECT * FROM (VALUES ('1', '2'), ('2,3', '5')) v(party, person); ANALYZE two;"
+                        "ALTER SERVER tpm OPTIONS (ADD page_size '10')")
+    statement = ("SELECT w.party, c.id FROM two w LEFT JOIN cases c ON c.third_party_id = w.party AND c.requester_id = w.person")
+    rows, requests = asked(statement)
+    assert sorted(rows, key=str) == sorted(truth(joins, statement), key=str)
+    assert requests == 2
+
+
 def test_one_key_with_ten_thousand_rows(cluster):
     """Among 100 keys that are sought by EXISTS: its pages are not read for the others' sake."""
     sandbox = tpmtest.Sandbox("--records", "12500", "--rate-per-second", "0", "--rate-per-hour", "0").start()
@@ -222,7 +245,10 @@ FAILING = [
     "SELECT m.d, (SELECT name FROM third_parties t WHERE t.id = m.party) FROM"
     " (SELECT party, 100 / (%s - k) AS d FROM mine WHERE k > 1 ORDER BY k) m LIMIT 5",
     f"SELECT count(x.d) FROM (SELECT m.d FROM (SELECT party, 100 / (%s - k) AS d FROM mine ORDER BY k) m {THERE} LIMIT 5) x",
-    f"SELECT EXISTS (SELECT FROM (SELECT party, 100 / (%s - k) AS d FROM mine ORDER BY k) m {THERE} AND d < 999)"]
+    f"SELECT EXISTS (SELECT FROM (SELECT party, 100 / (%s - k) AS d FROM mine ORDER BY k) m {THERE} AND d < 999)",
+    # a function that is called for each row
+    "SELECT m.k, g, t.name FROM (SELECT * FROM mine ORDER BY k OFFSET 0) m"
+    f" CROSS JOIN LATERAL generate_series(1, 1 + 0 / (%s - m.k)) g {THERE} LIMIT 5"]
 
 
 @pytest.mark.parametrize("at", [2, 7, 8, 50])
@@ -231,7 +257,7 @@ def test_errors_of_rows_that_are_not_reached(joins, statement, at):
     """The fifth third party that is there is that of row 6, the first that of row 2: what fails later does not fail."""
     # no row is looked at but in the order of k
     tpmtest.rows(joins, "UPDATE mine SET party = 'none' WHERE k = 1; SET enable_sort = off; SET enable_seqscan = off;"
-                        "SET enable_bitmapscan = off; ANALYZE mine")
+                        "SET join_collapse_limit = 1; SET enable_bitmapscan = off; ANALYZE mine")
 
     def outcome():
         try:
