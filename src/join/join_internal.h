@@ -45,6 +45,9 @@ extern void tpm_lookahead_register(void);
 /* a node over the path of outer rows, of which no more than bound are wanted (0: all), still without a key */
 extern CustomPath *tpm_lookahead_path(PlannerInfo *root, Path *outer, int bound);
 
+/* is the path such a node's? */
+extern bool tpm_is_lookahead_path(const Path *path);
+
 /*
  * The node shows this key as well: requests and each are set, and the requests
  * are in the cost of the node.  False: the rows do not hold the key.

@@ -160,6 +160,12 @@ key_of_rows(const Path *outer, const TpmLookahead *ahead)
 	return NULL;
 }
 
+bool
+tpm_is_lookahead_path(const Path *path)
+{
+	return IsA(path, CustomPath) && ((const CustomPath *) path)->methods == &path_methods;
+}
+
 /* the relation, if it is one of ours that is read as a list below the path, else NULL */
 static const RelOptInfo *
 find_list(const Path *path, Index relid)
@@ -173,7 +179,7 @@ find_list(const Path *path, Index relid)
 		case T_ForeignPath:
 			return path->param_info == NULL && tpm_relation_of_ours(path->parent) ? path->parent : NULL;
 		case T_CustomPath:
-			return ((const CustomPath *) path)->methods == &path_methods
+			return tpm_is_lookahead_path(path)
 				? find_list(linitial(((const CustomPath *) path)->custom_paths), relid) : NULL;
 		case T_NestPath:
 		case T_MergePath:

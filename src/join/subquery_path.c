@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
 #include "optimizer/planner.h"
 
 #include "join/join_internal.h"
@@ -153,8 +154,10 @@ look_ahead_below(PlannerInfo *root, ProjectionPath *path, int bound)
 	ListCell   *lc;
 
 	/* paths share others, which have been seen then */
-	if (IsA(outer, CustomPath))
+	if (tpm_is_lookahead_path(outer))
 		return true;
+	if (!contain_subplans((Node *) target->exprs))
+		return false;
 	/* a Sort that is not told its bound sorts all rows */
 	if (bound < 0 && (IsA(outer, SortPath) || IsA(outer, IncrementalSortPath)))
 		return false;
@@ -231,7 +234,7 @@ look_ahead_for_subqueries(PlannerInfo *root, UpperRelationKind stage, RelOptInfo
 
 	if (next_upper_hook)
 		next_upper_hook(root, stage, input, output, extra);
-	if (!tpm_enable_lookahead || stage != UPPERREL_FINAL)
+	if (!tpm_enable_lookahead || stage != UPPERREL_FINAL || root->glob->subplans == NIL)
 		return;
 	foreach(lc, output->pathlist)
 		look_ahead_in(root, lfirst(lc));

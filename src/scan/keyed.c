@@ -748,7 +748,11 @@ take_from_index(TpmScan *scan, uint64 hash)
 	keyed->by_index = true;
 	scan->cache_hits++;
 	if (scan->order)
+	{
+		/* where sorts of earlier keys have left something */
+		MemoryContextReset(scan->query_context);
 		tpm_rows_sort(scan, next_of_index, false);
+	}
 	return true;
 }
 
@@ -886,7 +890,9 @@ values_have_changed(TpmScan *scan)
 		if (keyed->has_values && isnull == keyed->nulls[i] &&
 			(isnull || datumIsEqual(value, keyed->values[i], byval, len)))
 			continue;
-		changed = keyed->has_values;
+		if (keyed->has_values && !keyed->nulls[i] && !byval)
+			pfree(DatumGetPointer(keyed->values[i]));
+		changed |= keyed->has_values;
 		keyed->nulls[i] = isnull;
 		if (!isnull)
 		{

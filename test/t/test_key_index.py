@@ -3,6 +3,7 @@
 import json
 
 import hostile
+import processes
 import pytest
 import tpmtest
 from test_hidden_rows import Archive
@@ -275,6 +276,30 @@ def test_memory(cluster, db):
     assert looked <= 5000 + 10
     assert sorted(small) == sorted(large) == sorted(rows(db, query.replace("third_parties", "copy_of_third_parties")))
     sandbox.stop()
+
+
+RESCANS = [
+    # what holds for all keys has another value each time
+    "SELECT max(n) FROM (SELECT (SELECT count(c.id) FROM (SELECT id FROM keys WHERE id IN ('1', '2') OFFSET 0) m"
+    " JOIN third_parties c ON c.id = m.id AND c.status = w.s) n FROM w WHERE i <= {n} OFFSET 0) z",
+    # rows of a list at hand are sorted each time
+    "SELECT count(x.id) FROM w, LATERAL (SELECT id FROM third_parties c WHERE c.owner_id = w.p ORDER BY c.id DESC LIMIT 1) x"
+    " WHERE i <= {n}"]
+
+
+@pytest.mark.parametrize("query", RESCANS)
+def test_rescans_leave_nothing_behind(keyed, query):
+    """200,000 lookups take no more memory than 2,000."""
+    rows(keyed, "ALTER SERVER tpm OPTIONS (ADD page_size '10')")
+    whole(keyed)
+    rows(keyed, "SET tpm_fdw.enable_lookahead = off; CREATE TABLE public.w AS SELECT i, repeat('x', 300) || (i % 7) AS s, (i % 40)::text AS p"
+                " FROM generate_series(1, 60000) i; ANALYZE w")
+    peaks = []
+    for most in (2000, 200000):
+        with processes.watched(keyed.get_backend_pid()) as seen:
+            rows(keyed, query.format(n=most))
+        peaks.append(max(seen))
+    assert peaks[1] - peaks[0] < 3 * 1024 * 1024 * tpmtest.SLACK
 
 
 def test_without_the_cache(keyed, sandbox):
