@@ -427,6 +427,8 @@ fill_window(Lookahead *ahead)
 	Size		left = work_mem * (Size) 1024;
 	int			new_keys = 0;
 
+	for (int i = 0; i < ahead->n; i++)
+		ExecClearTuple(ahead->rows[i]);
 	ahead->n = ahead->next = 0;
 	show_windows(ahead);
 	ResetExprContext(ahead->key_context);

@@ -57,6 +57,13 @@ argument_of_cast_to_text(Node *node)
 		bool		is_varlena;
 
 		getTypeOutputInfo(exprType(arg), &output, &is_varlena);
+
+		/*
+		 * these call the functions of what they consist of, which may be
+		 * anybody's
+		 */
+		if (output == F_ARRAY_OUT || output == F_RECORD_OUT || output == F_RANGE_OUT || output == F_MULTIRANGE_OUT)
+			return NULL;
 		return output < FirstNormalObjectId ? arg : NULL;
 	}
 	return NULL;
@@ -129,8 +136,9 @@ rank_of_key(const TpmTable *table, const TpmKey *key)
 	return column->natural_key ? 1 : 2;
 }
 
+/* whatever it is compared with */
 static bool
-read_key(PlannerInfo *root, const TpmTable *table, const TpmCondition *condition, TpmKey *key)
+read_key_clause(const TpmTable *table, const TpmCondition *condition, TpmKey *key)
 {
 	OpExpr	   *op = (OpExpr *) condition->clause;
 	RegProcedure hash,
@@ -143,8 +151,32 @@ read_key(PlannerInfo *root, const TpmTable *table, const TpmCondition *condition
 	key->clause = condition->clause;
 	key->attnum = condition->attnum;
 	key->value = condition->value;
+	key->source = NULL;
+	return true;
+}
+
+static bool
+read_key(PlannerInfo *root, const TpmTable *table, const TpmCondition *condition, TpmKey *key)
+{
+	if (!read_key_clause(table, condition, key))
+		return false;
 	key->source = source_of_value(condition->value);
 	return key->source && (IsA(key->source, Var) || is_outer_param(root, key->source));
+}
+
+/* one that nobody may evaluate ahead, but that a list at hand may be searched by */
+static bool
+find_computed_key(PlannerInfo *root, const TpmTable *table, const List *conditions, TpmKey *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, conditions)
+	{
+		if (read_key_clause(table, lfirst(lc), key) && !contain_volatile_functions((Node *) key->value) &&
+			(contain_var_clause((Node *) key->value) || has_outer_param((Node *) key->value, root)))
+			return true;
+	}
+	return false;
 }
 
 bool
@@ -177,10 +209,10 @@ varies(PlannerInfo *root, const TpmKey *key, Expr *value)
 {
 	if (contain_var_clause((Node *) value))
 		return true;
-	return IsA(key->source, Param) && has_outer_param((Node *) value, root);
+	return (key->source == NULL || IsA(key->source, Param)) && has_outer_param((Node *) value, root);
 }
 
-/* the one that a look-ahead node above the path sees, else the best */
+/* the one that a look-ahead node above the path sees, else the best, perhaps one that no node can see */
 static bool
 key_of_path(PlannerInfo *root, const TpmTable *table, List *conditions, const ForeignPath *path, TpmKey *key,
 			int *link)
@@ -201,7 +233,7 @@ key_of_path(PlannerInfo *root, const TpmTable *table, List *conditions, const Fo
 		}
 	}
 	if (!tpm_plan_key(root, table, conditions, key))
-		return false;
+		return find_computed_key(root, table, conditions, key);
 	if (IsA(key->source, Param))
 		*link = TPM_LINK_OF_PARAM(((Param *) key->source)->paramid);
 	return true;

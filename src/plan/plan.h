@@ -9,7 +9,7 @@
  * scan/plan_private.h names.
  * Never: sends a request while a statement is planned (ANALYZE does, at most
  * analyze_pages), or calls a condition exact whose filter is not trusted.
- * Locks: none; tables are locked by the planner, statistics behind the lock of
+ * Locks: AccessShareLock on pg_statistic, for its row type; tables are locked by the planner, statistics behind the lock of
  * shared/table_stats.c.
  *
  *-------------------------------------------------------------------------
@@ -126,7 +126,7 @@ typedef struct TpmKey
 	AttrNumber	attnum;
 	Expr	   *value;			/* source, bare or as what it is compared as */
 	Node	   *source;			/* the Var of an outer row, or the Param that
-								 * gives a subquery one */
+								 * gives a subquery one; NULL: it is computed */
 } TpmKey;
 
 /*

@@ -524,10 +524,9 @@ read_offer(const TpmScan *scan, Offer *offer)
 	MemoryContextDelete(scratch);
 }
 
-HeapTuple
-tpm_include_find(TpmScan *scan, Datum id)
+static Offer *
+find_offer(const TpmWish *wish, Datum id)
 {
-	TpmWish    *wish = scan->wish;
 	Offer	   *offer;
 	char	   *spelled;
 
@@ -536,6 +535,23 @@ tpm_include_find(TpmScan *scan, Datum id)
 	spelled = TextDatumGetCString(id);
 	offer = offer_table_lookup(wish->offers, spelled);
 	pfree(spelled);
+	return offer;
+}
+
+bool
+tpm_include_has(const TpmScan *scan, Datum id)
+{
+	const Offer *offer = find_offer(scan->wish, id);
+
+	return offer && (offer->resource || offer->row);
+}
+
+HeapTuple
+tpm_include_find(TpmScan *scan, Datum id)
+{
+	TpmWish    *wish = scan->wish;
+	Offer	   *offer = find_offer(wish, id);
+
 	if (offer == NULL)
 		return NULL;
 	if (offer->resource)

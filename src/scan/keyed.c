@@ -539,6 +539,13 @@ add_key_to_batch(TpmKeyed *keyed, KeyBatch *batch, Datum key)
 	MemoryContextSwitchTo(old);
 }
 
+/* has another scan's list brought it?  What may never be reached is not read: it may be an error. */
+static bool
+is_included(TpmScan *scan, Datum key)
+{
+	return scan->read_to_end ? tpm_include_find(scan, key) != NULL : tpm_include_has(scan, key);
+}
+
 /* those that are coming, as many as one page and one URL hold */
 static void
 add_keys_in_sight(TpmScan *scan, KeyBatch *batch)
@@ -551,8 +558,8 @@ add_keys_in_sight(TpmScan *scan, KeyBatch *batch)
 		return;
 	for (int i = window->next; i < window->n && batch->nkeys < scan->table->opt.page_size; i++)
 	{
-		if (window->nulls[i] || find_rows(keyed, window->keys[i]) ||
-			tpm_include_find(scan, window->keys[i]) || !is_listable(scan, window->keys[i], &bytes))
+		if (window->nulls[i] || find_rows(keyed, window->keys[i]) || is_included(scan, window->keys[i]) ||
+			!is_listable(scan, window->keys[i], &bytes))
 			continue;
 		if (bytes > TPM_MAX_LIST_BYTES)
 			break;
@@ -1015,8 +1022,11 @@ take_key(TpmScan *scan)
 		return true;
 	if (entry)
 	{
-		if (!keyed->needs_list || !buy_whole_list(scan, hash))
-			ask_again(scan);
+		if (keyed->needs_list && buy_whole_list(scan, hash))
+			return true;
+		/* from now on each looks further for itself */
+		keyed->no_purchase |= keyed->needs_list;
+		ask_again(scan);
 		return true;
 	}
 	keyed->has_asked = true;
@@ -1143,6 +1153,7 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 			copy_key(keyed, keyed->key);
 			if (take_from_index(scan, hash) || buy_whole_list(scan, hash))
 				return next_row_of_index(scan, slot);
+			keyed->no_purchase = true;
 			ask_again(scan);
 		}
 		else if (keyed->rows->first == NULL && is_better_left(scan))

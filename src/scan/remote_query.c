@@ -167,10 +167,14 @@ int
 tpm_remote_query_pages(const TpmTable *table, int unknown)
 {
 	TpmTableStats learnt;
+	int64		a_page = table->opt.page_size;
 
 	if (!tpm_table_stats_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
 		return unknown;
-	return Max(1, (int) Min((learnt.total + table->opt.page_size - 1) / table->opt.page_size, INT_MAX));
+	/* an API may give less than it is asked for */
+	if (learnt.a_page > 0 && learnt.a_page < learnt.total)
+		a_page = learnt.a_page;
+	return Max(1, (int) Min((learnt.total + a_page - 1) / a_page, INT_MAX));
 }
 
 /* the condition by which single resources are fetched, or NULL */

@@ -13,24 +13,10 @@
  */
 #include "postgres.h"
 
+#include "scan/remote_query_internal.h"
 #include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 #include "shared/rent.h"
-
-/* requests that the list as a whole takes; 0: not known */
-static int64
-whole_pages(const TpmScan *scan)
-{
-	TpmTableStats learnt;
-	int64		a_page = scan->table->opt.page_size;
-
-	if (!tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) || learnt.total < 0)
-		return 0;
-	/* an API may give less than it is asked for */
-	if (learnt.a_page > 0 && learnt.a_page < learnt.total)
-		a_page = learnt.a_page;
-	return Max(1, (learnt.total + a_page - 1) / a_page);
-}
 
 static TpmRentKey
 rent_key(const TpmScan *scan)
@@ -48,7 +34,7 @@ rent_key(const TpmScan *scan)
 static int64
 ttl_us(const TpmScan *scan)
 {
-	return tpm_cache_ttl_of(&scan->age, whole_pages(scan)) * INT64CONST(1000000);
+	return tpm_cache_ttl_of(&scan->age, tpm_remote_query_pages(scan->table, 0)) * INT64CONST(1000000);
 }
 
 void
@@ -58,21 +44,26 @@ tpm_rent_count(TpmScan *scan)
 
 	if (tpm_scan_uses_cache(scan))
 		tpm_rent_add(&key, ttl_us(scan), 1);
-	else
-		scan->rent++;
+	scan->rent++;
 }
 
 bool
 tpm_rent_is_due(const TpmScan *scan, int64 more)
 {
 	TpmRentKey	key = rent_key(scan);
-	int64		pages = whole_pages(scan);
+	int64		pages = tpm_remote_query_pages(scan->table, 0);
 	int64		spent = scan->rent;
 
 	if (pages == 0)
 		return false;
 	if (tpm_scan_uses_cache(scan))
-		spent = tpm_rent_get(&key, ttl_us(scan));
+	{
+		int64		of_all = tpm_rent_get(&key, ttl_us(scan));
+
+		/* who wants a few rows does not buy for what others have spent */
+		if (of_all < 0 || scan->read_to_end)
+			spent = of_all;
+	}
 	return spent >= 0 && spent + more > pages;
 }
 
@@ -98,7 +89,7 @@ tpm_rent_may_buy(TpmScan *scan)
 	if (scan->query->everything == NULL || scan->table->required_filters != NIL || scan->stops != NIL ||
 		!tpm_hidden_may_read_all(scan) || (tpm_scan_uses_cache(scan) && !would_be_kept(scan)))
 		return false;
-	if (tpm_client_refuses(session, whole_pages(scan)) == NULL)
+	if (tpm_client_refuses(session, tpm_remote_query_pages(scan->table, 0)) == NULL)
 		return true;
 	/* they are not going to be sent */
 	session->expected = expected;

@@ -171,8 +171,7 @@ typedef struct TpmScan
 	int64		keys_found;		/* those with a row */
 	bool		took_whole_list;	/* instead of asking for further keys */
 	bool		buys;			/* the list is read for later lookups */
-	int64		rent;			/* requests for parts of a list that the cache
-								 * may not have */
+	int64		rent;			/* requests for parts of a list */
 	int64		received_rows;
 	int64		received_bytes; /* of them */
 	int64		counted_rows;	/* of these in the totals already */
@@ -344,6 +343,9 @@ extern void tpm_include_offer(TpmScan *scan, const TpmPage *page, bool asked);
 
 /* the row of the resource, if it has come, with all that the scan reads; valid until the next call, or NULL */
 extern HeapTuple tpm_include_find(TpmScan *scan, Datum id);
+
+/* has a resource of this id come?  It is not read. */
+extern bool tpm_include_has(const TpmScan *scan, Datum id);
 
 /* hidden.c */
 

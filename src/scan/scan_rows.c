@@ -210,7 +210,7 @@ tpm_rows_miss_id(const TpmScan *scan)
 	const TpmRemoteQuery *query = scan->query;
 	int			nids = list_length(query->ids);
 
-	if (query->nmet >= nids)
+	if (query->nmet >= nids || query->requests == NIL)
 		return false;
 	/* each by itself, or all together */
 	return ((TpmRequest *) linitial(query->requests))->by_id ? query->nmet < scan->next_request

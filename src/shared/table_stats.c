@@ -19,6 +19,8 @@
  */
 #include "postgres.h"
 
+#include <math.h>
+
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/timestamp.h"
@@ -291,10 +293,17 @@ tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int va
 {
 	LearntEntry *entry = begin_learning(relid, options_hash);
 	TpmFilterStats *filter;
+	double		before;
 
 	if (entry == NULL)
 		return;
 	filter = unconstify(TpmFilterStats *, tpm_table_stats_of_filter(&entry->kept.learnt, attnum));
+	/* more rows of values that have been forgotten meanwhile */
+	if (filter == NULL && values == 0)
+	{
+		LWLockRelease(&shared->lock);
+		return;
+	}
 	if (filter == NULL)
 		filter = make_filter(&entry->kept.learnt, attnum);
 	if (filter->values > TPM_MOST_VALUES)
@@ -302,9 +311,14 @@ tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int va
 		filter->values /= 2;
 		filter->rows /= 2;
 	}
+	before = filter->values > 0 ? (double) filter->rows / filter->values : -1;
 	filter->values += values;
 	filter->rows += rows;
-	end_learning(entry);
+	/* what has hardly changed is written with what has */
+	if (before >= 0 && fabs((double) filter->rows / filter->values - before) <= before / 10)
+		LWLockRelease(&shared->lock);
+	else
+		end_learning(entry);
 }
 
 /*
