@@ -4,7 +4,7 @@
  *		A scan by key that asks for all the keys it can see coming.
  *
  * Owns what is known of each key, and which keys are asked for together (a
- * batch).  Which keys are coming is told by a window (key_window.h); the
+ * batch).  Lists that answer whatever the key is are keyed_list.c's.  Which keys are coming is told by a window (key_window.h); the
  * requests of a batch are made, sent and read like those of any other scan, by
  * scan_rows.c.
  *
@@ -33,49 +33,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "scan/key_index.h"
-#include "scan/key_window.h"
-#include "scan/keyed.h"
+#include "scan/keyed_internal.h"
 #include "scan/remote_query_internal.h"
-#include "scan/rent_or_buy.h"
-
-/* a row that has come, and the next one of the same key */
-typedef struct KeyRow
-{
-	struct KeyRow *next;
-	HeapTuple	tuple;
-	uint64		idhash;			/* 0: not known */
-} KeyRow;
-
-/* keys that are, or were, asked for together; all that is known of them */
-typedef struct KeyBatch
-{
-	MemoryContext context;
-	struct KeyBatch *older;
-	struct KeyBatch *newer;
-	Datum	   *keys;
-	int			nkeys;
-	int			nwithout;		/* keys of which no row has come */
-	bool		in_sight;		/* a row with one of them is still to come */
-} KeyBatch;
-
-typedef enum KeyState
-{
-	KEY_OPEN,					/* its list is being read */
-	KEY_COMPLETE,
-	KEY_PARTIAL,				/* its list was left: there may be more rows */
-	KEY_ALONE					/* the same, without a row: it is to be asked
-								 * for by itself */
-} KeyState;
-
-/* in its batch's memory */
-typedef struct KeyRows
-{
-	KeyBatch   *batch;
-	KeyState	state;
-	KeyRow	   *first;			/* NULL: none has come */
-	KeyRow	   *last;
-} KeyRows;
 
 typedef struct KeyEntry
 {
@@ -84,13 +43,6 @@ typedef struct KeyEntry
 	char		status;
 	KeyRows    *rows;
 } KeyEntry;
-
-/* by_column: what is looked for is a column's value, not a key */
-typedef struct KeyTable
-{
-	TpmKeyType *type;
-	bool		by_column;
-} KeyTable;
 
 static bool
 key_matches(KeyTable *table, Datum key, Datum sought)
@@ -117,63 +69,6 @@ hash_of_sought(KeyTable *table, Datum sought)
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
-
-struct TpmKeyed
-{
-	TpmKeyType	type;
-	KeyTable	table;
-	TpmKeyWindow *window;		/* NULL: each key is asked for by itself */
-	MemoryContext context;		/* of all this */
-	key_table_hash *entries;
-	KeyBatch   *newest;
-	KeyBatch   *oldest;
-	KeyBatch   *open;			/* whose list is being read, or NULL */
-	int64		pages_before;	/* of the scan, when it was begun */
-	bool		is_priced;		/* what the rest of it costs has been looked
-								 * at */
-
-	/*
-	 * what a batch sends: the key first, then what holds for all keys alike;
-	 * the latter's values are as they were when the entries were filled
-	 */
-	TpmPlanCondition *conditions;
-	int			nconditions;
-	List	   *sources;		/* of int: which of the scan's they are */
-	Const	   *list_of_keys;	/* only its type */
-	Datum	   *values;
-	bool	   *nulls;
-	bool		has_values;
-
-	TupleTableSlot *slot;		/* a row of the list */
-	Datum		key;			/* at hand */
-	Datum		copied_key;		/* the same, where no batch holds it */
-	KeyRows    *rows;			/* of it; NULL: the key is NULL */
-	KeyRow	   *row;			/* returned last, NULL: none */
-	KeyRow	   *given;			/* returned before the key was asked for once
-								 * more, NULL: none */
-	KeyRows		included;		/* at hand, where another scan's list has
-								 * brought the row */
-	KeyRow		included_row;
-	bool		tests_rows;		/* the scan's own */
-	bool		counts_singly;	/* a total costs less than the rows */
-	bool		needs_list;		/* keys that were not found may be in the
-								 * whole list, under another spelling */
-
-	/* a complete list, by key */
-	MemoryContext index_context;	/* and of the hold on the list */
-	TpmKeyIndex *index;			/* NULL: none */
-	bool		index_is_whole; /* it is the list without conditions */
-	bool		no_index;		/* it would be too large */
-	bool		no_purchase;	/* it is not to be read for that */
-	bool		by_index;		/* it answers the key at hand */
-	bool		has_asked;		/* there was a lookup before */
-	TpmIdSet   *alone;			/* hashes of keys that were looked for by
-								 * themselves, or NULL */
-
-	/* for EXPLAIN ANALYZE */
-	TpmIdSet   *counted;		/* hashes of keys so far; NULL: nobody asks */
-	bool		is_new;			/* no row has been counted of the key at hand */
-};
 
 /* ----- what the plan says ----- */
 
@@ -398,6 +293,15 @@ end_batch(TpmScan *scan)
 	keyed->open = NULL;
 	tpm_scan_count_rows(scan);
 	tpm_rows_end(scan);
+}
+
+void
+tpm_keyed_drop_open(TpmScan *scan)
+{
+	KeyBatch   *batch = scan->keyed->open;
+
+	end_batch(scan);
+	forget_batch(scan->keyed, batch);
 }
 
 /* the next row of the open list, to whichever key it belongs; false: that was all */
@@ -644,234 +548,6 @@ ask_again(TpmScan *scan)
 		elog(ERROR, "a key that stood in a list is not asked for by itself");
 }
 
-/* ----- a list at hand ----- */
-
-/*
- * The whole list, or the one of what holds for all keys alike, if the cache
- * has it in full, and it lacks nothing that conditions find.
- */
-static TpmSource *
-open_list_at_hand(TpmScan *scan)
-{
-	TpmKeyed   *keyed = scan->keyed;
-	TpmRequest *request = NULL;
-	TpmSource  *source;
-
-	tpm_rows_begin_with(scan, keyed->conditions + 1, keyed->nconditions - 1, keyed->values + 1, keyed->nulls + 1);
-	source = tpm_source_open_complete(scan, NULL);
-	keyed->index_is_whole = (source != NULL);
-	if (source == NULL && keyed->nconditions > 1 && list_length(scan->query->requests) == 1 && scan->query->ids == NIL &&
-		(scan->query->everything == NULL || tpm_hidden_may_read_all(scan)))
-		request = linitial(scan->query->requests);
-	if (request && !request->by_id)
-		source = tpm_source_open_complete(scan, request);
-	tpm_rows_end(scan);
-	return source;
-}
-
-static void
-forget_index(TpmKeyed *keyed)
-{
-	if (keyed->index_context)
-		MemoryContextDelete(keyed->index_context);
-	keyed->index_context = NULL;
-	keyed->index = NULL;
-}
-
-/* the whole list, where the cache may not be used and the scan has read it; or NULL */
-static Tuplestorestate *
-find_kept_list(TpmScan *scan)
-{
-	TpmResult  *known;
-
-	tpm_rows_begin_with(scan, NULL, 0, NULL, NULL);
-	known = tpm_scan_known(scan);
-	tpm_rows_end(scan);
-	return known ? known->rows : NULL;
-}
-
-static void
-make_index(TpmScan *scan)
-{
-	TpmKeyed   *keyed = scan->keyed;
-	TpmSource  *source = NULL;
-	Tuplestorestate *kept = NULL;
-	MemoryContext old;
-
-	keyed->index_context = AllocSetContextCreate(keyed->context, "tpm_fdw list by key", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(keyed->index_context);
-	if (tpm_scan_uses_cache(scan))
-		source = open_list_at_hand(scan);
-	else if (scan->reads_all || scan->took_whole_list)
-		kept = find_kept_list(scan);
-	if (source)
-		keyed->index = tpm_key_index_create(scan, &keyed->type, source);
-	else if (kept)
-		keyed->index = tpm_key_index_copy(scan, &keyed->type, kept);
-	keyed->index_is_whole |= (kept != NULL);
-	MemoryContextSwitchTo(old);
-	keyed->no_index = (source || kept) && keyed->index == NULL;
-	if (keyed->index == NULL)
-		forget_index(keyed);
-}
-
-/*
- * Into scan->tuple.  None is of the statement's own making: one that creates
- * any does not use the cache, and leaves them out of what it keeps.
- */
-static bool
-next_of_index(TpmScan *scan)
-{
-	if (!tpm_key_index_next(scan->keyed->index, &scan->tuple))
-		return false;
-	scan->rows++;
-	return true;
-}
-
-/* was the key looked for by itself before? */
-static bool
-was_alone(const TpmKeyed *keyed, uint64 hash)
-{
-	return keyed->alone && tpm_idset_has(keyed->alone, hash);
-}
-
-/*
- * Where a list is at hand that has the rows of all keys, it answers from the
- * second lookup on: to find out costs as much as to read it once.  A key that
- * was looked for before keeps its answer.
- */
-static bool
-take_from_index(TpmScan *scan, uint64 hash)
-{
-	TpmKeyed   *keyed = scan->keyed;
-
-	if (!keyed->has_asked || was_alone(keyed, hash))
-		return false;
-	if (keyed->index == NULL && !keyed->no_index)
-		make_index(scan);
-	if (keyed->index == NULL)
-		return false;
-	tpm_key_index_seek(keyed->index, keyed->key);
-	keyed->by_index = true;
-	scan->cache_hits++;
-	if (scan->order)
-	{
-		/* where sorts of earlier keys have left something */
-		MemoryContextReset(scan->query_context);
-		tpm_rows_sort(scan, next_of_index, false);
-	}
-	return true;
-}
-
-/* is the whole list asked for, whatever the key is? */
-static bool
-reads_whole_list(const TpmScan *scan)
-{
-	return scan->reads_all ||
-		(tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE);
-}
-
-/* to its end, into the cache, or where the scan keeps rows */
-static void
-read_whole_list(TpmScan *scan)
-{
-	TpmKeyed   *keyed = scan->keyed;
-	bool		alone = !tpm_scan_uses_cache(scan);
-
-	tpm_rows_begin_with(scan, NULL, 0, NULL, NULL);
-	scan->tests_rows = false;
-	scan->buys = true;
-	/* nobody looks at their order */
-	scan->order_settled = true;
-	if (alone)
-		tpm_scan_begin_result(scan);
-	while (tpm_rows_next(scan, keyed->slot))
-	{
-		if (alone)
-			tuplestore_puttupleslot(scan->filling->rows, keyed->slot);
-		CHECK_FOR_INTERRUPTS();
-	}
-	ExecClearTuple(keyed->slot);
-	scan->buys = false;
-	/* a list that lacks what conditions have found is of no use */
-	if (alone)
-		scan->filling->complete = tpm_hidden_may_read_all(scan);
-	scan->filling = NULL;
-	scan->took_whole_list = true;
-	tpm_rows_end(scan);
-}
-
-/* the whole list is read, once, and answers the key at hand, and others from here on */
-static bool
-buy_whole_list(TpmScan *scan, uint64 hash)
-{
-	TpmKeyed   *keyed = scan->keyed;
-	KeyBatch   *batch = keyed->open;
-
-	if (keyed->no_purchase || scan->took_whole_list || was_alone(keyed, hash) || reads_whole_list(scan))
-		return false;
-	if (batch == NULL)
-		tpm_rows_begin_with(scan, NULL, 0, NULL, NULL);
-	keyed->no_purchase = !tpm_rent_may_buy(scan);
-	if (batch == NULL)
-		tpm_rows_end(scan);
-	if (keyed->no_purchase)
-		return false;
-	if (batch)
-	{
-		end_batch(scan);
-		forget_batch(keyed, batch);
-	}
-	read_whole_list(scan);
-	keyed->has_asked = true;
-	keyed->no_purchase = !take_from_index(scan, hash);
-	if (keyed->no_purchase)
-		tpm_rent_bought(scan, false);
-
-	/*
-	 * too large for a hash: what the scan has kept is looked through for each
-	 * key
-	 */
-	if (keyed->no_index && !tpm_scan_uses_cache(scan))
-		scan->reads_all = true;
-	return !keyed->no_purchase;
-}
-
-/* lookups have cost, or are about to, as much as the whole list */
-static bool
-take_from_whole_list(TpmScan *scan, uint64 hash, int64 requests)
-{
-	return tpm_rent_is_due(scan, requests) && buy_whole_list(scan, hash);
-}
-
-/* no request says which rows are wanted: the whole list has to be read for them */
-static bool
-needs_whole_list(const TpmScan *scan)
-{
-	const TpmKeyed *keyed = scan->keyed;
-	const TpmColumn *column = &scan->table->columns[keyed->type.attnum - 1];
-	bool		none;
-
-	return scan->nconditions == 1 && !tpm_condition_is_range(scan->table, column, TPM_COND_EQ) &&
-		tpm_condition_values(scan->table, column, TPM_COND_EQ, keyed->key, false, keyed->type.type, &none) == NIL && !none;
-}
-
-static bool
-next_row_of_index(TpmScan *scan, TupleTableSlot *slot)
-{
-	if (scan->sort)
-	{
-		if (!tpm_rows_next(scan, slot))
-			return false;
-	}
-	else if (next_of_index(scan))
-		ExecStoreHeapTuple(&scan->tuple, slot, false);
-	else
-		return false;
-	tpm_keyed_count_row(scan, NULL);
-	return true;
-}
-
 /* ----- the key at hand ----- */
 
 /* what holds for all keys alike has other values than before: what is known is of no use */
@@ -923,7 +599,7 @@ forget_all_keys(TpmScan *scan)
 	while (keyed->oldest)
 		forget_batch(keyed, keyed->oldest);
 	if (!keyed->index_is_whole)
-		forget_index(keyed);
+		tpm_keyed_forget_list(keyed);
 	keyed->no_index = false;
 }
 
@@ -1016,13 +692,13 @@ take_key(TpmScan *scan)
 	if (keyed->open)
 		close_batch(scan, false);
 	copy_key(keyed, key);
-	if (take_from_index(scan, hash))
+	if (tpm_keyed_take_from_list(scan, hash))
 		return true;
-	if (take_from_whole_list(scan, hash, 1))
+	if (tpm_keyed_rent_or_buy(scan, hash, 1))
 		return true;
 	if (entry)
 	{
-		if (keyed->needs_list && buy_whole_list(scan, hash))
+		if (keyed->needs_list && tpm_keyed_buy_list(scan, hash))
 			return true;
 		/* from now on each looks further for itself */
 		keyed->no_purchase |= keyed->needs_list;
@@ -1030,9 +706,9 @@ take_key(TpmScan *scan)
 		return true;
 	}
 	keyed->has_asked = true;
-	if (needs_whole_list(scan) && buy_whole_list(scan, hash))
+	if (tpm_keyed_needs_list(scan) && tpm_keyed_buy_list(scan, hash))
 		return true;
-	if (keyed->window == NULL || reads_whole_list(scan) || keyed->counts_singly)
+	if (keyed->window == NULL || tpm_keyed_reads_whole_list(scan) || keyed->counts_singly)
 		return false;
 	make_room(keyed, scan);
 	return ask(scan, key, true);
@@ -1110,7 +786,7 @@ exchanges_batch(TpmScan *scan)
 	if (keyed->given || left <= 0)
 		return false;
 	copy_key(keyed, keyed->key);
-	if (take_from_whole_list(scan, tpm_key_wide_hash(&keyed->type, keyed->key), left))
+	if (tpm_keyed_rent_or_buy(scan, tpm_key_wide_hash(&keyed->type, keyed->key), left))
 		return true;
 	/* in vain */
 	if (keyed->open == NULL)
@@ -1124,13 +800,13 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 	TpmKeyed   *keyed = scan->keyed;
 
 	if (keyed->by_index)
-		return next_row_of_index(scan, slot);
+		return tpm_keyed_next_of_list(scan, slot);
 	while (keyed->rows)
 	{
 		KeyRow	   *row;
 
 		if (exchanges_batch(scan))
-			return next_row_of_index(scan, slot);
+			return tpm_keyed_next_of_list(scan, slot);
 		row = keyed->row ? keyed->row->next : keyed->rows->first;
 		if (row)
 		{
@@ -1151,8 +827,8 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 			uint64		hash = tpm_key_wide_hash(&keyed->type, keyed->key);
 
 			copy_key(keyed, keyed->key);
-			if (take_from_index(scan, hash) || buy_whole_list(scan, hash))
-				return next_row_of_index(scan, slot);
+			if (tpm_keyed_take_from_list(scan, hash) || tpm_keyed_buy_list(scan, hash))
+				return tpm_keyed_next_of_list(scan, slot);
 			keyed->no_purchase = true;
 			ask_again(scan);
 		}

@@ -60,7 +60,10 @@ tpm_rent_is_due(const TpmScan *scan, int64 more)
 	{
 		int64		of_all = tpm_rent_get(&key, ttl_us(scan));
 
-		/* who may want one row only does not buy for what others have spent, at first */
+		/*
+		 * who may want one row only does not buy for what others have spent,
+		 * at first
+		 */
 		if (of_all < 0 || scan->read_to_end || scan->rent > 0)
 			spent = of_all;
 	}
