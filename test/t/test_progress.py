@@ -116,6 +116,18 @@ def test_estimate_of_pages_side_by_side(cluster, slow):
     running.end()
 
 
+def test_estimate_of_a_join(cluster, slow):
+    """A join asks for as many lists of keys as the planner expects; what has come of them is counted as for a list."""
+    connection = slow(100)
+    tpmtest.rows(connection, "CREATE TABLE public.mine AS SELECT (1 + k * 7 % 300)::text AS party FROM generate_series(1, 120) k;"
+                             "ANALYZE mine; SET tpm_fdw.cache_ttl = 0; SELECT count(*) FROM third_parties")
+    running = Running(cluster, connection, "SELECT t.name FROM mine m JOIN third_parties t ON t.id = m.party")
+    row = running.wait_for(lambda row: row["done"] >= 4)
+    assert row["operation"] == "scan" and row["expected"] == 12 and row["rows"] == row["done"] * 10
+    assert row["left"] == pytest.approx((12 - row["done"]) * running.each(row), rel=0.3)
+    running.end()
+
+
 def test_end_is_not_known_of_a_cursor(cluster, slow):
     """Nobody knows how many rows a client will take."""
     connection = slow(50)
