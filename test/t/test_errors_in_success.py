@@ -113,7 +113,9 @@ READS = {
     "by id": ("GET /v1/third_parties/1", "SELECT name FROM third_parties WHERE id = '1'"),
     "a count from the total": ("GET /v1/third_parties?", "SELECT count(*) FROM third_parties WHERE status = 'Active'"),
     "one page": ("GET /v1/third_parties?", "SELECT name FROM third_parties ORDER BY updated_at DESC LIMIT 3"),
-    "a join": ("GET /v1/users", "SELECT u.email FROM third_parties t JOIN users u ON u.id = t.owner_id WHERE t.id = '1'"),
+    "a join": ("GET /v1/users", "SELECT u.email FROM (VALUES ('1'), ('2')) v(id) JOIN users u ON u.id = v.id"),
+    "a join with what is included": ("GET /v1/third_parties/1", "SELECT u.email FROM third_parties t JOIN users u ON u.id = t.owner_id"
+                                     " WHERE t.id = '1'"),
     "the reread of an UPDATE": ("GET /v1/third_parties/1", "UPDATE third_parties SET city = 'Rome' WHERE id = '1'"),
 }
 
