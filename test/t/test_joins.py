@@ -251,7 +251,7 @@ FAILING = [
     f" CROSS JOIN LATERAL generate_series(1, 1 + 0 / (%s - m.k)) g {THERE} LIMIT 5"]
 
 
-@pytest.mark.parametrize("at", [2, 7, 8, 50])
+@pytest.mark.parametrize("at", [2, 7, pytest.param(8, marks=pytest.mark.long), pytest.param(50, marks=pytest.mark.long)])
 @pytest.mark.parametrize("statement", FAILING)
 def test_errors_of_rows_that_are_not_reached(joins, statement, at):
     """The fifth third party that is there is that of row 6, the first that of row 2: what fails later does not fail."""

@@ -306,6 +306,7 @@ RESCANS = [
     " WHERE i <= {n}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("query", RESCANS)
 def test_rescans_leave_nothing_behind(keyed, query):
     """200,000 lookups take no more memory than 2,000."""

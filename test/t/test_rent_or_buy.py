@@ -8,6 +8,9 @@ import tpmtest
 from test_key_index import Shy, nested_loops
 from tpmtest import rows
 
+# what is counted is the same on every version, and waits
+pytestmark = pytest.mark.long
+
 # 300 records in pages of 30
 PAGES = 10
 KEYS = "SELECT i::text AS id FROM generate_series(290, 310) i UNION ALL SELECT i::text FROM generate_series(1, 80) i"
