@@ -250,7 +250,8 @@ is_of_one_row(PlannerInfo *root, const ParamPathInfo *info)
 	if (!bms_get_singleton_member(info->ppi_req_outer, &relid))
 		return false;
 	outer = find_base_rel(root, relid);
-	return outer->fdwroutine && outer->fdwroutine->GetForeignPaths == tpm_get_paths &&
+	/* nothing is known of one that is proved to be empty */
+	return outer->fdw_private && outer->fdwroutine && outer->fdwroutine->GetForeignPaths == tpm_get_paths &&
 		is_by_id(((TpmRelation *) outer->fdw_private)->table, ((TpmRelation *) outer->fdw_private)->conditions);
 }
 

@@ -420,3 +420,20 @@ def test_jit_is_not_switched_on(session):
     plan = tpmtest.rows(session, "EXPLAIN (FORMAT JSON) SELECT risk_rating, count(*) FROM third_parties GROUP BY 1")
     assert plan[0][0][0]["Plan"]["Total Cost"] < 100000
     tpmtest.rows(session, "RESET jit")
+
+
+EMPTY = ["SELECT o.id, f.email FROM third_parties o RIGHT JOIN users f ON f.id = o.owner_id WHERE f.email IS NULL",
+         "SELECT o.id, f.email FROM third_parties o JOIN users f ON f.id = o.owner_id WHERE f.email IS NULL",
+         "SELECT o.id, f.email FROM third_parties o LEFT JOIN users f ON f.id = o.owner_id AND f.email IS NULL LIMIT 1",
+         "SELECT o.id, (SELECT email FROM users f WHERE f.id = o.owner_id AND f.email IS NULL) FROM third_parties o LIMIT 1",
+         "SELECT f.id, o.id FROM users f LEFT JOIN LATERAL (SELECT id FROM third_parties o WHERE f.id = o.owner_id LIMIT 1) o ON true"
+         " WHERE f.email IS NULL"]
+
+
+@pytest.mark.parametrize("statement", EMPTY)
+def test_relation_that_is_proved_to_be_empty(tpm, statement):
+    """PostgreSQL asks the wrapper for no size of it, so nothing is known of it where others look at it."""
+    tpmtest.rows(tpm, "ALTER FOREIGN TABLE users ADD CONSTRAINT has_email CHECK (email IS NOT NULL); SET constraint_exclusion = on")
+    for setting in ("on", "off"):
+        tpmtest.rows(tpm, f"SET tpm_fdw.enable_lookahead = {setting}")
+        assert [row[-1] for row in tpmtest.rows(tpm, statement)] in ([], [None])
