@@ -541,6 +541,8 @@ class LookTarget(Target):
     def complaints(self):
         if self.plans >= ENOUGH and not self.with_node:
             return [f"no plan had a {NODE}"]
+        if self.plans >= ENOUGH and self.spent > self.spent_without:
+            return [f"{self.spent} requests with the node, {self.spent_without} without"]
         return []
 
 
@@ -592,10 +594,11 @@ class Judge:
     def allowed(self, query, without, plan):
         """How many requests may be sent with the look-ahead.
 
-        As many as without it, where the plan is the same but for the node. Another plan was chosen for what was known
-        of the tables, which may be little: each list, without conditions, may cost twice, and a page more; and so where
-        the cache is used, since what has been asked for until a list is bought is counted over statements. Where not all
-        rows are wanted, a batch more.
+        As many as without it, where the plan is the same but for the node; where not all rows are wanted, a batch more.
+        Another plan was chosen for what was known of the tables, which may be little: each list, without conditions, may
+        cost twice, and a page more, in each of the scans that a guess has led to; and so where the cache is used, since
+        what has been asked for until a list is bought is counted over statements. All of a dimension's queries together
+        may not cost more than without it (complaints).
         """
         nodes = [line.strip(" ->") for line in plan if NODE not in line and "Keys a Request" not in line]
         # of a cursor another plan is made than of the statement alone
@@ -606,7 +609,7 @@ class Judge:
         if same:
             return without + batches * runs
         lists = sum(2 * self.target.pages_in_all(link) for link in query.links)
-        return max(2 * without, lists * runs) + (batches + len(query.links)) * runs
+        return 2 * (max(2 * without, lists * runs) + (batches + len(query.links)) * runs)
 
     def run(self, query, way, below):
         """(requests, error or None, None or a Difference) of the query with the look-ahead on or off."""
