@@ -19,6 +19,8 @@ NODE = "Key Lookahead"
 
 # A dimension of so many queries has the node in some plan, or what it shows is worth nothing.
 ENOUGH = 20
+# and as cheap as all of them together should be
+MANY = 200
 
 # Joins other than by key are cheap with tables so small, so each is switched off half of the time.
 SWITCHES = ["enable_hashjoin", "enable_hashjoin", "enable_mergejoin", "enable_material", "enable_memoize", "enable_sort"]
@@ -541,7 +543,7 @@ class LookTarget(Target):
     def complaints(self):
         if self.plans >= ENOUGH and not self.with_node:
             return [f"no plan had a {NODE}"]
-        if self.plans >= ENOUGH and self.spent > self.spent_without:
+        if self.plans >= MANY and self.spent > self.spent_without:
             return [f"{self.spent} requests with the node, {self.spent_without} without"]
         return []
 
