@@ -272,10 +272,11 @@ members_for(List *wishes, const char *type)
 	foreach(lc, wishes)
 	{
 		const TpmScan *scan = ((TpmWish *) lfirst(lc))->scan;
-		char	   *fields = tpm_scan_may_name(scan) ? tpm_request_fields(scan->table, scan->columns) : NULL;
+		char	   *fields;
 
 		if (strcmp(scan->table->type, type) != 0)
 			continue;
+		fields = tpm_scan_may_name(scan) ? tpm_request_fields(scan->table, scan->columns) : NULL;
 		if (fields == NULL)
 			return NULL;
 		members = tpm_request_join(members, fields);

@@ -76,20 +76,16 @@ hash_of_sought(KeyTable *table, Datum sought)
 static void
 make_conditions(TpmKeyed *keyed, const TpmScan *scan, int key, const List *varying)
 {
-	ListCell   *lc;
-
-	keyed->sources = list_make1_int(key);
+	keyed->conditions = palloc(sizeof(TpmPlanCondition) * scan->nconditions);
+	keyed->values = palloc(sizeof(Datum) * scan->nconditions);
+	keyed->nulls = palloc0(sizeof(bool) * scan->nconditions);
+	keyed->source = &scan->conditions[key];
+	keyed->conditions[keyed->nconditions++] = *keyed->source;
 	for (int i = 0; i < scan->nconditions; i++)
 	{
 		if (i != key && !list_member_int(varying, i))
-			keyed->sources = lappend_int(keyed->sources, i);
+			keyed->conditions[keyed->nconditions++] = scan->conditions[i];
 	}
-	keyed->nconditions = list_length(keyed->sources);
-	keyed->conditions = palloc(sizeof(TpmPlanCondition) * keyed->nconditions);
-	keyed->values = palloc(sizeof(Datum) * keyed->nconditions);
-	keyed->nulls = palloc0(sizeof(bool) * keyed->nconditions);
-	foreach(lc, keyed->sources)
-		keyed->conditions[foreach_current_index(lc)] = scan->conditions[lfirst_int(lc)];
 }
 
 /*
@@ -497,7 +493,7 @@ open_batch(TpmScan *scan, KeyBatch *batch)
 	const TpmKeyType *type = &keyed->type;
 	TpmPlanCondition *key = &keyed->conditions[0];
 
-	*key = scan->conditions[linitial_int(keyed->sources)];
+	*key = *keyed->source;
 	keyed->values[0] = batch->keys[0];
 	if (batch->nkeys > 1)
 	{
@@ -634,11 +630,11 @@ take_included(TpmScan *scan, Datum key)
 }
 
 static void
-count_key(TpmScan *scan, uint64 hash)
+count_key(TpmScan *scan, Datum key)
 {
 	TpmKeyed   *keyed = scan->keyed;
 
-	keyed->is_new = keyed->counted && tpm_idset_add(keyed->counted, hash);
+	keyed->is_new = tpm_idset_add(keyed->counted, tpm_key_wide_hash(&keyed->type, key));
 	scan->keys += keyed->is_new;
 }
 
@@ -667,7 +663,6 @@ take_key(TpmScan *scan)
 	KeyEntry   *entry;
 	bool		isnull;
 	Datum		key;
-	uint64		hash;
 
 	if (keyed->by_index)
 		tpm_rows_end(scan);
@@ -679,8 +674,8 @@ take_key(TpmScan *scan)
 	key = ExecEvalExpr(keyed->conditions[0].state, scan->node->ss.ps.ps_ExprContext, &isnull);
 	if (isnull)
 		return true;
-	hash = tpm_key_wide_hash(&keyed->type, key);
-	count_key(scan, hash);
+	if (keyed->counted)
+		count_key(scan, key);
 	entry = key_table_lookup(keyed->entries, key);
 	if (entry && entry->rows->state != KEY_ALONE)
 	{
@@ -692,13 +687,13 @@ take_key(TpmScan *scan)
 	if (keyed->open)
 		close_batch(scan, false);
 	copy_key(keyed, key);
-	if (tpm_keyed_take_from_list(scan, hash))
+	if (tpm_keyed_take_from_list(scan))
 		return true;
-	if (tpm_keyed_rent_or_buy(scan, hash, 1))
+	if (tpm_keyed_rent_or_buy(scan, 1))
 		return true;
 	if (entry)
 	{
-		if (keyed->needs_list && tpm_keyed_buy_list(scan, hash))
+		if (keyed->needs_list && tpm_keyed_buy_list(scan))
 			return true;
 		/* from now on each looks further for itself */
 		keyed->no_purchase |= keyed->needs_list;
@@ -706,7 +701,7 @@ take_key(TpmScan *scan)
 		return true;
 	}
 	keyed->has_asked = true;
-	if (tpm_keyed_needs_list(scan) && tpm_keyed_buy_list(scan, hash))
+	if (tpm_keyed_needs_list(scan) && tpm_keyed_buy_list(scan))
 		return true;
 	if (keyed->window == NULL || tpm_keyed_reads_whole_list(scan) || keyed->counts_singly)
 		return false;
@@ -786,7 +781,7 @@ exchanges_batch(TpmScan *scan)
 	if (keyed->given || left <= 0)
 		return false;
 	copy_key(keyed, keyed->key);
-	if (tpm_keyed_rent_or_buy(scan, tpm_key_wide_hash(&keyed->type, keyed->key), left))
+	if (tpm_keyed_rent_or_buy(scan, left))
 		return true;
 	/* in vain */
 	if (keyed->open == NULL)
@@ -824,10 +819,8 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 			ask_for_more(scan);
 		else if (keyed->rows->state == KEY_ALONE)
 		{
-			uint64		hash = tpm_key_wide_hash(&keyed->type, keyed->key);
-
 			copy_key(keyed, keyed->key);
-			if (tpm_keyed_take_from_list(scan, hash) || tpm_keyed_buy_list(scan, hash))
+			if (tpm_keyed_take_from_list(scan) || tpm_keyed_buy_list(scan))
 				return tpm_keyed_next_of_list(scan, slot);
 			keyed->no_purchase = true;
 			ask_again(scan);

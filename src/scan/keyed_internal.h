@@ -78,7 +78,7 @@ struct TpmKeyed
 	 */
 	TpmPlanCondition *conditions;
 	int			nconditions;
-	List	   *sources;		/* of int: which of the scan's they are */
+	const TpmPlanCondition *source; /* the key, as the scan has it */
 	Const	   *list_of_keys;	/* only its type */
 	Datum	   *values;
 	bool	   *nulls;
@@ -118,19 +118,19 @@ struct TpmKeyed
 /* keyed.c: ends the list of keys that is being read, and forgets these */
 extern void tpm_keyed_drop_open(TpmScan *scan);
 
-/* keyed_list.c; hash: of the key at hand */
+/* keyed_list.c; of the key at hand */
 
 /* is the whole list asked for, whatever the key is? */
 extern bool tpm_keyed_reads_whole_list(const TpmScan *scan);
 
 /* a list at hand answers the key, if there is one */
-extern bool tpm_keyed_take_from_list(TpmScan *scan, uint64 hash);
+extern bool tpm_keyed_take_from_list(TpmScan *scan);
 
 /* the whole list is read, once, and answers the key, and others from here on */
-extern bool tpm_keyed_buy_list(TpmScan *scan, uint64 hash);
+extern bool tpm_keyed_buy_list(TpmScan *scan);
 
 /* the same, if lookups with so many more requests have cost as much */
-extern bool tpm_keyed_rent_or_buy(TpmScan *scan, uint64 hash, int64 requests);
+extern bool tpm_keyed_rent_or_buy(TpmScan *scan, int64 requests);
 
 /* no request says which rows of the key are wanted: the whole list has to be read for them */
 extern bool tpm_keyed_needs_list(const TpmScan *scan);

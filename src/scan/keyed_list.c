@@ -103,9 +103,9 @@ next_of_index(TpmScan *scan)
 
 /* was the key looked for by itself before? */
 static bool
-was_alone(const TpmKeyed *keyed, uint64 hash)
+was_alone(TpmKeyed *keyed)
 {
-	return keyed->alone && tpm_idset_has(keyed->alone, hash);
+	return keyed->alone && tpm_idset_has(keyed->alone, tpm_key_wide_hash(&keyed->type, keyed->key));
 }
 
 /*
@@ -114,11 +114,11 @@ was_alone(const TpmKeyed *keyed, uint64 hash)
  * was looked for before keeps its answer.
  */
 bool
-tpm_keyed_take_from_list(TpmScan *scan, uint64 hash)
+tpm_keyed_take_from_list(TpmScan *scan)
 {
 	TpmKeyed   *keyed = scan->keyed;
 
-	if (!keyed->has_asked || was_alone(keyed, hash))
+	if (!keyed->has_asked || was_alone(keyed))
 		return false;
 	if (keyed->index == NULL && !keyed->no_index)
 		make_index(scan);
@@ -176,12 +176,12 @@ read_whole_list(TpmScan *scan)
 
 /* the whole list is read, once, and answers the key at hand, and others from here on */
 bool
-tpm_keyed_buy_list(TpmScan *scan, uint64 hash)
+tpm_keyed_buy_list(TpmScan *scan)
 {
 	TpmKeyed   *keyed = scan->keyed;
 	bool		reads = keyed->open != NULL;
 
-	if (keyed->no_purchase || scan->took_whole_list || was_alone(keyed, hash) || tpm_keyed_reads_whole_list(scan))
+	if (keyed->no_purchase || scan->took_whole_list || was_alone(keyed) || tpm_keyed_reads_whole_list(scan))
 		return false;
 	if (!reads)
 		tpm_rows_begin_with(scan, NULL, 0, NULL, NULL);
@@ -194,7 +194,7 @@ tpm_keyed_buy_list(TpmScan *scan, uint64 hash)
 		tpm_keyed_drop_open(scan);
 	read_whole_list(scan);
 	keyed->has_asked = true;
-	keyed->no_purchase = !tpm_keyed_take_from_list(scan, hash);
+	keyed->no_purchase = !tpm_keyed_take_from_list(scan);
 	if (keyed->no_purchase)
 		tpm_rent_bought(scan, false);
 
@@ -209,9 +209,9 @@ tpm_keyed_buy_list(TpmScan *scan, uint64 hash)
 
 /* lookups have cost, or are about to, as much as the whole list */
 bool
-tpm_keyed_rent_or_buy(TpmScan *scan, uint64 hash, int64 requests)
+tpm_keyed_rent_or_buy(TpmScan *scan, int64 requests)
 {
-	return tpm_rent_is_due(scan, requests) && tpm_keyed_buy_list(scan, hash);
+	return tpm_rent_is_due(scan, requests) && tpm_keyed_buy_list(scan);
 }
 
 /* no request says which rows are wanted: the whole list has to be read for them */

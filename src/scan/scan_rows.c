@@ -63,9 +63,11 @@ add_bounds_to_key(TpmScan *scan)
 }
 
 static void
-evaluate(TpmScan *scan, Datum *values, bool *nulls)
+evaluate(TpmScan *scan)
 {
 	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+	Datum	   *values = palloc(sizeof(Datum) * Max(scan->nconditions, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(scan->nconditions, 1));
 	bool		one_copy = tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE;
 
 	for (int i = 0; i < scan->nconditions; i++)
@@ -322,8 +324,7 @@ tpm_rows_begin(TpmScan *scan)
 
 	MemoryContextReset(scan->query_context);
 	old = MemoryContextSwitchTo(scan->query_context);
-	evaluate(scan, palloc(sizeof(Datum) * Max(scan->nconditions, 1)),
-			 palloc(sizeof(bool) * Max(scan->nconditions, 1)));
+	evaluate(scan);
 	begin_query(scan);
 	MemoryContextSwitchTo(old);
 }
