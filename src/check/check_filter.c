@@ -31,18 +31,6 @@
 
 /* ----- asking ----- */
 
-static int
-bytes_of(const TpmTriedFilter *filter)
-{
-	int			bytes = 0;
-	ListCell   *lc;
-
-	/* each may be percent-encoded */
-	foreach(lc, filter->values)
-		bytes += 3 * strlen(lfirst(lc)) + 1;
-	return bytes;
-}
-
 static List *
 add_value(List *values, char *text)
 {
@@ -69,13 +57,13 @@ is_asked_for(const TpmTriedFilter *filter, const char *text)
 	return false;
 }
 
-static int
+static size_t
 bytes_of_all(const TpmTriedFilters *filters)
 {
-	int			bytes = 0;
+	size_t		bytes = 0;
 
 	for (int i = 0; i < filters->n; i++)
-		bytes += bytes_of(&filters->items[i]);
+		bytes += tpm_request_list_length(filters->items[i].values);
 	return bytes;
 }
 
@@ -104,29 +92,31 @@ static void
 lengthen_list(TpmTriedFilters *filters)
 {
 	TpmTriedFilter *filter = filter_of_most_values(filters);
-	List	   *wanted = filter ? filter->values : NIL;
+	size_t		bytes,
+				others;
+	const char *unwanted;
 	List	   *more = NIL;
-	const char *unwanted = filter && filter->witness >= 0 ? filter->texts[filter->witness] : NULL;
-	int			room = filter ? TPM_MAX_FILTER_BYTES - bytes_of_all(filters) : 0;
 
-	if (filter)
-		room = Min(room, TPM_MAX_LIST_BYTES - bytes_of(filter));
-	for (int row = 0; filter && row < filters->nrows; row++)
+	if (filter == NULL)
+		return;
+	bytes = tpm_request_list_length(filter->values);
+	others = bytes_of_all(filters) - bytes;
+	unwanted = filter->witness >= 0 ? filter->texts[filter->witness] : NULL;
+	for (int row = 0; row < filters->nrows; row++)
 	{
 		char	   *text = filter->texts[row];
-		int			had = list_length(more);
 
-		if (text == NULL || is_asked_for(filter, text) ||
-			(unwanted && strcmp(text, unwanted) == 0))
+		if (text == NULL || is_asked_for(filter, text) || (unwanted && strcmp(text, unwanted) == 0))
 			continue;
-		if (room < 3 * (int) strlen(text) + 1)
+		bytes += tpm_request_list_length(list_make1(text));
+		if (bytes > TPM_MAX_LIST_BYTES || others + bytes > TPM_MAX_FILTER_BYTES)
 			break;
 		more = add_value(more, text);
-		room -= list_length(more) > had ? 3 * (int) strlen(text) + 1 : 0;
 	}
-	filters->longest = more == NIL ? NULL : filter;
-	if (filter)
-		filter->values = list_concat(more, wanted);
+	if (more == NIL)
+		return;
+	filter->values = list_concat(more, filter->values);
+	filters->longest = filter;
 }
 
 static void
@@ -160,7 +150,7 @@ leave_out_long(TpmTriedFilters *filters)
 		fill_values(filters, false);
 		for (int i = 0; i < filters->n; i++)
 		{
-			if (bytes_of(&filters->items[i]) > bytes_of(&filters->items[longest]))
+			if (tpm_request_list_length(filters->items[i].values) > tpm_request_list_length(filters->items[longest].values))
 				longest = i;
 		}
 		if (bytes_of_all(filters) <= TPM_MAX_FILTER_BYTES)

@@ -192,7 +192,7 @@ static List *
 keys_of_first_page(const TpmTableCheck *check, const TpmColumn *column)
 {
 	List	   *values = NIL;
-	int			bytes = 0;
+	size_t		bytes = 0;
 
 	for (int row = 0; row < check->page->nrows; row++)
 	{
@@ -200,7 +200,7 @@ keys_of_first_page(const TpmTableCheck *check, const TpmColumn *column)
 
 		if (text == NULL)
 			continue;
-		bytes += 3 * strlen(text) + 1;
+		bytes += tpm_request_list_length(list_make1(text));
 		if (bytes > TPM_MAX_LIST_BYTES || list_length(values) >= Max(1, check->table->opt.page_size / 2))
 			break;
 		values = lappend(values, text);

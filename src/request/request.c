@@ -177,6 +177,17 @@ list_has_member(const char *members, const char *member)
 	return false;
 }
 
+size_t
+tpm_request_list_length(const List *values)
+{
+	size_t		len = 0;
+	ListCell   *lc;
+
+	foreach(lc, values)
+		len += strlen(tpm_url_encode_query(lfirst(lc))) + strlen("%2C");
+	return len;
+}
+
 char *
 tpm_request_join(const char *names, const char *more)
 {

@@ -95,7 +95,10 @@ extern char *tpm_request_conditions(const TpmTable *table, const TpmRequest *req
 /* "/third_parties?filter[status]=Active&sort=-updated_at", for people */
 extern char *tpm_request_show(const TpmTable *table, const TpmRequest *request);
 
-/* bytes of the URL that values of an IN list may take together */
+/* bytes of the URL that values take, as a list of one parameter */
+extern size_t tpm_request_list_length(const List *values);
+
+/* and what values of an IN list may take together */
 #define TPM_MAX_LIST_BYTES	4000
 
 /* and all filters of a URL; many servers take 8,000 bytes in all */

@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "document/inverse.h"
 #include "scan/keyed_internal.h"
 #include "scan/remote_query_internal.h"
 
@@ -413,7 +414,7 @@ is_listable(TpmScan *scan, Datum key, size_t *bytes)
 	List	   *texts = tpm_condition_values(scan->table, column, TPM_COND_IN, PointerGetDatum(array), false,
 											 type->array_type, &none);
 
-	*bytes += tpm_remote_query_length(column, texts);
+	*bytes += tpm_request_list_length(tpm_spellings(column, texts));
 	return texts != NIL;
 }
 

@@ -17,7 +17,6 @@
 #include "nodes/nodeFuncs.h"
 #include "utils/ruleutils.h"
 
-#include "base/url.h"
 #include "document/id_spelling.h"
 #include "document/inverse.h"
 #include "scan/order.h"
@@ -55,7 +54,7 @@ has_long_value(List *values)
 
 	foreach(lc, values)
 	{
-		if (strlen(tpm_url_utf8(lfirst(lc))) * 3 >= TPM_MAX_LIST_BYTES)
+		if (tpm_request_list_length(list_make1(lfirst(lc))) > TPM_MAX_LIST_BYTES)
 			return true;
 	}
 	return false;

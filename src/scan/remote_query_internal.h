@@ -28,9 +28,6 @@ is_equality_item(const Sendable *item)
 /* remote_query.c: pages of the list without conditions, as far as is known */
 extern int	tpm_remote_query_pages(const TpmTable *table, int unknown);
 
-/* remote_query_terms.c: bytes that these values of the column's filter take of a URL */
-extern size_t tpm_remote_query_length(const TpmColumn *column, List *values);
-
 /* remote_query_terms.c: the filters that are sent; marks the conditions that none stands for */
 extern List *tpm_remote_query_terms(const TpmTable *table, List *sendable);
 

@@ -10,26 +10,7 @@
  */
 #include "postgres.h"
 
-#include "base/url.h"
-#include "document/inverse.h"
 #include "scan/remote_query_internal.h"
-
-static size_t
-encoded_length(List *values)
-{
-	size_t		len = 0;
-	ListCell   *lc;
-
-	foreach(lc, values)
-		len += strlen(tpm_url_encode_query(lfirst(lc))) + strlen("%2C");
-	return len;
-}
-
-size_t
-tpm_remote_query_length(const TpmColumn *column, List *values)
-{
-	return encoded_length(tpm_spellings(column, values));
-}
 
 static char *
 bound_parameter(const TpmTable *table, const Sendable *item)
@@ -90,7 +71,7 @@ tpm_remote_query_terms(const TpmTable *table, List *sendable)
 	foreach(lc, sendable)
 	{
 		Sendable   *item = lfirst(lc);
-		size_t		len = Min(encoded_length(item->values), TPM_MAX_LIST_BYTES);
+		size_t		len = Min(tpm_request_list_length(item->values), TPM_MAX_LIST_BYTES);
 		TpmTerm    *term;
 		char	   *parameter;
 
@@ -123,7 +104,7 @@ cut_values(List *values, int most)
 
 	foreach(lc, values)
 	{
-		size_t		len = encoded_length(list_make1(lfirst(lc)));
+		size_t		len = tpm_request_list_length(list_make1(lfirst(lc)));
 
 		if (part != NIL && (list_length(part) >= most || bytes + len > TPM_MAX_LIST_BYTES))
 		{

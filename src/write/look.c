@@ -24,7 +24,6 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "base/url.h"
 #include "document/id_spelling.h"
 #include "document/inverse.h"
 #include "document/moment.h"
@@ -508,7 +507,6 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 	{
 		bool		is_in_list = strcmp(writes[taken]->list_path, writes[0]->list_path) == 0;
 		List	   *spellings;
-		ListCell   *lc;
 
 		/*
 		 * where the table's owner wants each looked for, that of another list
@@ -519,8 +517,7 @@ term_of_keys(TpmWrite **writes, int n, const TpmColumn *column, TpmTerm *term)
 		if (writes[taken]->key == NULL || !is_in_list)
 			continue;
 		spellings = spellings_of(writes[taken], column);
-		foreach(lc, spellings)
-			bytes += strlen(tpm_url_encode_query(lfirst(lc))) + strlen("%2C");
+		bytes += tpm_request_list_length(spellings);
 		if (bytes > TPM_MAX_LIST_BYTES && taken > 0)
 			break;
 		term->values = list_concat(term->values, spellings);

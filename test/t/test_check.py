@@ -591,8 +591,24 @@ def test_lists_that_are_spelt_otherwise(db, odd):
         (sum(item[1]["kind"] in "ab" and item[1]["size"] == 3 for item in things()),)]
 
 
-def numbered(n):
-    return [(str(i), {"code": f"c{i}"}) for i in range(n)]
+def numbered(n, code="c{}"):
+    return [(str(i), {"code": code.format(i)}) for i in range(n)]
+
+
+def test_long_list_of_uuids(db, odd):
+    """As many as a join asks for at a time: a URL holds a hundred."""
+    lengths = []
+
+    def answer(path, parameters):
+        items = numbered(90, "{:036d}")
+        wanted = next((value.split(",") for name, value in parameters if name == "filter[code]"), None)
+        if wanted is not None:
+            lengths.append(len(wanted))
+        return 200, listing([item for item in items if wanted is None or item[1]["code"] in wanted])
+    odd.answer = answer
+    api_server(db, odd.base_url)
+    tpmtest.rows(db, "CREATE SCHEMA tpm; CREATE FOREIGN TABLE tpm.things (id text, code text OPTIONS (filter 'code')) SERVER tpm")
+    assert check_schema(db)["things: long list"][0] is True and lengths == [89]
 
 
 @pytest.mark.parametrize("most,status", [(None, 200), (40, 200), (40, 400), (40, 414)])
