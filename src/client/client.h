@@ -20,6 +20,7 @@
 #include "nodes/execnodes.h"
 #include "pgtime.h"
 
+#include "base/backend_list.h"
 #include "base/problem.h"
 #include "client/transport.h"
 #include "compat.h"
@@ -50,7 +51,7 @@ typedef struct TpmStatement
 	double		scan_cost;		/* of our scans in its plan, begun so far */
 	bool		makes_table;	/* its rows become a table, or a file */
 	bool		wants_some;		/* whoever runs it has asked for so many rows */
-	struct TpmStatement *next;
+	dlist_node	node;			/* among those of this backend */
 } TpmStatement;
 
 /* the statement of this executor run; lives as long as the run */

@@ -19,41 +19,26 @@
 #include "base/idset.h"
 #include "client/client_internal.h"
 
-static TpmStatement *statements = NULL;
+static dlist_head statements = DLIST_STATIC_INIT(statements);
 
 /* changes of any server that this backend has heard of */
 static uint64 server_version = 0;
-
-static void
-forget_statement(void *arg)
-{
-	for (TpmStatement **at = &statements; *at; at = &(*at)->next)
-	{
-		if (*at == arg)
-		{
-			*at = (*at)->next;
-			return;
-		}
-	}
-}
 
 TpmStatement *
 tpm_statement_of(EState *estate)
 {
 	TpmStatement *statement;
-	MemoryContextCallback *callback;
+	dlist_iter	iter;
 
-	for (statement = statements; statement; statement = statement->next)
+	dlist_foreach(iter, &statements)
+	{
+		statement = dlist_container(TpmStatement, node, iter.cur);
 		if (statement->estate == estate)
 			return statement;
+	}
 	statement = MemoryContextAllocZero(estate->es_query_cxt, sizeof(TpmStatement));
-	callback = MemoryContextAllocZero(estate->es_query_cxt, sizeof(MemoryContextCallback));
-	callback->func = forget_statement;
-	callback->arg = statement;
-	MemoryContextRegisterResetCallback(estate->es_query_cxt, callback);
 	statement->estate = estate;
-	statement->next = statements;
-	statements = statement;
+	tpm_backend_list_add(&statements, &statement->node, estate->es_query_cxt);
 	return statement;
 }
 

@@ -18,32 +18,12 @@
 #include "scan/keyed.h"
 #include "scan/scan.h"
 
-static TpmScan *open_scans = NULL;
-
-static void
-forget_scan(void *arg)
-{
-	for (TpmScan **at = &open_scans; *at; at = &(*at)->next_open)
-	{
-		if (*at == arg)
-		{
-			*at = (*at)->next_open;
-			return;
-		}
-	}
-}
+static dlist_head open_scans = DLIST_STATIC_INIT(open_scans);
 
 void
 tpm_drain_register(TpmScan *scan)
 {
-	MemoryContext context = scan->node->ss.ps.state->es_query_cxt;
-	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
-
-	callback->func = forget_scan;
-	callback->arg = scan;
-	MemoryContextRegisterResetCallback(context, callback);
-	scan->next_open = open_scans;
-	open_scans = scan;
+	tpm_backend_list_add(&open_scans, &scan->open_node, scan->node->ss.ps.state->es_query_cxt);
 }
 
 static bool
@@ -102,9 +82,11 @@ int64
 tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most)
 {
 	int64		n = -1;
+	dlist_iter	iter;
 
-	for (TpmScan *scan = open_scans; scan; scan = scan->next_open)
+	dlist_foreach(iter, &open_scans)
 	{
+		TpmScan    *scan = dlist_container(TpmScan, open_node, iter.cur);
 		bool		feeds = feeds_directly(scan, estate, feeding_rti);
 		int64		rows;
 

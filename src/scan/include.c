@@ -82,7 +82,7 @@ struct TpmWish
 	OfferPage  *oldest;
 	OfferPage  *newest;
 	OfferPage  *at_hand;		/* that has the row returned last */
-	TpmWish    *next;
+	dlist_node	node;			/* among those of this backend */
 };
 
 /* what a scan asks for beside its own resources */
@@ -93,7 +93,7 @@ struct TpmIncludes
 								 * them */
 };
 
-static TpmWish *all_wishes;
+static dlist_head all_wishes = DLIST_STATIC_INIT(all_wishes);
 
 /* ----- who may ask, and who may be answered ----- */
 
@@ -162,26 +162,12 @@ tpm_include_may_ask(const TpmTable *table, AttrNumber attnum, const TpmTable *wa
 
 /* ----- wishes ----- */
 
-static void
-forget_wish(void *arg)
-{
-	for (TpmWish **at = &all_wishes; *at; at = &(*at)->next)
-	{
-		if (*at == arg)
-		{
-			*at = (*at)->next;
-			return;
-		}
-	}
-}
-
 void
 tpm_include_wish(TpmScan *scan)
 {
 	ForeignScan *plan = (ForeignScan *) scan->node->ss.ps.plan;
 	MemoryContext context = scan->node->ss.ps.state->es_query_cxt;
 	const List *key = list_nth(plan->fdw_private, TPM_PRIV_KEY);
-	MemoryContextCallback *callback;
 	TpmWish    *wish;
 
 	/* what a statement reads and writes is asked for when its turn comes */
@@ -193,13 +179,8 @@ tpm_include_wish(TpmScan *scan)
 	wish = MemoryContextAllocZero(context, sizeof(TpmWish));
 	wish->scan = scan;
 	wish->link = intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK));
-	wish->next = all_wishes;
-	all_wishes = wish;
 	scan->wish = wish;
-	callback = MemoryContextAlloc(context, sizeof(*callback));
-	callback->func = forget_wish;
-	callback->arg = wish;
-	MemoryContextRegisterResetCallback(context, callback);
+	tpm_backend_list_add(&all_wishes, &wish->node, context);
 }
 
 /* the column of this scan that the wish reads its keys from, 0 if there is none or it cannot be fulfilled */
@@ -224,9 +205,11 @@ find_wishes(const TpmScan *scan)
 {
 	struct TpmIncludes *includes = palloc0(sizeof(struct TpmIncludes));
 	const TpmTable *table = scan->table;
+	dlist_iter	iter;
 
-	for (TpmWish *wish = all_wishes; wish; wish = wish->next)
+	dlist_foreach(iter, &all_wishes)
 	{
+		TpmWish    *wish = dlist_container(TpmWish, node, iter.cur);
 		AttrNumber	attnum = column_of_wish(scan, wish);
 
 		if (attnum == 0)

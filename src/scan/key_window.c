@@ -12,38 +12,25 @@
 
 #include "scan/key_window.h"
 
-static TpmKeyWindow *windows;
-
-static void
-forget_window(void *arg)
-{
-	for (TpmKeyWindow **at = &windows; *at; at = &(*at)->next_window)
-	{
-		if (*at == arg)
-		{
-			*at = (*at)->next_window;
-			return;
-		}
-	}
-}
+static dlist_head windows = DLIST_STATIC_INIT(windows);
 
 void
 tpm_key_window_register(TpmKeyWindow *window)
 {
-	MemoryContextCallback *callback = MemoryContextAlloc(window->estate->es_query_cxt, sizeof(*callback));
-
-	callback->func = forget_window;
-	callback->arg = window;
-	MemoryContextRegisterResetCallback(window->estate->es_query_cxt, callback);
-	window->next_window = windows;
-	windows = window;
+	tpm_backend_list_add(&windows, &window->node, window->estate->es_query_cxt);
 }
 
 TpmKeyWindow *
 tpm_key_window_find(EState *estate, int link)
 {
-	for (TpmKeyWindow *window = windows; window; window = window->next_window)
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &windows)
+	{
+		TpmKeyWindow *window = dlist_container(TpmKeyWindow, node, iter.cur);
+
 		if (window->estate == estate && window->link == link)
 			return window;
+	}
 	return NULL;
 }

@@ -15,6 +15,8 @@
 
 #include "nodes/execnodes.h"
 
+#include "base/backend_list.h"
+
 /*
  * Which scans a window is for: of a join a number of the session, at least 1,
  * which stands in the plans of both; of a subquery the parameter through which
@@ -35,7 +37,7 @@ typedef struct TpmKeyWindow
 								 * still to come, in their order */
 	Datum	   *keys;
 	bool	   *nulls;
-	struct TpmKeyWindow *next_window;
+	dlist_node	node;			/* among those of this backend */
 } TpmKeyWindow;
 
 /* lives, like the window, as long as the executor run does */

@@ -21,6 +21,7 @@
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
+#include "base/backend_list.h"
 #include "base/idset.h"
 #include "client/client.h"
 #include "document/document.h"
@@ -137,7 +138,7 @@ typedef struct TpmScan
 	Tuplesortstate *sort;		/* NULL: they come in order */
 
 	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
-	struct TpmScan *next_open;	/* of this backend's open scans */
+	dlist_node	open_node;		/* among this backend's open scans */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
