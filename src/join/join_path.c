@@ -20,7 +20,6 @@
 #include "optimizer/paths.h"
 
 #include "join/join_internal.h"
-#include "scan/scan.h"
 
 bool		tpm_enable_lookahead = true;
 
@@ -42,16 +41,6 @@ new_link(void)
 	return last;
 }
 
-/* rows that need no request need not be asked for together: other joins, by hash above all, cost less */
-static bool
-is_at_hand(PlannerInfo *root, RelOptInfo *rel, const TpmTable *table)
-{
-	TpmCacheAge age = tpm_cache_age_of(table);
-
-	return !tpm_plan_feeds_write(root) &&
-		tpm_cache_has_whole(table->relid, tpm_rel_user(root, rel), table->options_hash, &age);
-}
-
 /* a scan of ours whose key can be had of outer rows */
 static bool
 looks_ahead_for_scan(PlannerInfo *root, const ForeignPath *path, TpmLookahead *ahead)
@@ -62,7 +51,8 @@ looks_ahead_for_scan(PlannerInfo *root, const ForeignPath *path, TpmLookahead *a
 	List	   *conditions;
 	bool		exact;
 
-	if (relation == NULL || info == NULL || is_at_hand(root, rel, relation->table))
+	/* rows that need no request: other joins, by hash above all, cost less */
+	if (relation == NULL || info == NULL || relation->is_kept)
 		return false;
 	conditions = list_concat_copy(relation->conditions,
 								  tpm_read_conditions(relation->table, rel, info->ppi_clauses, &exact));

@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "plan/plan.h"
 #include "scan/order.h"
+#include "scan/scan.h"
 
 /* ----- the relation ----- */
 
@@ -127,6 +128,16 @@ columns_used(RelOptInfo *baserel, const TpmTable *table)
 	return tpm_columns_with_sources(table, result);
 }
 
+/* can the statement be answered from a whole list, as things are now? */
+static bool
+is_list_kept(PlannerInfo *root, RelOptInfo *baserel, const TpmTable *table)
+{
+	TpmCacheAge age = tpm_cache_age_of(table);
+
+	return !tpm_plan_feeds_write(root) &&
+		tpm_cache_has_whole(table->relid, tpm_rel_user(root, baserel), table->options_hash, &age);
+}
+
 void
 tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
@@ -146,6 +157,7 @@ tpm_get_rel_size(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 			relation->has_placeholder = true;
 	relation->placeholders_given = tpm_placeholders_given(relation->table, relation->conditions);
 	relation->columns = columns_used(baserel, relation->table);
+	relation->is_kept = is_list_kept(root, baserel, relation->table);
 	baserel->fdw_private = relation;
 	tpm_estimate_size(root, baserel, relation);
 }

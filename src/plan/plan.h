@@ -54,6 +54,7 @@ typedef struct TpmRelation
 	bool		has_placeholder;
 	bool		placeholders_given; /* by the base restrictions */
 	bool		all_exact;		/* every restriction is an exact condition */
+	bool		is_kept;		/* the cache has its whole list now */
 	Bitmapset  *columns;		/* attnums to fetch */
 } TpmRelation;
 

@@ -8,7 +8,8 @@
  * for which the list would be kept; what follows from it is the scan's.
  *
  * Time goes in steps, so that what is spent on both sides of one is still seen
- * together.  They cover a little more than that time, never less.
+ * together.  They cover a little more than that time, never less; of sessions
+ * that keep lists for different times, the shortest.
  *
  * Locking: one LWLock over all, taken exclusively.  Nothing in here throws or
  * waits while holding it; a look walks the few tables that share a part of the
@@ -109,7 +110,11 @@ go_on_to(Rent *rent, int64 step)
 	rent->step = step;
 }
 
-/* brings the counter up to date; what was counted in other steps is as if spent now */
+/*
+ * Brings the counter up to date.  It goes by the shortest time that anybody
+ * has asked for: what was counted in longer steps is as if spent now, which
+ * may not be said again and again.
+ */
 static void
 look_at_clock(Rent *rent, int64 ttl_us)
 {
@@ -122,7 +127,7 @@ look_at_clock(Rent *rent, int64 ttl_us)
 		go_on_to(rent, now / rent->step_us);
 	sum = spent_in_all(rent);
 	rent->in_vain &= sum > 0;
-	if (rent->step_us == step_us)
+	if (rent->step_us > 0 && rent->step_us <= step_us)
 		return;
 	memset(rent->spent, 0, sizeof(rent->spent));
 	rent->step_us = step_us;

@@ -166,24 +166,37 @@ const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learn
 
 /* ----- what others ask and tell ----- */
 
+/* what the entry held when the lock was taken that this backend holds */
+static TpmLearntKept known_before;
+
 /* begins a change; the lock is held until the end of it */
 static LearntEntry *
 begin_learning(Oid relid, uint64 options_hash)
 {
+	LearntEntry *entry;
+
 	if (shared == NULL)
 		return NULL;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	return find_or_make(relid, options_hash);
+	entry = find_or_make(relid, options_hash);
+	memcpy(&known_before, &entry->kept, sizeof(TpmLearntKept));
+	return entry;
 }
 
-/* a size is told by every page, and what has not changed is not written for each */
+/* a size is told by every page, and its time alone is not written for each */
 #define TOTAL_AGE_MS	60000
 
+/* what is told once more is not written */
 static void
 end_learning(LearntEntry *entry)
 {
 	int			place = entry - shared->entries;
 
+	if (memcmp(&known_before, &entry->kept, sizeof(TpmLearntKept)) == 0)
+	{
+		LWLockRelease(&shared->lock);
+		return;
+	}
 	entry->changed = true;
 	if (!entry->writing)
 	{
@@ -229,14 +242,10 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 	if (entry == NULL)
 		return;
 	learnt = &entry->kept.learnt;
-	if (learnt->total == total && learnt->a_page == a_page &&
-		!TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
-	{
-		LWLockRelease(&shared->lock);
-		return;
-	}
+	if (learnt->total != total || learnt->a_page != a_page ||
+		TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
+		learnt->total_at = now;
 	learnt->total = total;
-	learnt->total_at = now;
 	learnt->a_page = a_page;
 	learnt->at_least = 0;
 	end_learning(entry);
@@ -249,12 +258,8 @@ tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows)
 
 	if (entry == NULL)
 		return;
-	if (rows <= Max(entry->kept.learnt.total, entry->kept.learnt.at_least))
-	{
-		LWLockRelease(&shared->lock);
-		return;
-	}
-	entry->kept.learnt.at_least = rows;
+	if (rows > entry->kept.learnt.total)
+		entry->kept.learnt.at_least = Max(entry->kept.learnt.at_least, rows);
 	end_learning(entry);
 }
 
@@ -298,14 +303,14 @@ tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int va
 	if (entry == NULL)
 		return;
 	filter = unconstify(TpmFilterStats *, tpm_table_stats_of_filter(&entry->kept.learnt, attnum));
-	/* more rows of values that have been forgotten meanwhile */
-	if (filter == NULL && values == 0)
+	/* of rows of values that have been forgotten meanwhile, nothing is known */
+	if (filter == NULL && values > 0)
+		filter = make_filter(&entry->kept.learnt, attnum);
+	if (filter == NULL)
 	{
-		LWLockRelease(&shared->lock);
+		end_learning(entry);
 		return;
 	}
-	if (filter == NULL)
-		filter = make_filter(&entry->kept.learnt, attnum);
 	if (filter->values > TPM_MOST_VALUES)
 	{
 		filter->values /= 2;
@@ -316,9 +321,8 @@ tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int va
 	filter->rows += rows;
 	/* what has hardly changed is written with what has */
 	if (before >= 0 && fabs((double) filter->rows / filter->values - before) <= before / 10)
-		LWLockRelease(&shared->lock);
-	else
-		end_learning(entry);
+		memcpy(&known_before, &entry->kept, sizeof(TpmLearntKept));
+	end_learning(entry);
 }
 
 /*
@@ -391,12 +395,7 @@ tpm_table_stats_slowest(Oid relid, uint64 options_hash, int64 us)
 
 	if (entry == NULL)
 		return;
-	if (entry->kept.learnt.slowest_us >= us)
-	{
-		LWLockRelease(&shared->lock);
-		return;
-	}
-	entry->kept.learnt.slowest_us = us;
+	entry->kept.learnt.slowest_us = Max(entry->kept.learnt.slowest_us, us);
 	end_learning(entry);
 }
 

@@ -109,6 +109,17 @@ def test_what_was_spent_is_forgotten(keyed, sandbox):
     assert asked(keyed, sandbox, f"{NAMES} WHERE k.id IN ('10', '11')") == 2
 
 
+def test_sessions_that_keep_lists_for_different_times(keyed, sandbox):
+    """They take turns, and what was spent is forgotten all the same."""
+    rows(keyed, "SET tpm_fdw.cache_ttl = 1")
+    assert asked(keyed, sandbox, f"{NAMES} WHERE length(k.id) = 1") == 9
+    for turn in range(5):
+        rows(keyed, f"SET tpm_fdw.cache_ttl = {2 - turn % 2}; SELECT pg_sleep(0.4)")
+        rows(keyed, f"SELECT t.name FROM third_parties t WHERE id = '{40 + turn}'")
+    rows(keyed, "SET tpm_fdw.cache_ttl = 1")
+    assert asked(keyed, sandbox, f"{NAMES} WHERE k.id IN ('10', '11')") == 2
+
+
 def test_a_list_that_is_there_is_paid(keyed, sandbox):
     """When it is gone, whoever comes next does not buy it at once."""
     assert asked(keyed, sandbox, NAMES) == 2 * PAGES
