@@ -297,27 +297,18 @@ def test_keys_that_are_computed(keyed, sandbox, key, node):
         once(keyed, sandbox, query)
 
 
-RESCANS = [
-    # what holds for all keys has another value each time
-    "SELECT max(n) FROM (SELECT (SELECT count(c.id) FROM (SELECT id FROM keys WHERE id IN ('1', '2') OFFSET 0) m"
-    " JOIN third_parties c ON c.id = m.id AND c.status = w.s) n FROM w WHERE i <= {n} OFFSET 0) z",
-    # rows of a list at hand are sorted each time
-    "SELECT count(x.id) FROM w, LATERAL (SELECT id FROM third_parties c WHERE c.owner_id = w.p ORDER BY c.id DESC LIMIT 1) x"
-    " WHERE i <= {n}"]
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("query", RESCANS)
-def test_rescans_leave_nothing_behind(keyed, query):
-    """200,000 lookups take no more memory than 2,000."""
+def test_rescans_leave_nothing_behind(keyed):
+    """60,000 lookups, of which what holds for all keys has another value each time, take no more memory than 2,000."""
     rows(keyed, "ALTER SERVER tpm OPTIONS (ADD page_size '10')")
     whole(keyed)
-    rows(keyed, "SET tpm_fdw.enable_lookahead = off; CREATE TABLE public.w AS SELECT i, repeat('x', 300) || (i % 7) AS s, (i % 40)::text AS p"
+    rows(keyed, "SET tpm_fdw.enable_lookahead = off; CREATE TABLE public.w AS SELECT i, repeat('x', 300) || (i % 7) AS s"
                 " FROM generate_series(1, 60000) i; ANALYZE w")
     peaks = []
-    for most in (2000, 200000):
+    for most in (2000, 60000):
         with processes.watched(keyed.get_backend_pid()) as seen:
-            rows(keyed, query.format(n=most))
+            rows(keyed, "SELECT max(n) FROM (SELECT (SELECT count(c.id) FROM (SELECT id FROM keys WHERE id IN ('1', '2') OFFSET 0) m"
+                        f" JOIN third_parties c ON c.id = m.id AND c.status = w.s) n FROM w WHERE i <= {most} OFFSET 0) z")
         peaks.append(max(seen))
     assert peaks[1] - peaks[0] < 3 * 1024 * 1024 * tpmtest.SLACK
 
