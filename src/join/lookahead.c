@@ -450,7 +450,9 @@ fill_window(Lookahead *ahead)
 			break;
 		left -= size;
 	}
-	ahead->fill = Min(ahead->most, ahead->fill * 2);
+	/* a fill that has ended before shows nothing of how many rows are wanted */
+	if (ahead->n == ahead->fill)
+		ahead->fill = Min(ahead->most, ahead->fill * 2);
 	MemoryContextSwitchTo(before);
 }
 

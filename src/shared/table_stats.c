@@ -166,8 +166,8 @@ const TpmSharedArea tpm_table_stats_area = {"tpm_fdw_learnt", learnt_size, learn
 
 /* ----- what others ask and tell ----- */
 
-/* what the entry held when the lock was taken that this backend holds */
-static TpmLearntKept known_before;
+/* what the entry held when the lock was taken that this backend holds, byte by byte: mistaken, it is written once more */
+static char known_before[sizeof(TpmLearntKept)];
 
 /* begins a change; the lock is held until the end of it */
 static LearntEntry *
@@ -179,7 +179,7 @@ begin_learning(Oid relid, uint64 options_hash)
 		return NULL;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
 	entry = find_or_make(relid, options_hash);
-	memcpy(&known_before, &entry->kept, sizeof(TpmLearntKept));
+	memcpy(known_before, &entry->kept, sizeof(TpmLearntKept));
 	return entry;
 }
 
@@ -192,7 +192,7 @@ end_learning(LearntEntry *entry)
 {
 	int			place = entry - shared->entries;
 
-	if (memcmp(&known_before, &entry->kept, sizeof(TpmLearntKept)) == 0)
+	if (memcmp(known_before, (const char *) &entry->kept, sizeof(TpmLearntKept)) == 0)
 	{
 		LWLockRelease(&shared->lock);
 		return;
@@ -321,7 +321,7 @@ tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int va
 	filter->rows += rows;
 	/* what has hardly changed is written with what has */
 	if (before >= 0 && fabs((double) filter->rows / filter->values - before) <= before / 10)
-		memcpy(&known_before, &entry->kept, sizeof(TpmLearntKept));
+		memcpy(known_before, &entry->kept, sizeof(TpmLearntKept));
 	end_learning(entry);
 }
 

@@ -101,10 +101,12 @@ CASTS = {("numbered", "party"): "number", ("big", "number"): "number"}
 class Join(Query):
     """A query that says which scans it has, whether all of them are read to their end, what EXPLAIN is asked.
 
+    `turned` are those of the tables that bring keys, should the planner ask them by key instead.
     `ways` are the states of the setting that it is run with, one after the other.
     """
 
     links: list = field(default_factory=list)
+    turned: list = field(default_factory=list)
     whole: bool = True
     main: str = ""
     ways: list = field(default_factory=list)
@@ -117,6 +119,8 @@ class Drawn:
         self.rng = rng
         self.model = model
         self.links = []
+        # of tables that bring keys: the planner may ask them by key as well
+        self.turned = []
         self.whole = True
 
     def choice(self, *options):
@@ -164,7 +168,10 @@ class Drawn:
             table, column = link.outer
             made += [f"(SELECT id::int AS k, {column} AS key, length(id) AS c FROM @S@.{table}"
                      f"{self.choice('', '', ' ORDER BY id LIMIT 40')})"] * 3
-        return self.rng.choice(made)
+        rows = self.rng.choice(made)
+        if link.outer and rows is made[-1]:
+            self.turned.append(Link(table, column, "id", []))
+        return rows
 
     def on(self, link, alias="f", outer="o"):
         """What joins them: the key, and at times something more."""
@@ -475,7 +482,7 @@ def any_join(rng, model):
         settings["plan_cache_mode"] = "force_generic_plan"
     # half of them without it as well, in either order
     ways = rng.choice([["on"], ["on"], ["on", "off"], ["off", "on"]])
-    return Join(name, steps, settings, d.links, d.whole, main, ways)
+    return Join(name, steps, settings, d.links, d.turned, d.whole, main, ways)
 
 
 # ----- the judge -----
@@ -609,7 +616,7 @@ class Judge:
         # of a cursor another plan is made than of the statement alone
         cursor = any(step.sql.startswith("DECLARE") for step in query.steps)
         same = self.mode == "off" and not cursor and nodes == [line.strip(" ->") for line in self.plan(query, "off")]
-        batches = 0 if query.whole else sum(self.target.pages_of(link) for link in query.links)
+        batches = 0 if query.whole else sum(self.target.pages_of(link) for link in query.links + query.turned)
         runs = sum(step.sql.startswith("EXECUTE") for step in query.steps) or 1
         if same:
             return without + batches * runs

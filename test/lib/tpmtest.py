@@ -360,7 +360,7 @@ class Sandbox:
         return [json.loads(line) for line in text.split("\n") if line]
 
 
-GENEROUS = {"rate_limit_per_second": "1000", "rate_limit_per_hour": "100000"}
+GENEROUS = {"rate_limit_per_second": "1000", "rate_limit_per_hour": "1000000"}
 
 
 def quote(value):
