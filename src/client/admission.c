@@ -286,8 +286,15 @@ tpm_client_refuses(TpmSession *session, int64 n)
 	TpmStatement *statement = session->statement;
 	TpmProblem *problem;
 
-	statement->expected = Max(statement->expected, statement->requests + n);
 	session->expected = Max(session->expected, session->requests + n);
+
+	/*
+	 * one request tells whether there are rows, without which others may not
+	 * begin
+	 */
+	if (n > 1)
+		n += session->besides;
+	statement->expected = Max(statement->expected, statement->requests + n);
 	if (n <= 0)
 		return NULL;
 	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)

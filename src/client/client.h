@@ -95,6 +95,8 @@ typedef struct TpmSession
 
 	int64		expected;		/* requests known to be needed in all, 0: not
 								 * known */
+	int64		besides;		/* that other scans of the statement are known
+								 * to need */
 	int			lanes;			/* requests that may be under way at a time, 0
 								 * as 1 */
 	bool		announced;		/* people know how long it will take */

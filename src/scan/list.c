@@ -650,7 +650,8 @@ tpm_list_refuses(TpmList *list)
 {
 	int64		pages;
 
-	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted)
+	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted ||
+		(list->pages > 0 && list->total < 0))
 		return NULL;
 	pages = pages_in_all(list);
 	if (pages < 0)
@@ -807,8 +808,7 @@ fetch_page(TpmList *list, TpmListFacts *facts, const TpmProblem **problem)
 TpmPage *
 tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 {
-	/* what was learnt counts before the first page, its total is for whoever reads on */
-	*problem = list->pages == 0 || list->total >= 0 ? tpm_list_refuses(list) : NULL;
+	*problem = tpm_list_refuses(list);
 	while (list->url != NULL && *problem == NULL)
 	{
 		TpmListFacts facts;

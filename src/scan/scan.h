@@ -139,6 +139,7 @@ typedef struct TpmScan
 
 	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
 	dlist_node	open_node;		/* among this backend's open scans */
+	dlist_node	outlook_node;	/* among all that are set up */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
@@ -291,7 +292,8 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 /*
  * Raises the problem met while the source was opened or read, unless an older
  * answer may be given instead: then that is returned, and the user warned.
- * None of the rows of the request may have been returned.
+ * None of the rows of the request may have been returned.  NULL: of all
+ * requests of the query.
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
 

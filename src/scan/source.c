@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/outlook.h"
 #include "scan/rent_or_buy.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
@@ -169,13 +170,18 @@ leave_cache(TpmSource *source)
 	source->cached = NULL;
 }
 
-/* a list that answers the request, however old within so many seconds */
+/* a list that answers the request, or any of the query where there are several (NULL), however old within so many seconds */
 static TpmCached *
 find_older(TpmScan *scan, TpmRequest *request, int seconds)
 {
-	TpmCacheKey key = tpm_source_key(scan, request);
-	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
+	TpmCached  *older = NULL;
+	TpmCacheKey key;
 
+	if (request)
+	{
+		key = tpm_source_key(scan, request);
+		older = tpm_cache_open_stale(&key, seconds);
+	}
 	if (older == NULL && scan->query->everything)
 	{
 		key = tpm_source_key(scan, scan->query->everything);
@@ -357,6 +363,8 @@ open_source_list(TpmSource *source)
 		return;
 	source->list_context = AllocSetContextCreate(source->context, "tpm_fdw list", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(source->list_context);
+	/* what is looked up again and again is judged by itself */
+	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source));
 	if (source->ordered)
@@ -568,7 +576,7 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 
 /* the list is longer than what may be sent; what has come of it stays where it is */
 static bool
-is_refused(TpmSource *source)
+is_too_long(TpmSource *source)
 {
 	const TpmProblem *problem = source->list ? tpm_list_refuses(source->list) : NULL;
 
@@ -597,7 +605,7 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				return fetch_claimed(source, &cursor) && !is_refused(source);
+				return fetch_claimed(source, &cursor) && !is_too_long(source);
 			case TPM_CACHE_WAIT:
 				tpm_cache_yield();
 				/* a claim may also become free by the time that passes */
@@ -613,7 +621,7 @@ next_page(TpmSource *source)
 	}
 	open_source_list(source);
 	tpm_list_ask_ahead(source->list, true);
-	return fetch(source) && !is_refused(source);
+	return fetch(source) && !is_too_long(source);
 }
 
 /* false: no row of the list from this one on can be wanted */
