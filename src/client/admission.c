@@ -280,6 +280,35 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 	announce_long_wait(session, n);
 }
 
+static bool
+exceeds_max_requests(const TpmStatement *statement, int64 n)
+{
+	return tpm_max_requests > 0 && statement->requests + n > tpm_max_requests;
+}
+
+int64
+tpm_client_allows(TpmSession *session, int64 n)
+{
+	TpmStatement *statement = session->statement;
+	int64		expected = statement->expected;
+	int64		may = 0;
+
+	/* it would be a statement of so many */
+	statement->expected = Max(expected, statement->requests + n);
+	while (may < n)
+	{
+		int64		middle = may + (n - may + 1) / 2;
+
+		if (exceeds_max_requests(statement, middle + session->besides) ||
+			(tpm_max_wait >= 0 && would_wait_too_long(session, middle + session->besides)))
+			n = middle - 1;
+		else
+			may = middle;
+	}
+	statement->expected = expected;
+	return may;
+}
+
 TpmProblem *
 tpm_client_refuses(TpmSession *session, int64 n)
 {
@@ -297,7 +326,7 @@ tpm_client_refuses(TpmSession *session, int64 n)
 	statement->expected = Max(statement->expected, statement->requests + n);
 	if (n <= 0)
 		return NULL;
-	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
+	if (exceeds_max_requests(statement, n))
 		return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 						   psprintf("the statement needs " INT64_FORMAT " requests, more than tpm_fdw.max_requests (%d)",
 									statement->requests + n, tpm_max_requests),

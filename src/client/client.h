@@ -216,6 +216,9 @@ extern TpmProblem *tpm_client_refuses(TpmSession *session, int64 n);
 /* the same, raised */
 extern void tpm_client_admit(TpmSession *session, int64 n);
 
+/* how many of n more requests it would not refuse */
+extern int64 tpm_client_allows(TpmSession *session, int64 n);
+
 /* the same for n requests of writes, which max_requests does not count */
 extern void tpm_client_admit_writes(TpmSession *session, int64 n);
 

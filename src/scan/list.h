@@ -44,6 +44,19 @@ extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
  */
 extern TpmProblem *tpm_list_refuses(TpmList *list);
 
+/*
+ * A page further on, numbered from 0, out of its turn; NULL: it is not known
+ * how to ask for it, or whether it is that one.  It lives in the current memory
+ * context, and is nothing that the list has read.
+ */
+extern TpmPage *tpm_list_look(TpmList *list, int page);
+
+/* for those who come after: that page lies before the bounds at which the list is left */
+extern void tpm_list_goes_as_far(const TpmList *list, int page);
+
+/* the page returned last has rows beyond the bounds */
+extern void tpm_list_left_at_bound(const TpmList *list);
+
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);
 

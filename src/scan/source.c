@@ -18,6 +18,7 @@
 
 #include "client/transport.h"
 #include "scan/outlook.h"
+#include "scan/reach.h"
 #include "scan/rent_or_buy.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
@@ -108,6 +109,7 @@ spell(TpmSource *source)
 		return;
 	request->may_tie = source->ordered && !scan->order_is_total;
 	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	request->bounds = source->ordered && scan->stops != NIL ? scan->query->key : NULL;
 	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
@@ -283,6 +285,7 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = tpm_source_open_complete(scan, request);
 	TpmCached  *older = NULL;
+	const TpmProblem *problem;
 
 	if (source)
 		return source;
@@ -290,8 +293,9 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		return open_new(scan, request);
+	problem = tpm_reach_refuses_by(scan, older);
 	tpm_cache_close(older);
-	return open_or_older(scan, request);
+	return problem ? tpm_source_instead(scan, request, problem) : open_or_older(scan, request);
 }
 
 int64
@@ -366,7 +370,7 @@ open_source_list(TpmSource *source)
 	/* what is looked up again and again is judged by itself */
 	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-								 takes_all(source));
+								 takes_all(source) || (scan->read_to_end && source->request->bounds));
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -449,6 +453,7 @@ leave_order(TpmSource *source)
 	tpm_list_close(source->list);
 	request->sort = tpm_remote_query_stable_sort(scan->table);
 	request->may_tie = false;
+	request->bounds = NULL;
 	request->page_size = scan->table->opt.page_size;
 	source->request = request;
 	source->ordered = false;
@@ -580,6 +585,8 @@ is_too_long(TpmSource *source)
 {
 	const TpmProblem *problem = source->list ? tpm_list_refuses(source->list) : NULL;
 
+	if (problem == NULL && source->ordered && source->page)
+		problem = tpm_reach_refuses(source->scan, source->list, source->page);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -638,6 +645,7 @@ is_wanted(TpmSource *source, HeapTuple tuple)
 		return true;
 	source->at_end = true;
 	source->page = NULL;
+	tpm_list_left_at_bound(source->list);
 	return false;
 }
 

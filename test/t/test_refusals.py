@@ -290,3 +290,69 @@ def test_restart(large):
     assert large.request_count() == 0
     session.close()
     cluster.destroy()
+
+
+# ----- lists that are left at a bound -----
+
+# pages that may have been asked for when the bound comes
+AHEAD = 3
+BY_MONTH = ("SELECT date_trunc('month', updated_at), count(*) FROM third_parties WHERE updated_at >= '{}' GROUP BY 1"
+            " ORDER BY 2 DESC LIMIT 1000")
+
+
+@pytest.fixture(scope="module")
+def times(large):
+    """When each was changed, the newest first."""
+    return sorted((item["attributes"]["updated_at"] for item in large.dump("third_parties")), reverse=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"pagination": "number"}], ids=["links", "number"])
+def test_bound_out_of_reach(connect, large, times, options):
+    """A look at the first page that cannot be had any more tells; what is within reach is read."""
+    session = connect(**options)
+    far, near, here = (times[n] for n in (5000, 1000, 50))
+    rows(session, CAPS["max_requests"] + "; SET tpm_fdw.cache_ttl = 0")
+    for since in ("2000-01-01", far):
+        large.reset()
+        refused(session, BY_MONTH.format(since))
+        assert large.request_count() == 2
+        refused(session, BY_MONTH.format(since))
+        assert large.request_count() == 2, "it is known"
+    for since, pages in ((near, 12 + AHEAD), (here, 1)):
+        large.reset()
+        shown = rows(session, BY_MONTH.format(since))
+        assert large.request_count() <= pages
+        assert sum(n for _, n in shown) == sum(time >= since for time in times)
+    # with more of it allowed, what was out of reach is not any more
+    rows(session, "SET tpm_fdw.max_requests = 60")
+    large.reset()
+    assert sum(n for _, n in rows(session, BY_MONTH.format(far))) > 5000
+    assert large.request_count() <= 52 + AHEAD
+
+
+def test_bound_that_no_page_tells(connect, large, times):
+    """Where pages have no numbers, the first one stops at max_requests, and the next knows."""
+    session = connect(page_parameters="page[size],page[unknown]")
+    far, here = times[5000], times[50]
+    rows(session, CAPS["max_requests"])
+    refused(session, BY_MONTH.format(far))
+    assert large.request_count() == 20
+    refused(session, BY_MONTH.format(far))
+    assert large.request_count() == 20
+    assert sum(n for _, n in rows(session, BY_MONTH.format(here))) == 51
+    assert large.request_count() == 21
+
+
+def test_bound_and_an_older_answer(connect, large, times):
+    """An older list at hand tells how far it is, and answers."""
+    session = connect()
+    far = times[5000]
+    rows(session, "SET tpm_fdw.max_requests = 0; SET tpm_fdw.cache_ttl = '1h'")
+    rows(session, "SELECT count(name) FROM third_parties")
+    answer = rows(session, BY_MONTH.format(far))
+    large.reset()
+    rows(session, "SET tpm_fdw.cache_ttl = 1; SET tpm_fdw.cache_stale = '1h'; " + CAPS["max_requests"])
+    tpmtest.wait_until(lambda: rows(session, "SELECT clock_timestamp() > max(fetched) + '1100 ms'::interval"
+                                             " FROM tpm_fdw_cache")[0][0])
+    assert sorted(rows(session, BY_MONTH.format(far))) == sorted(answer)
+    assert large.request_count() == 0
