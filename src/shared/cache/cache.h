@@ -21,6 +21,9 @@
 /* a setting; its meaning and range are in tpm_fdw.c */
 extern int	tpm_cache_size_kb;	/* kB */
 
+/* less than this, which any load leaves able to keep a list, is no cache; 0 is none */
+#define TPM_LEAST_CACHE_KB	1024
+
 extern const TpmSharedArea tpm_cache_area;
 
 /* which list: two keys are the same list only if all of it is equal */
@@ -94,7 +97,7 @@ typedef struct TpmCachedPage
 /*
  * The reader's next page.  With WAIT this backend's latch is set when the
  * claim ends.  With CLAIMED and ALONE *cursor says where the list goes on,
- * with END how it ended; it is allocated in the current memory context.
+ * with END how it ended; its text is valid until the next call.
  */
 extern TpmCacheVerdict tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor);
 
