@@ -202,7 +202,8 @@ tpm_scan_uses_cache(const TpmScan *scan)
 static inline bool
 tpm_scan_may_stop(const TpmScan *scan)
 {
-	return !scan->buys && (scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL));
+	return !scan->buys &&
+		(scan->stops != NIL || !(scan->read_to_end || (scan->flags & TPM_PLAN_READS_ALL)));
 }
 
 /* destination.c: called by _PG_init */

@@ -332,6 +332,21 @@ tpm_source_is_at_hand(const TpmSource *source)
 
 /* ----- from the API ----- */
 
+/*
+ * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
+ * that hands them on as they come may not want the rest.
+ */
+static bool
+takes_all(const TpmSource *source)
+{
+	const TpmScan *scan = source->scan;
+
+	if (tpm_scan_may_stop(scan))
+		return false;
+	return !scan->session->statement->wants_some || scan->read_to_end || scan->buys || source->on_trial ||
+		(scan->flags & TPM_PLAN_COUNTS) || (scan->order != NULL && !source->ordered);
+}
+
 static void
 open_source_list(TpmSource *source)
 {
@@ -343,7 +358,7 @@ open_source_list(TpmSource *source)
 	source->list_context = AllocSetContextCreate(source->context, "tpm_fdw list", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(source->list_context);
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-								 !tpm_scan_may_stop(scan));
+								 takes_all(source));
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -551,6 +566,18 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	return any;
 }
 
+/* the list is longer than what may be sent; what has come of it stays where it is */
+static bool
+is_refused(TpmSource *source)
+{
+	const TpmProblem *problem = source->list ? tpm_list_refuses(source->list) : NULL;
+
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
+	return problem != NULL;
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -570,7 +597,7 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				return fetch_claimed(source, &cursor);
+				return fetch_claimed(source, &cursor) && !is_refused(source);
 			case TPM_CACHE_WAIT:
 				tpm_cache_yield();
 				/* a claim may also become free by the time that passes */
@@ -586,7 +613,7 @@ next_page(TpmSource *source)
 	}
 	open_source_list(source);
 	tpm_list_ask_ahead(source->list, true);
-	return fetch(source);
+	return fetch(source) && !is_refused(source);
 }
 
 /* false: no row of the list from this one on can be wanted */
