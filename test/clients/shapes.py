@@ -61,7 +61,7 @@ SHAPES = [
           (2, 2), (2, 2)),
     Shape("DBeaver", "data tab, sorted by a click", portal(
         "SELECT x.* FROM {s}.third_parties x ORDER BY x.updated_at DESC", 200), (2, 2), ONCE),
-    Shape("DBeaver", "row count", ["SELECT count(*) FROM {s}.third_parties x"], (1, 1), ONCE),
+    Shape("DBeaver", "row count", ["SELECT count(*) FROM {s}.third_parties x"], (1, 0), ONCE),
     Shape("DBeaver", "distinct values for the filter box", [
         "SELECT status, count(*) FROM {s}.third_parties GROUP BY status ORDER BY status LIMIT 200"], ONCE, ONCE),
 
@@ -82,7 +82,7 @@ SHAPES = [
         " ORDER BY DATE_TRUNC('month', \"{s}\".\"third_parties\".\"created_at\") ASC"], (9, 0), (9, 0)),
     Shape("Metabase", "question: a number", [
         "SELECT COUNT(*) AS \"count\" FROM \"{s}\".\"third_parties\""
-        " WHERE \"{s}\".\"third_parties\".\"status\" = 'Active'"], (1, 1), (9, 0)),
+        " WHERE \"{s}\".\"third_parties\".\"status\" = 'Active'"], (1, 0), (9, 0)),
 
     Shape("Superset", "dataset: its columns", [
         "SELECT * FROM (SELECT * FROM {s}.third_parties) AS virtual_table LIMIT 0", INFORMATION], NONE, NONE),
