@@ -138,6 +138,25 @@ SHAPES = [
     Shape("Grafana", "dashboard variable", ["SELECT DISTINCT status FROM {s}.third_parties"], ONCE, ONCE),
 ]
 
+MARCH, JUNE = ("TO_TIMESTAMP('2026-%s-15 00:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US')" % month for month in ("03", "06"))
+
+# A dashboard of Superset: six charts over one table, as test_dashboards.py opens it. Each has a LIMIT, as everything has
+# that Superset sends; three of them need every row that their conditions leave, three a page or less. In June 2026.
+CHARTS = {
+    "a count": "SELECT COUNT(*) AS count FROM {s}.third_parties LIMIT 50000",
+    "by status": "SELECT status AS status, COUNT(*) AS count FROM {s}.third_parties GROUP BY status ORDER BY count DESC LIMIT 1000",
+    "by country": "SELECT country AS country, COUNT(*) AS count FROM {s}.third_parties WHERE status IN ('Active')"
+                  " GROUP BY country ORDER BY count DESC LIMIT 1000",
+    "changes by month": "SELECT DATE_TRUNC('month', updated_at) AS updated_at, COUNT(*) AS count FROM {s}.third_parties"
+                        f" WHERE updated_at >= {JUNE.replace('2026', '2025')} AND updated_at < {JUNE}"
+                        " GROUP BY DATE_TRUNC('month', updated_at) ORDER BY count DESC LIMIT 10000",
+    "the ten newest": "SELECT name AS name, status AS status, created_at AS created_at FROM {s}.third_parties"
+                      " ORDER BY created_at DESC LIMIT 10",
+    "open ones of the last quarter": "SELECT name AS name, approval_status AS approval_status, updated_at AS updated_at"
+                                     f" FROM {{s}}.third_parties WHERE updated_at >= {MARCH} AND updated_at < {JUNE}"
+                                     " AND approval_status = 'Pending' ORDER BY updated_at DESC LIMIT 100",
+}
+
 HEAD = """# BI and data tools
 
 What do DBeaver, Metabase, Superset, Tableau, Power BI, Grafana and Cube send, what does it cost, and how do I keep a
