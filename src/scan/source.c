@@ -87,6 +87,15 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 	return key;
 }
 
+TpmCacheKey
+tpm_source_count_key(const TpmScan *scan, const TpmRequest *request)
+{
+	TpmCacheKey key = tpm_source_key(scan, request);
+
+	key.conditions = psprintf("count(*) %s", key.conditions);
+	return key;
+}
+
 static TpmCached *
 find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 {
@@ -200,10 +209,47 @@ raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 	TpmProblem	named = *problem;
 
 	if (tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
+	{
+		TpmCacheKey key = tpm_source_count_key(scan, request);
+
 		older = find_older(scan, request, INT_MAX);
+		if (older == NULL && (scan->flags & TPM_PLAN_COUNTS))
+			older = tpm_cache_open_stale(&key, INT_MAX);
+	}
 	if (older)
 		tpm_fallback_name(&named, tpm_cache_fetched(older));
 	tpm_problem_raise(&named);
+}
+
+static bool
+may_be_older(const TpmScan *scan, const TpmProblem *problem)
+{
+	return tpm_cache_stale > 0 && tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan);
+}
+
+int64
+tpm_source_older_total(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
+{
+	TpmCacheKey key = tpm_source_count_key(scan, request);
+	TpmCached  *count,
+			   *list;
+
+	if (!may_be_older(scan, problem))
+		return -1;
+	count = tpm_cache_open_stale(&key, tpm_cache_stale);
+	list = count ? find_older(scan, request, tpm_cache_stale) : NULL;
+	if (count == NULL || (list && tpm_cache_fetched(list) > tpm_cache_fetched(count)))
+		return -1;
+	tpm_fallback_warn(scan, tpm_cache_fetched(count), problem);
+	return tpm_source_kept_total(scan, count);
+}
+
+int64
+tpm_source_kept_total(TpmScan *scan, TpmCached *cached)
+{
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+	return tpm_cache_total(cached);
 }
 
 TpmSource *
@@ -211,7 +257,7 @@ tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem
 {
 	TpmCached  *older = NULL;
 
-	if (tpm_cache_stale > 0 && tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
+	if (may_be_older(scan, problem))
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		raise_named(scan, request, problem);
@@ -593,6 +639,14 @@ is_too_long(TpmSource *source)
 	return problem != NULL;
 }
 
+void
+tpm_source_wait(TpmScan *scan)
+{
+	tpm_cache_yield();
+	/* a claim may also become free by the time that passes */
+	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -614,10 +668,7 @@ next_page(TpmSource *source)
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor) && !is_too_long(source);
 			case TPM_CACHE_WAIT:
-				tpm_cache_yield();
-				/* a claim may also become free by the time that passes */
-				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
-								tpm_monotonic_us() + INT64CONST(500000));
+				tpm_source_wait(source->scan);
 				break;
 			case TPM_CACHE_ALONE:
 				take_up(source, &cursor);
