@@ -210,11 +210,13 @@ raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 
 	if (tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
 	{
-		TpmCacheKey key = tpm_source_count_key(scan, request);
-
 		older = find_older(scan, request, INT_MAX);
-		if (older == NULL && (scan->flags & TPM_PLAN_COUNTS))
+		if (older == NULL && request && (scan->flags & TPM_PLAN_COUNTS))
+		{
+			TpmCacheKey key = tpm_source_count_key(scan, request);
+
 			older = tpm_cache_open_stale(&key, INT_MAX);
+		}
 	}
 	if (older)
 		tpm_fallback_name(&named, tpm_cache_fetched(older));
