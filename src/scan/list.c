@@ -200,6 +200,20 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->restarted = cursor->restarted;
 }
 
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
+{
+	TpmListCursor there = *cursor;
+
+	there.position.page = (int) page;
+	there.position.rows = there.position.offset = page * cursor->first_page_rows;
+	there.url = tpm_request_url(list->table, list->request, &there.position);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
+}
+
 static bool
 is_whole_table(const TpmList *list)
 {
@@ -807,7 +821,10 @@ fetch_page(TpmList *list, TpmListFacts *facts, const TpmProblem **problem)
 TpmPage *
 tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 {
-	/* what was learnt counts before the first page, its total is for whoever reads on */
+	/*
+	 * what was learnt counts before the first page, its total is for whoever
+	 * reads on
+	 */
 	*problem = list->pages == 0 || list->total >= 0 ? tpm_list_refuses(list) : NULL;
 	while (list->url != NULL && *problem == NULL)
 	{
