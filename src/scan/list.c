@@ -200,6 +200,20 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->restarted = cursor->restarted;
 }
 
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
+{
+	TpmListCursor there = *cursor;
+
+	there.position.page = (int) page;
+	there.position.rows = there.position.offset = page * cursor->first_page_rows;
+	there.url = tpm_request_url(list->table, list->request, &there.position);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
+}
+
 static bool
 is_whole_table(const TpmList *list)
 {

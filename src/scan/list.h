@@ -98,6 +98,12 @@ extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
 
+/*
+ * Begins with this page, from 0: those in front of it are as good as received.
+ * cursor: of the same list, after its first page.
+ */
+extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);
 

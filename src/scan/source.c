@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/null_run.h"
 #include "scan/outlook.h"
 #include "scan/reach.h"
 #include "scan/rent_or_buy.h"
@@ -45,6 +46,7 @@ struct TpmSource
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
 								 * or NULL */
 	bool		anonymous;		/* one of them had no id */
+	bool		skips;			/* pages of the list were passed over */
 };
 
 static TpmSource *
@@ -532,6 +534,87 @@ ask_for_all_members(TpmSource *source)
 	source->page = receive(source);
 }
 
+/* a page has come, and is verified to its end */
+static void
+take_page(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+
+	tpm_include_offer(scan, source->page, source->request->include != NULL);
+	tpm_scan_received(scan, source->page);
+	if (is_conditioned(source->request))
+		tpm_hidden_saw(scan, source->page);
+	if (source->ordered && !source->request->may_tie)
+		(void) tpm_order_verify(scan->order, source->page);
+}
+
+/* ----- NULLs in front of the values ----- */
+
+static bool
+is_row_unwanted(const TpmSource *source, int at)
+{
+	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
+}
+
+/* is the first page of the list full of NULLs that nobody wants, and can others be asked for by number? */
+static bool
+begins_with_nulls(const TpmSource *source)
+{
+	TpmListCursor cursor;
+
+	if (!source->ordered || source->request->may_tie ||
+		source->scan->table->opt.pagination == TPM_PAGE_LINKS)
+		return false;
+	tpm_list_get_cursor(source->list, &cursor);
+	return cursor.position.page == 1 && cursor.url != NULL && !cursor.by_link && !cursor.restarted &&
+		cursor.total >= 0 && cursor.position.offset == cursor.first_page_rows &&
+		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
+}
+
+/* reads that page of the list; false: there is none */
+static bool
+jump_to(TpmSource *source, const TpmListCursor *first, int64 page)
+{
+	open_list_again(source);
+	tpm_list_skip_to(source->list, first, page);
+	source->page = receive(source);
+	source->row = 0;
+	if (source->page)
+		take_page(source);
+	return source->page != NULL;
+}
+
+/*
+ * Goes to the page on which the NULLs end.  They are never in the middle of
+ * the values, so what lies between two of them is one, too.
+ */
+static bool
+pass_nulls(TpmSource *source)
+{
+	TpmNullRun	run;
+	TpmListCursor first,
+				now;
+
+	tpm_list_get_cursor(source->list, &first);
+	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
+							first.first_page_rows))
+		return true;
+	source->skips = true;
+	do
+	{
+		if (!jump_to(source, &first, run.at))
+		{
+			/* there are fewer than the first page has told */
+			if (source->problem || run.at == run.low + 1)
+				return false;
+			return jump_to(source, &first, run.low + 1);
+		}
+		tpm_list_get_cursor(source->list, &now);
+	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
+			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
+	return true;
+}
+
 static bool
 fetch(TpmSource *source)
 {
@@ -545,7 +628,8 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->problem)
 		return false;
-	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list) &&
+		!source->skips)
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
@@ -554,13 +638,8 @@ fetch(TpmSource *source)
 	}
 	if (source->page == NULL)
 		return false;
-	tpm_include_offer(scan, source->page, source->request->include != NULL);
-	tpm_scan_received(scan, source->page);
-	if (is_conditioned(source->request))
-		tpm_hidden_saw(scan, source->page);
-	if (source->ordered && !source->request->may_tie)
-		(void) tpm_order_verify(scan->order, source->page);
-	return true;
+	take_page(source);
+	return begins_with_nulls(source) ? pass_nulls(source) : true;
 }
 
 /* false: it was returned before the order was left */
