@@ -15,8 +15,9 @@
  * differ from key to key, is left to those tests.
  *
  * A batch is one list being read, page by page, as far as the key at hand
- * needs it.  A key is complete when its list has ended, and keeps that answer
- * to the end of the statement, or until memory is wanted for others.
+ * needs it.  A key is complete when its list has ended, or is beyond it
+ * (keyed_order.c), and keeps that answer to the end of the statement, or until
+ * memory is wanted for others.
  *
  *-------------------------------------------------------------------------
  */
@@ -133,16 +134,17 @@ create_keyed(TpmScan *scan)
 	MemoryContext context,
 				old;
 	TpmKeyed   *keyed;
+	OpExpr	   *clause;
 
 	if (key == NIL)
 		return NULL;
+	clause = castNode(OpExpr, list_nth(tpm_plan_quals(plan), lsecond_int(key)));
 	context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw keys", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	keyed = palloc0(sizeof(TpmKeyed));
 	keyed->context = context;
 	keyed->tests_rows = scan->tests_rows;
-	if (!tpm_key_type_describe(&keyed->type, &scan->conditions[linitial_int(key)],
-							   castNode(OpExpr, list_nth(tpm_plan_quals(plan), lsecond_int(key)))))
+	if (!tpm_key_type_describe(&keyed->type, &scan->conditions[linitial_int(key)], clause))
 	{
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
@@ -160,6 +162,8 @@ create_keyed(TpmScan *scan)
 			scan->session->expected = Max(scan->session->expected,
 										  (int64) floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS)));
 		keyed->list_of_keys = makeNullConst(keyed->type.array_type, -1, InvalidOid);
+		if (lthird_int(key))
+			tpm_keyed_order_create(keyed, scan, clause);
 	}
 	keyed->slot = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
 	keyed->table.type = &keyed->type;
@@ -192,9 +196,8 @@ find_rows_of_column(TpmKeyed *keyed, Datum value)
 	return rows;
 }
 
-/* of a key of the batch; NULL: it has been asked for once more since */
-static KeyRows *
-rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i)
+KeyRows *
+tpm_keyed_rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i)
 {
 	KeyRows    *rows = find_rows(keyed, batch->keys[i]);
 
@@ -215,7 +218,7 @@ static void
 forget_batch(TpmKeyed *keyed, KeyBatch *batch)
 {
 	for (int i = 0; i < batch->nkeys; i++)
-		if (rows_of_batch(keyed, batch, i))
+		if (tpm_keyed_rows_of_batch(keyed, batch, i))
 			key_table_delete(keyed->entries, batch->keys[i]);
 	if (batch->older)
 		batch->older->newer = batch->newer;
@@ -318,7 +321,7 @@ read_batch_row(TpmScan *scan)
 		keyed->needs_list |= missing;
 		for (int i = 0; i < batch->nkeys; i++)
 		{
-			rows = rows_of_batch(keyed, batch, i);
+			rows = tpm_keyed_rows_of_batch(keyed, batch, i);
 			if (rows)
 				rows->state = missing && rows->first == NULL ? KEY_ALONE : KEY_COMPLETE;
 		}
@@ -327,7 +330,11 @@ read_batch_row(TpmScan *scan)
 	}
 	value = slot_getattr(keyed->slot, keyed->type.attnum, &isnull);
 	rows = isnull ? NULL : find_rows_of_column(keyed, value);
-	if (rows && rows->batch == batch)
+	if (rows && rows->batch != batch)
+		rows = NULL;
+	if (!isnull)
+		tpm_keyed_order_saw(scan, value, rows);
+	if (rows)
 		keep_row_of_key(keyed, rows, scan->sort ? 0 : scan->idhash);
 	return true;
 }
@@ -362,11 +369,13 @@ close_batch(TpmScan *scan, bool alone)
 	end_batch(scan);
 	for (int i = 0; i < batch->nkeys; i++)
 	{
-		KeyRows    *rows = rows_of_batch(keyed, batch, i);
+		KeyRows    *rows = tpm_keyed_rows_of_batch(keyed, batch, i);
 
-		if (rows == NULL)
+		if (rows == NULL || rows->state == KEY_COMPLETE)
 			continue;
-		if (is_of_use(rows))
+		if (rows->state == KEY_PASSED)
+			rows->state = KEY_COMPLETE;
+		else if (is_of_use(rows))
 			rows->state = KEY_PARTIAL;
 		else if (alone)
 			rows->state = KEY_ALONE;
@@ -391,14 +400,14 @@ pages_left(const TpmScan *scan)
  * requests than the keys without a row, each by itself?
  */
 static bool
-is_better_left(const TpmScan *scan)
+is_better_left(TpmScan *scan)
 {
-	const TpmKeyed *keyed = scan->keyed;
+	TpmKeyed   *keyed = scan->keyed;
 
 	if (scan->read_to_end || keyed->open->nkeys == 1 || scan->pages == keyed->pages_before ||
-		tpm_rows_are_at_hand(scan))
+		tpm_rows_are_at_hand(scan) || (scan->source && !tpm_source_is_between_pages(scan->source)))
 		return false;
-	return pages_left(scan) > keyed->open->nwithout;
+	return tpm_keyed_order_pages(keyed, pages_left(scan)) > keyed->open->nwithout;
 }
 
 /* ----- beginning a batch ----- */
@@ -511,6 +520,7 @@ open_batch(TpmScan *scan, KeyBatch *batch)
 	keyed->pages_before = scan->pages;
 	keyed->is_priced = false;
 	keyed->open = batch;
+	tpm_keyed_order_begin(scan);
 }
 
 /* begins a list with the key, and others if there may be any; false: the API cannot be asked for it */
@@ -639,20 +649,33 @@ count_key(TpmScan *scan, Datum key)
 	scan->keys += keyed->is_new;
 }
 
+/* like rows, this is forgotten where it takes too much memory: the key is then as one that comes first */
+static void
+note_alone(TpmKeyed *keyed)
+{
+	MemoryContext old = MemoryContextSwitchTo(keyed->context);
+
+	if (keyed->alone && keyed->nalone * TPM_IDSET_BYTES >= work_mem * INT64CONST(1024))
+	{
+		tpm_idset_destroy(keyed->alone);
+		keyed->alone = NULL;
+		keyed->nalone = 0;
+	}
+	if (keyed->alone == NULL)
+		keyed->alone = tpm_idset_create(64);
+	keyed->nalone += tpm_idset_add(keyed->alone, tpm_key_wide_hash(&keyed->type, keyed->key));
+	MemoryContextSwitchTo(old);
+}
+
 /* the scan reads the key at hand by itself */
 static void
 step_aside(TpmScan *scan)
 {
 	TpmKeyed   *keyed = scan->keyed;
-	MemoryContext old;
 
 	if (keyed->open)
 		close_batch(scan, false);
-	old = MemoryContextSwitchTo(keyed->context);
-	if (keyed->alone == NULL)
-		keyed->alone = tpm_idset_create(64);
-	(void) tpm_idset_add(keyed->alone, tpm_key_wide_hash(&keyed->type, keyed->key));
-	MemoryContextSwitchTo(old);
+	note_alone(keyed);
 	scan->tests_rows = keyed->tests_rows;
 	scan->leaves_missing = false;
 }
@@ -813,6 +836,8 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 			ExecStoreHeapTuple(row->tuple, slot, false);
 			return true;
 		}
+		if (keyed->rows->state == KEY_PASSED)
+			keyed->rows->state = KEY_COMPLETE;
 		if (keyed->rows->state == KEY_COMPLETE)
 			break;
 		CHECK_FOR_INTERRUPTS();

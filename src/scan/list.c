@@ -149,6 +149,12 @@ tpm_list_is_torn(const TpmList *list)
 }
 
 bool
+tpm_list_is_restarted(const TpmList *list)
+{
+	return list->again || list->restarted;
+}
+
+bool
 tpm_list_has(const TpmList *list, uint64 idhash)
 {
 	return tpm_idset_has(list->ids, idhash);

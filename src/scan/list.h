@@ -57,6 +57,9 @@ extern bool tpm_list_is_complete(const TpmList *list);
  */
 extern bool tpm_list_is_torn(const TpmList *list);
 
+/* has it been begun again, so that rows come that earlier pages lacked? */
+extern bool tpm_list_is_restarted(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 

@@ -306,6 +306,12 @@ extern int64 tpm_source_rows(const TpmSource *source);
 /* do its rows come in the order of the plan? */
 extern bool tpm_source_is_ordered(const TpmSource *source);
 
+/* do they come from the API, as asked for by TpmRequest.key_sort? */
+extern bool tpm_source_is_by_key(const TpmSource *source);
+
+/* have all rows of the pages so far been given? */
+extern bool tpm_source_is_between_pages(const TpmSource *source);
+
 /* can the rows that are left be had without a request? */
 extern bool tpm_source_is_at_hand(const TpmSource *source);
 

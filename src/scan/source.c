@@ -82,6 +82,9 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 		.resource = scan->resource,
 	};
 
+	/* whoever takes up a list goes on in its order */
+	if (request->key_sort)
+		key.conditions = psprintf("%s sort=%s", key.conditions, request->key_sort);
 	return key;
 }
 
@@ -106,7 +109,8 @@ spell(TpmSource *source)
 	if (request->by_id)
 		return;
 	request->may_tie = source->ordered && !scan->order_is_total;
-	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
+	request->sort = source->ordered ? scan->sort_parameter
+		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
 	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
@@ -122,6 +126,16 @@ everything_for_conditions(const TpmScan *scan, TpmCached *cached)
 	return NULL;
 }
 
+/* of a list that nobody has to go on with the order is nothing */
+static TpmCached *
+find_in_any_order(TpmScan *scan, const TpmRequest *request)
+{
+	TpmRequest	plain = *request;
+
+	plain.key_sort = NULL;
+	return find_cached(scan, &plain, true);
+}
+
 TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
@@ -131,6 +145,8 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		return NULL;
 	if (request)
 		cached = find_cached(scan, request, true);
+	if (cached == NULL && request && request->key_sort)
+		cached = find_in_any_order(scan, request);
 	if (cached == NULL && scan->query->everything)
 		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
 	return cached ? from_cache(scan, request, cached) : NULL;
@@ -298,6 +314,19 @@ bool
 tpm_source_is_ordered(const TpmSource *source)
 {
 	return source->ordered;
+}
+
+bool
+tpm_source_is_by_key(const TpmSource *source)
+{
+	return !source->complete && source->request->key_sort &&
+		(source->list == NULL || !tpm_list_is_restarted(source->list));
+}
+
+bool
+tpm_source_is_between_pages(const TpmSource *source)
+{
+	return source->shared.nrows == 0 && (source->page == NULL || source->row >= source->page->nrows);
 }
 
 void
