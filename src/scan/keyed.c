@@ -164,6 +164,7 @@ create_keyed(TpmScan *scan)
 		keyed->list_of_keys = makeNullConst(keyed->type.array_type, -1, InvalidOid);
 		if (lthird_int(key))
 			tpm_keyed_order_create(keyed, scan, clause);
+		tpm_keyed_ahead_create(scan, keyed, intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK)));
 	}
 	keyed->slot = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
 	keyed->table.type = &keyed->type;
@@ -220,6 +221,8 @@ forget_batch(TpmKeyed *keyed, KeyBatch *batch)
 	for (int i = 0; i < batch->nkeys; i++)
 		if (tpm_keyed_rows_of_batch(keyed, batch, i))
 			key_table_delete(keyed->entries, batch->keys[i]);
+	if (batch->url)
+		tpm_prefetch_forget(keyed->begun, batch->url);
 	if (batch->older)
 		batch->older->newer = batch->newer;
 	else
@@ -319,6 +322,7 @@ read_batch_row(TpmScan *scan)
 		bool		missing = scan->leaves_missing && tpm_rows_miss_id(scan);
 
 		keyed->needs_list |= missing;
+		keyed->pages_a_batch = Max(1, scan->pages - keyed->pages_before);
 		for (int i = 0; i < batch->nkeys; i++)
 		{
 			rows = tpm_keyed_rows_of_batch(keyed, batch, i);
@@ -496,10 +500,30 @@ new_batch(TpmScan *scan, Datum key)
 	return batch;
 }
 
-static void
-open_batch(TpmScan *scan, KeyBatch *batch)
+KeyBatch *
+tpm_keyed_next_batch(TpmScan *scan)
 {
-	TpmKeyed   *keyed = scan->keyed;
+	TpmKeyWindow *window = scan->keyed->window;
+	KeyBatch   *batch;
+
+	for (int i = window->next; i < window->n; i++)
+	{
+		size_t		bytes = 0;
+
+		if (window->nulls[i] || find_rows(scan->keyed, window->keys[i]) || is_included(scan, window->keys[i]) ||
+			!is_listable(scan, window->keys[i], &bytes))
+			continue;
+		batch = new_batch(scan, window->keys[i]);
+		add_keys_in_sight(scan, batch);
+		batch->waits = true;
+		return batch;
+	}
+	return NULL;
+}
+
+void
+tpm_keyed_set_values(TpmKeyed *keyed, const KeyBatch *batch)
+{
 	const TpmKeyType *type = &keyed->type;
 	TpmPlanCondition *key = &keyed->conditions[0];
 
@@ -512,6 +536,15 @@ open_batch(TpmScan *scan, KeyBatch *batch)
 		keyed->values[0] = PointerGetDatum(construct_array(batch->keys, batch->nkeys, type->type, type->len,
 														   type->byval, type->align));
 	}
+}
+
+static void
+open_batch(TpmScan *scan, KeyBatch *batch)
+{
+	TpmKeyed   *keyed = scan->keyed;
+
+	tpm_keyed_set_values(keyed, batch);
+	batch->waits = false;
 	/* rows of other keys fail the tests that count for the key at hand */
 	scan->tests_rows = false;
 	/* read for one key, the list would have to be read for others once more */
@@ -540,6 +573,8 @@ ask(TpmScan *scan, Datum key, bool with_others)
 		return false;
 	}
 	take_entry(keyed, key_table_lookup(keyed->entries, batch->keys[0]));
+	if (with_others && keyed->begun)
+		tpm_keyed_ask_ahead(scan);
 	return true;
 }
 
@@ -680,6 +715,18 @@ step_aside(TpmScan *scan)
 	scan->leaves_missing = false;
 }
 
+/* the batch of this key, whose turn it is */
+static KeyEntry *
+open_waiting(TpmScan *scan, KeyBatch *batch, Datum key)
+{
+	TpmKeyed   *keyed = scan->keyed;
+
+	if (keyed->open)
+		close_batch(scan, false);
+	open_batch(scan, batch);
+	return key_table_lookup(keyed->entries, key);
+}
+
 static bool
 take_key(TpmScan *scan)
 {
@@ -703,6 +750,8 @@ take_key(TpmScan *scan)
 	entry = key_table_lookup(keyed->entries, key);
 	if (entry && entry->rows->state != KEY_ALONE)
 	{
+		if (entry->rows->batch->waits)
+			entry = open_waiting(scan, entry->rows->batch, key);
 		take_entry(keyed, entry);
 		return true;
 	}
@@ -879,6 +928,16 @@ tpm_keyed_may_count(TpmScan *scan)
 void
 tpm_keyed_complete(TpmScan *scan)
 {
-	while (scan->keyed->open)
+	TpmKeyed   *keyed = scan->keyed;
+
+	while (keyed->open)
 		(void) read_batch_row(scan);
+	for (KeyBatch *batch = keyed->oldest; batch; batch = batch->newer)
+	{
+		if (!batch->waits)
+			continue;
+		open_batch(scan, batch);
+		while (keyed->open)
+			(void) read_batch_row(scan);
+	}
 }

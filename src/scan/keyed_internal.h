@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * keyed_internal.h
- *		What keyed.c, keyed_list.c and keyed_order.c share.
+ *		What keyed.c and its parts share: keyed_ahead.c, keyed_list.c and
+ *		keyed_order.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +32,9 @@ typedef struct KeyBatch
 	int			nkeys;
 	int			nwithout;		/* keys of which no row has come */
 	bool		in_sight;		/* a row with one of them is still to come */
+	bool		waits;			/* its list has not been opened */
+	char	   *url;			/* of a first request that has left before its
+								 * turn, or NULL */
 } KeyBatch;
 
 typedef enum KeyState
@@ -70,6 +74,10 @@ struct TpmKeyed
 	KeyBatch   *oldest;
 	KeyBatch   *open;			/* whose list is being read, or NULL */
 	int64		pages_before;	/* of the scan, when it was begun */
+	int64		pages_a_batch;	/* of the last one that was read to its end,
+								 * 0: none was */
+	TpmPrefetch *begun;			/* first requests of lists side by side; NULL:
+								 * one after the other */
 	bool		is_priced;		/* what the rest of it costs has been looked
 								 * at */
 	char	   *sort_parameter; /* by the key; NULL: the API does not, or
@@ -127,6 +135,18 @@ extern void tpm_keyed_drop_open(TpmScan *scan);
 
 /* keyed.c: of a key of the batch; NULL: it has been asked for once more since */
 extern KeyRows *tpm_keyed_rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i);
+
+/* keyed.c: the keys that are coming, as a batch that waits; NULL: there are none to be asked for */
+extern KeyBatch *tpm_keyed_next_batch(TpmScan *scan);
+
+/* keyed.c: its conditions and values, in the current memory context until others are made */
+extern void tpm_keyed_set_values(TpmKeyed *keyed, const KeyBatch *batch);
+
+/* keyed_ahead.c: may lists of keys go side by side? */
+extern void tpm_keyed_ahead_create(TpmScan *scan, TpmKeyed *keyed, int link);
+
+/* the first requests of further batches leave, and that of the one which has been opened */
+extern void tpm_keyed_ask_ahead(TpmScan *scan);
 
 /* keyed_order.c: the plan says that the API sorts by the key */
 extern void tpm_keyed_order_create(TpmKeyed *keyed, const TpmScan *scan, const OpExpr *clause);

@@ -21,7 +21,6 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
-#include "scan/prefetch.h"
 #include "shared/counters.h"
 
 /*
@@ -67,6 +66,8 @@ struct TpmList
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
 	TpmPrefetch *ahead;			/* pages requested before their turn */
+	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
+								 * that have been requested, or NULL */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
@@ -122,6 +123,12 @@ void
 tpm_list_ask_ahead(TpmList *list, bool may)
 {
 	list->may_ask_ahead = may;
+}
+
+void
+tpm_list_set_begun(TpmList *list, TpmPrefetch *begun)
+{
+	list->begun = begun;
 }
 
 bool
@@ -717,12 +724,15 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 static TpmAnswer *
 answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 {
-	TpmAnswer  *answer;
+	TpmAnswer  *answer = NULL;
 
 	if (!tpm_idset_add(list->urls, hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	ask_ahead(list);
-	answer = tpm_prefetch_take(list->ahead, list->url, problem);
+	if (list->begun)
+		answer = tpm_prefetch_take_any(list->begun, list->url, problem);
+	if (answer == NULL && *problem == NULL)
+		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
 	if (answer && answer->status >= 200 && answer->status <= 299)

@@ -107,6 +107,8 @@ typedef struct TpmScan
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
 	MemoryContext source_context;	/* of it alone; NULL: the one above */
+	TpmPrefetch *begun;			/* first requests of lists that have left
+								 * before their turn, or NULL */
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
@@ -293,6 +295,9 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
  * None of the rows of the request may have been returned.
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
+
+/* the first request of one whose rows are wanted in no order; NULL: the cache has its answer */
+extern char *tpm_source_first_url(TpmScan *scan, TpmRequest *request);
 
 /* under which the cache keeps the list of a request */
 extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);

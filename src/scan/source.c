@@ -98,20 +98,17 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 
 /* order, members and page of a list that is read for this scan alone, or for all */
 static void
-spell(TpmSource *source)
+spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 {
-	TpmScan    *scan = source->scan;
-	TpmRequest *request = source->request;
-
-	if (source->cached == NULL && tpm_scan_may_name(scan))
+	if (!shared && tpm_scan_may_name(scan))
 		request->fields = tpm_request_fields(scan->table, scan->columns);
 	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
-	request->may_tie = source->ordered && !scan->order_is_total;
-	request->sort = source->ordered ? scan->sort_parameter
+	request->may_tie = ordered && !scan->order_is_total;
+	request->sort = ordered ? scan->sort_parameter
 		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
-	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
+	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
@@ -152,6 +149,31 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 	return cached ? from_cache(scan, request, cached) : NULL;
 }
 
+static bool
+shares_lists(const TpmScan *scan)
+{
+	return tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+}
+
+char *
+tpm_source_first_url(TpmScan *scan, TpmRequest *request)
+{
+	TpmPosition position = {0};
+	TpmCached  *cached = NULL;
+
+	if (tpm_scan_uses_cache(scan))
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && tpm_scan_uses_cache(scan) && scan->query->everything)
+		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
+	if (cached)
+	{
+		tpm_cache_close(cached);
+		return NULL;
+	}
+	spell(scan, request, false, shares_lists(scan));
+	return tpm_request_url(scan->table, request, &position);
+}
+
 /*
  * A list in an order of which not all may be wanted is read alone: those who
  * share a list read it to its end.
@@ -160,9 +182,8 @@ static TpmSource *
 open_new(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = new_source(scan, request);
-	bool		shares;
+	bool		shares = shares_lists(scan);
 
-	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
 	if (shares)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
@@ -172,7 +193,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 		(scan->order_is_total || tpm_scan_may_stop(scan));
 	if (source->ordered && !scan->order_is_total)
 		source->returned = tpm_idset_create(128);
-	spell(source);
+	spell(scan, request, source->ordered, source->cached != NULL);
 	return source;
 }
 
@@ -373,6 +394,7 @@ open_source_list(TpmSource *source)
 	old = MemoryContextSwitchTo(source->list_context);
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 !tpm_scan_may_stop(scan));
+	tpm_list_set_begun(source->list, scan->begun);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
