@@ -153,7 +153,7 @@ def test_kept_lists(keys, sandbox):
 
 
 @pytest.mark.parametrize("cache_ttl", [0, 600])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_at_random(keys, sandbox, seed, cache_ttl):
     """Keys that come again, are NULL or not there, as many rows of each as it happens to have; LIMIT, cursors in pieces."""
     rng = random.Random(seed)
