@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "document/document.h"
 #include "request/request.h"
+#include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
 
@@ -77,11 +78,17 @@ extern bool tpm_list_is_complete(const TpmList *list);
  */
 extern bool tpm_list_is_torn(const TpmList *list);
 
+/* has it been begun again, so that rows come that earlier pages lacked? */
+extern bool tpm_list_is_restarted(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
+/* its first page may be among those that have been requested already */
+extern void tpm_list_set_begun(TpmList *list, TpmPrefetch *begun);
 
 /* are pages under way that have not been returned? */
 extern bool tpm_list_has_asked(const TpmList *list);

@@ -86,6 +86,9 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 		.resource = scan->resource,
 	};
 
+	/* whoever takes up a list goes on in its order */
+	if (request->key_sort)
+		key.conditions = psprintf("%s sort=%s", key.conditions, request->key_sort);
 	return key;
 }
 
@@ -108,20 +111,18 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 
 /* order, members and page of a list that is read for this scan alone, or for all */
 static void
-spell(TpmSource *source)
+spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 {
-	TpmScan    *scan = source->scan;
-	TpmRequest *request = source->request;
-
-	if (source->cached == NULL && tpm_scan_may_name(scan))
+	if (!shared && tpm_scan_may_name(scan))
 		request->fields = tpm_request_fields(scan->table, scan->columns);
 	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
-	request->may_tie = source->ordered && !scan->order_is_total;
-	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
-	request->bounds = source->ordered && scan->stops != NIL ? scan->query->key : NULL;
-	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
+	request->may_tie = ordered && !scan->order_is_total;
+	request->sort = ordered ? scan->sort_parameter
+		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
+	request->bounds = ordered && scan->stops != NIL ? scan->query->key : NULL;
+	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
@@ -136,6 +137,16 @@ everything_for_conditions(const TpmScan *scan, TpmCached *cached)
 	return NULL;
 }
 
+/* of a list that nobody has to go on with the order is nothing */
+static TpmCached *
+find_in_any_order(TpmScan *scan, const TpmRequest *request)
+{
+	TpmRequest	plain = *request;
+
+	plain.key_sort = NULL;
+	return find_cached(scan, &plain, true);
+}
+
 TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
@@ -145,9 +156,36 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		return NULL;
 	if (request)
 		cached = find_cached(scan, request, true);
+	if (cached == NULL && request && request->key_sort)
+		cached = find_in_any_order(scan, request);
 	if (cached == NULL && scan->query->everything)
 		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
 	return cached ? from_cache(scan, request, cached) : NULL;
+}
+
+static bool
+shares_lists(const TpmScan *scan)
+{
+	return tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+}
+
+char *
+tpm_source_first_url(TpmScan *scan, TpmRequest *request)
+{
+	TpmPosition position = {0};
+	TpmCached  *cached = NULL;
+
+	if (tpm_scan_uses_cache(scan))
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && tpm_scan_uses_cache(scan) && scan->query->everything)
+		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
+	if (cached)
+	{
+		tpm_cache_close(cached);
+		return NULL;
+	}
+	spell(scan, request, false, shares_lists(scan));
+	return tpm_request_url(scan->table, request, &position);
 }
 
 /*
@@ -158,9 +196,8 @@ static TpmSource *
 open_new(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = new_source(scan, request);
-	bool		shares;
+	bool		shares = shares_lists(scan);
 
-	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
 	if (shares)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
@@ -170,7 +207,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 		(scan->order_is_total || tpm_scan_may_stop(scan));
 	if (source->ordered && !scan->order_is_total)
 		source->returned = tpm_idset_create(128);
-	spell(source);
+	spell(scan, request, source->ordered, source->cached != NULL);
 	return source;
 }
 
@@ -358,6 +395,19 @@ tpm_source_is_ordered(const TpmSource *source)
 	return source->ordered;
 }
 
+bool
+tpm_source_is_by_key(const TpmSource *source)
+{
+	return !source->complete && source->request->key_sort &&
+		(source->list == NULL || !tpm_list_is_restarted(source->list));
+}
+
+bool
+tpm_source_is_between_pages(const TpmSource *source)
+{
+	return source->shared.nrows == 0 && (source->page == NULL || source->row >= source->page->nrows);
+}
+
 void
 tpm_source_keep_page(TpmSource *source)
 {
@@ -419,6 +469,7 @@ open_source_list(TpmSource *source)
 	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
+	tpm_list_set_begun(source->list, scan->begun);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
