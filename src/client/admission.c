@@ -169,17 +169,22 @@ tpm_call_check_enabled(TpmCall *call)
 }
 
 bool
+tpm_call_is_limited(const TpmCall *call)
+{
+	return (call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) == 0;
+}
+
+bool
 tpm_call_check_max_requests(TpmCall *call)
 {
 	TpmStatement *statement = call->session->statement;
 
-	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) || tpm_max_requests == 0 ||
-		statement->requests < tpm_max_requests)
+	if (!tpm_call_is_limited(call) || tpm_max_requests == 0 || statement->departed < tpm_max_requests)
 		return true;
 	tpm_call_fail(call, tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 									psprintf("the statement needs more than %d requests, and will later, too", tpm_max_requests),
 									psprintf(INT64_FORMAT " requests have been sent; the setting tpm_fdw.max_requests allows no more, whenever it is asked.",
-											 statement->requests),
+											 statement->departed),
 									"Add a condition that the API can filter by, or raise tpm_fdw.max_requests."));
 	return false;
 }

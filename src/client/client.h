@@ -43,7 +43,8 @@ extern bool tpm_log_requests;
 typedef struct TpmStatement
 {
 	EState	   *estate;			/* NULL: ANALYZE, IMPORT, a function */
-	int64		requests;		/* reads sent */
+	int64		requests;		/* reads sent, and over */
+	int64		departed;		/* those under way, or given up, as well */
 	int64		expected;		/* known to be needed in all, 0 unknown */
 	int64		writes;			/* rows sent, or about to be */
 	int64		queued;			/* rows of COPY that wait to be sent */

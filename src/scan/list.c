@@ -21,7 +21,6 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
-#include "scan/prefetch.h"
 #include "shared/counters.h"
 
 /*
@@ -65,6 +64,8 @@ struct TpmList
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
 	TpmPrefetch *ahead;			/* pages requested before their turn */
+	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
+								 * that have been requested, or NULL */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
@@ -122,6 +123,12 @@ tpm_list_ask_ahead(TpmList *list, bool may)
 	list->may_ask_ahead = may;
 }
 
+void
+tpm_list_set_begun(TpmList *list, TpmPrefetch *begun)
+{
+	list->begun = begun;
+}
+
 bool
 tpm_list_has_asked(const TpmList *list)
 {
@@ -144,6 +151,12 @@ bool
 tpm_list_is_torn(const TpmList *list)
 {
 	return list->torn;
+}
+
+bool
+tpm_list_is_restarted(const TpmList *list)
+{
+	return list->again || list->restarted;
 }
 
 bool
@@ -198,6 +211,20 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
+}
+
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
+{
+	TpmListCursor there = *cursor;
+
+	there.position.page = (int) page;
+	there.position.rows = there.position.offset = page * cursor->first_page_rows;
+	there.url = tpm_request_url(list->table, list->request, &there.position);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
 }
 
 static bool
@@ -841,12 +868,15 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 static TpmAnswer *
 answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 {
-	TpmAnswer  *answer;
+	TpmAnswer  *answer = NULL;
 
 	if (!tpm_idset_add(list->urls, hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	ask_ahead(list);
-	answer = tpm_prefetch_take(list->ahead, list->url, problem);
+	if (list->begun)
+		answer = tpm_prefetch_take_any(list->begun, list->url, problem);
+	if (answer == NULL && *problem == NULL)
+		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
 	if (answer && answer->status >= 200 && answer->status <= 299)

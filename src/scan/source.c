@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/null_run.h"
 #include "scan/outlook.h"
 #include "scan/reach.h"
 #include "scan/rent_or_buy.h"
@@ -45,6 +46,7 @@ struct TpmSource
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
 								 * or NULL */
 	bool		anonymous;		/* one of them had no id */
+	bool		skips;			/* pages of the list were passed over */
 };
 
 static TpmSource *
@@ -84,6 +86,9 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 		.resource = scan->resource,
 	};
 
+	/* whoever takes up a list goes on in its order */
+	if (request->key_sort)
+		key.conditions = psprintf("%s sort=%s", key.conditions, request->key_sort);
 	return key;
 }
 
@@ -106,20 +111,18 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 
 /* order, members and page of a list that is read for this scan alone, or for all */
 static void
-spell(TpmSource *source)
+spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 {
-	TpmScan    *scan = source->scan;
-	TpmRequest *request = source->request;
-
-	if (source->cached == NULL && tpm_scan_may_name(scan))
+	if (!shared && tpm_scan_may_name(scan))
 		request->fields = tpm_request_fields(scan->table, scan->columns);
 	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
-	request->may_tie = source->ordered && !scan->order_is_total;
-	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
-	request->bounds = source->ordered && scan->stops != NIL ? scan->query->key : NULL;
-	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
+	request->may_tie = ordered && !scan->order_is_total;
+	request->sort = ordered ? scan->sort_parameter
+		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
+	request->bounds = ordered && scan->stops != NIL ? scan->query->key : NULL;
+	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
@@ -134,6 +137,16 @@ everything_for_conditions(const TpmScan *scan, TpmCached *cached)
 	return NULL;
 }
 
+/* of a list that nobody has to go on with the order is nothing */
+static TpmCached *
+find_in_any_order(TpmScan *scan, const TpmRequest *request)
+{
+	TpmRequest	plain = *request;
+
+	plain.key_sort = NULL;
+	return find_cached(scan, &plain, true);
+}
+
 TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
@@ -143,9 +156,36 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		return NULL;
 	if (request)
 		cached = find_cached(scan, request, true);
+	if (cached == NULL && request && request->key_sort)
+		cached = find_in_any_order(scan, request);
 	if (cached == NULL && scan->query->everything)
 		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
 	return cached ? from_cache(scan, request, cached) : NULL;
+}
+
+static bool
+shares_lists(const TpmScan *scan)
+{
+	return tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+}
+
+char *
+tpm_source_first_url(TpmScan *scan, TpmRequest *request)
+{
+	TpmPosition position = {0};
+	TpmCached  *cached = NULL;
+
+	if (tpm_scan_uses_cache(scan))
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && tpm_scan_uses_cache(scan) && scan->query->everything)
+		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
+	if (cached)
+	{
+		tpm_cache_close(cached);
+		return NULL;
+	}
+	spell(scan, request, false, shares_lists(scan));
+	return tpm_request_url(scan->table, request, &position);
 }
 
 /*
@@ -156,9 +196,8 @@ static TpmSource *
 open_new(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = new_source(scan, request);
-	bool		shares;
+	bool		shares = shares_lists(scan);
 
-	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
 	if (shares)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
@@ -168,7 +207,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 		(scan->order_is_total || tpm_scan_may_stop(scan));
 	if (source->ordered && !scan->order_is_total)
 		source->returned = tpm_idset_create(128);
-	spell(source);
+	spell(scan, request, source->ordered, source->cached != NULL);
 	return source;
 }
 
@@ -358,6 +397,19 @@ tpm_source_is_ordered(const TpmSource *source)
 	return source->ordered;
 }
 
+bool
+tpm_source_is_by_key(const TpmSource *source)
+{
+	return !source->complete && source->request->key_sort &&
+		(source->list == NULL || !tpm_list_is_restarted(source->list));
+}
+
+bool
+tpm_source_is_between_pages(const TpmSource *source)
+{
+	return source->shared.nrows == 0 && (source->page == NULL || source->row >= source->page->nrows);
+}
+
 void
 tpm_source_keep_page(TpmSource *source)
 {
@@ -419,6 +471,7 @@ open_source_list(TpmSource *source)
 	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
+	tpm_list_set_begun(source->list, scan->begun);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -534,6 +587,87 @@ ask_for_all_members(TpmSource *source)
 	source->page = receive(source);
 }
 
+/* a page has come, and is verified to its end */
+static void
+take_page(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+
+	tpm_include_offer(scan, source->page, source->request->include != NULL);
+	tpm_scan_received(scan, source->page);
+	if (is_conditioned(source->request))
+		tpm_hidden_saw(scan, source->page);
+	if (source->ordered && !source->request->may_tie)
+		(void) tpm_order_verify(scan->order, source->page);
+}
+
+/* ----- NULLs in front of the values ----- */
+
+static bool
+is_row_unwanted(const TpmSource *source, int at)
+{
+	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
+}
+
+/* is the first page of the list full of NULLs that nobody wants, and can others be asked for by number? */
+static bool
+begins_with_nulls(const TpmSource *source)
+{
+	TpmListCursor cursor;
+
+	if (!source->ordered || source->request->may_tie ||
+		source->scan->table->opt.pagination == TPM_PAGE_LINKS)
+		return false;
+	tpm_list_get_cursor(source->list, &cursor);
+	return cursor.position.page == 1 && cursor.url != NULL && !cursor.by_link && !cursor.restarted &&
+		cursor.total >= 0 && cursor.position.offset == cursor.first_page_rows &&
+		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
+}
+
+/* reads that page of the list; false: there is none */
+static bool
+jump_to(TpmSource *source, const TpmListCursor *first, int64 page)
+{
+	open_list_again(source);
+	tpm_list_skip_to(source->list, first, page);
+	source->page = receive(source);
+	source->row = 0;
+	if (source->page)
+		take_page(source);
+	return source->page != NULL;
+}
+
+/*
+ * Goes to the page on which the NULLs end.  They are never in the middle of
+ * the values, so what lies between two of them is one, too.
+ */
+static bool
+pass_nulls(TpmSource *source)
+{
+	TpmNullRun	run;
+	TpmListCursor first,
+				now;
+
+	tpm_list_get_cursor(source->list, &first);
+	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
+							first.first_page_rows))
+		return true;
+	source->skips = true;
+	do
+	{
+		if (!jump_to(source, &first, run.at))
+		{
+			/* there are fewer than the first page has told */
+			if (source->problem || run.at == run.low + 1)
+				return false;
+			return jump_to(source, &first, run.low + 1);
+		}
+		tpm_list_get_cursor(source->list, &now);
+	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
+			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
+	return true;
+}
+
 static bool
 fetch(TpmSource *source)
 {
@@ -547,7 +681,8 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->problem)
 		return false;
-	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list) &&
+		!source->skips)
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
@@ -556,13 +691,8 @@ fetch(TpmSource *source)
 	}
 	if (source->page == NULL)
 		return false;
-	tpm_include_offer(scan, source->page, source->request->include != NULL);
-	tpm_scan_received(scan, source->page);
-	if (is_conditioned(source->request))
-		tpm_hidden_saw(scan, source->page);
-	if (source->ordered && !source->request->may_tie)
-		(void) tpm_order_verify(scan->order, source->page);
-	return true;
+	take_page(source);
+	return begins_with_nulls(source) ? pass_nulls(source) : true;
 }
 
 /* false: it was returned before the order was left */
