@@ -62,7 +62,7 @@ advance(AheadCall *one, int64 *wake_us)
 }
 
 void
-tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
+tpm_prefetch_start(TpmPrefetch *ahead, const char *url, int flags)
 {
 	MemoryContext context = AllocSetContextCreate(ahead->context, "tpm_fdw page ahead",
 												  ALLOCSET_SMALL_SIZES);
@@ -72,7 +72,7 @@ tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
 
 	one->context = context;
 	one->url = pstrdup(url);
-	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, TPM_CALL_READ);
+	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, flags);
 	MemoryContextSwitchTo(ahead->context);
 	ahead->calls = lappend(ahead->calls, one);
 	MemoryContextSwitchTo(old);
@@ -116,7 +116,7 @@ first_is_done(TpmPrefetch *ahead, int64 *wake_us)
 }
 
 TpmAnswer *
-tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+tpm_prefetch_look(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
 {
 	AheadCall  *first;
 	int64		wake_us;
@@ -131,8 +131,18 @@ tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **proble
 	first = linitial(ahead->calls);
 	while (!first_is_done(ahead, &wake_us))
 		tpm_calls_pause(ahead->session, tpm_call_waiting_for(first->call), wake_us);
-	ahead->calls = list_delete_first(ahead->calls);
-	ahead->taken = first;
 	*problem = tpm_call_problem(first->call);
 	return *problem ? NULL : tpm_call_answer(first->call);
+}
+
+TpmAnswer *
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+{
+	TpmAnswer  *answer = tpm_prefetch_look(ahead, url, problem);
+
+	if (ahead->calls == NIL)
+		return NULL;
+	ahead->taken = linitial(ahead->calls);
+	ahead->calls = list_delete_first(ahead->calls);
+	return answer;
 }
