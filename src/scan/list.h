@@ -111,6 +111,16 @@ extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
  */
 extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
 
+/*
+ * After tpm_list_set_cursor() with what a statement has left, however long
+ * ago: can it be gone on with?  Where pages are computed *last is the page
+ * received last, asked for again: whether it is the same is the caller's to
+ * say.  A link is followed; what it leads to is returned when its turn comes.
+ * False: the API says no (4xx), or *problem.
+ */
+extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last,
+							   const TpmProblem **problem);
+
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);
 

@@ -715,19 +715,17 @@ take_up(TpmSource *source, const TpmListCursor *cursor)
 	tpm_list_set_cursor(source->list, cursor);
 }
 
-/* this reader has claimed the next page of a shared list */
+/* who has not got through gives the claim back at once */
 static bool
-fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+with_claim(TpmSource *source, const TpmListCursor *cursor,
+		   bool (*step) (TpmSource *source, const TpmListCursor *cursor))
 {
-	TpmListCursor after;
-	bool		any;
+	bool		result;
 
 	PG_TRY();
 	{
 		take_up(source, cursor);
-		/* who may not come back for them must not hold pages that others need */
-		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
-		any = fetch(source);
+		result = step(source, cursor);
 	}
 	PG_CATCH();
 	{
@@ -736,10 +734,27 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	}
 	PG_END_TRY();
 	if (source->problem)
-	{
 		tpm_cache_give_back(source->cached);
+	return result;
+}
+
+static bool
+fetch_shared(TpmSource *source, const TpmListCursor *cursor)
+{
+	/* who may not come back for them must not hold pages that others need */
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
+	return fetch(source);
+}
+
+/* this reader has claimed the next page of a shared list */
+static bool
+fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+{
+	TpmListCursor after;
+	bool		any = with_claim(source, cursor, fetch_shared);
+
+	if (source->problem)
 		return false;
-	}
 	tpm_list_get_cursor(source->list, &after);
 	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
 	{
@@ -777,6 +792,70 @@ tpm_source_wait(TpmScan *scan)
 	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
 }
 
+/* rows that have moved since have moved those of the last page, or changed how many there are */
+static bool
+is_last_page(const TpmSource *source, const TpmListCursor *cursor, const TpmPage *page)
+{
+	TpmIdSet   *ids = tpm_idset_create(page->nrows);
+	bool		same;
+
+	for (int i = 0; i < page->nrows; i++)
+	{
+		if (page->rows[i].idhash != 0)
+			tpm_idset_add(ids, page->rows[i].idhash);
+	}
+	same = page->total == cursor->total && tpm_cache_ends_with(source->cached, ids, page->nrows);
+	tpm_idset_destroy(ids);
+	return same;
+}
+
+static bool
+stands_as_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	const TpmProblem *problem;
+	TpmPage    *last;
+	bool		stands;
+
+	if (is_conditioned(source->request))
+		tpm_rent_count(source->scan);
+	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
+	return stands && (last == NULL || is_last_page(source, cursor, last));
+}
+
+/* this reader goes on with a list that statements have left, before it returns a row of it */
+static bool
+go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	bool		stands = with_claim(source, cursor, stands_as_left);
+
+	if (source->problem)
+		return false;
+	if (stands)
+		tpm_cache_go_on(source->cached, tpm_list_has_asked(source->list));
+	else
+	{
+		tpm_cache_begin_anew(source->cached);
+		open_list_again(source);
+	}
+	return true;
+}
+
+/* all that the page has: this reader may have to fetch the one behind it */
+static void
+remember_page(TpmSource *source)
+{
+	TpmCachedPage page = source->shared;
+	HeapTupleData tuple;
+	uint64		idhash;
+
+	open_source_list(source);
+	while (tpm_cache_row(&page, &tuple, &idhash))
+		tpm_list_remember(source->list, idhash);
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -789,6 +868,8 @@ next_page(TpmSource *source)
 		{
 			case TPM_CACHE_PAGE:
 				tpm_scan_check_members(source->scan, source->shared.nrows, &source->shared.members);
+				if (!source->complete)
+					remember_page(source);
 				return true;
 			case TPM_CACHE_END:
 				if (!source->scan->told_doubt)
@@ -797,6 +878,10 @@ next_page(TpmSource *source)
 				return false;
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor) && !is_too_long(source);
+			case TPM_CACHE_LEFT:
+				if (!go_on_with_left(source, &cursor))
+					return false;
+				break;
 			case TPM_CACHE_WAIT:
 				tpm_source_wait(source->scan);
 				break;
@@ -844,15 +929,7 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 			continue;
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
-		{
-			/* this reader may have to fetch the page after those of others */
-			if (!source->complete)
-			{
-				open_source_list(source);
-				tpm_list_remember(source->list, *idhash);
-			}
 			return true;
-		}
 		source->page = NULL;
 		if (source->at_end || !next_page(source))
 		{
