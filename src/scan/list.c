@@ -22,6 +22,7 @@
 #include "scan/list.h"
 #include "scan/list_end.h"
 #include "scan/prefetch.h"
+#include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 
 /*
@@ -66,6 +67,7 @@ struct TpmList
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
+	struct TpmScan *payer;		/* for whom requests count, or NULL */
 	TpmPrefetch *ahead;			/* pages requested before their turn */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
@@ -103,6 +105,20 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
+}
+
+void
+tpm_list_set_payer(TpmList *list, struct TpmScan *payer)
+{
+	list->payer = payer;
+}
+
+/* before anything is sent */
+static void
+count_request(const TpmList *list)
+{
+	if (list->payer)
+		tpm_rent_count(list->payer);
 }
 
 void
@@ -575,7 +591,7 @@ learn_size(TpmList *list)
 		learn_filter(list);
 	else if (list->total >= 0 || list->url == NULL)
 		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total >= 0 ? list->total : rows,
-							  list->first_page_rows);
+							  list->request->page_size < list->table->opt.page_size ? 0 : list->first_page_rows);
 	else
 		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows);
 }
@@ -647,6 +663,7 @@ ask_ahead(TpmList *list)
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
+		count_request(list);
 		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
 		position.page++;
 		position.offset += step;
@@ -659,7 +676,10 @@ follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
 		tpm_prefetch_count(list->ahead) == 0)
+	{
+		count_request(list);
 		tpm_prefetch_start(list->ahead, list->url);
+	}
 }
 
 /* ----- pages ----- */
@@ -718,7 +738,10 @@ answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 	ask_ahead(list);
 	answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
+	{
+		count_request(list);
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
+	}
 	if (answer && answer->status >= 200 && answer->status <= 299)
 		return answer;
 	if (answer && answer->status == 413)

@@ -181,6 +181,8 @@ typedef struct TpmTableStats
 } TpmTableStats;
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
+
+/* a_page 0: fewer rows than usual were asked for */
 extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
 
 /* a list without conditions has at least so many rows; how many, nobody knows yet */

@@ -242,6 +242,7 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 	if (entry == NULL)
 		return;
 	learnt = &entry->kept.learnt;
+	a_page = a_page > 0 ? a_page : learnt->a_page;
 	if (learnt->total != total || learnt->a_page != a_page ||
 		TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
 		learnt->total_at = now;

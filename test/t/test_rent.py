@@ -1,0 +1,201 @@
+"""Parts of a table's list never cost more than the list: in any time for which it is kept, at most twice its pages."""
+
+import json
+import random
+import threading
+
+import pytest
+import tpmtest
+from tpmtest import rows
+
+# 300 records in pages of 30
+PAGES = 10
+SEEDS = (1, 2, 3)
+
+PARTS = [
+    "SELECT name FROM third_parties WHERE id = '{n}'",
+    "SELECT name FROM third_parties WHERE id IN ('{n}', '{m}', 'none')",
+    "SELECT count(*) FROM third_parties",
+    "SELECT count(*) FROM third_parties WHERE status = '{status}'",
+    "SELECT status, count(*) FROM third_parties WHERE status IN ('{status}', 'Active') GROUP BY 1 ORDER BY 1",
+    "SELECT id, country FROM third_parties WHERE status = '{status}' ORDER BY id COLLATE \"C\"",
+    "SELECT id FROM third_parties WHERE country = '{country}' ORDER BY id COLLATE \"C\" LIMIT 3",
+    "SELECT id, updated_at FROM third_parties ORDER BY updated_at DESC, id LIMIT {n}",
+    "SELECT id FROM third_parties WHERE updated_at >= '2026-01-01' AND status = '{status}' ORDER BY updated_at DESC, id LIMIT 5",
+    "SELECT count(*), min(id COLLATE \"C\") FROM third_parties WHERE country IN ('{country}', 'Germany')",
+    "SELECT EXISTS (SELECT FROM third_parties WHERE country = '{country}' AND status = '{status}')",
+]
+
+
+def draw(random_numbers, values):
+    """A question for a part of the list."""
+    return random_numbers.choice(PARTS).format(n=random_numbers.randint(1, 300), m=random_numbers.randint(1, 330),
+                                               **{name: random_numbers.choice(known) for name, known in values.items()})
+
+
+@pytest.fixture
+def parts(tpm, sandbox):
+    """Pages of 30, kept for an hour; of the size of the list nothing is known."""
+    rows(tpm, "ALTER SERVER tpm OPTIONS (ADD page_size '30'); CREATE SCHEMA truth; SET tpm_fdw.cache_ttl = 0")
+    rows(tpm, "CREATE TABLE truth.third_parties AS SELECT * FROM third_parties")
+    # what was learnt is forgotten with the options
+    rows(tpm, "ALTER SERVER tpm OPTIONS (SET page_size '31'); ALTER SERVER tpm OPTIONS (SET page_size '30');"
+              " ALTER SERVER tpm OPTIONS (ADD fetch_concurrency '1'); SET search_path = tpm, truth; SET tpm_fdw.cache_ttl = '1h'")
+    rows(tpm, "SELECT public.tpm_fdw_reset_cache()")
+    sandbox.reset()
+    return tpm
+
+
+@pytest.fixture
+def values(parts):
+    truth = {name: [value for value, in rows(parts, f"SELECT DISTINCT {name} FROM truth.third_parties WHERE {name} IS NOT NULL")]
+             for name in ("status", "country")}
+    truth["country"].append("nowhere")
+    return truth
+
+
+def know_size(db, sandbox):
+    rows(db, "SET tpm_fdw.cache_ttl = 0; SELECT count(*) FROM third_parties; SET tpm_fdw.cache_ttl = '1h'")
+    sandbox.reset()
+
+
+def rent(db):
+    return rows(db, "SELECT coalesce(sum(rent), 0)::int FROM public.tpm_fdw_cache WHERE relation = 'tpm.third_parties'")[0][0]
+
+
+def is_bought(db):
+    """Is the whole list there?"""
+    return rows(db, "SELECT count(*) FROM public.tpm_fdw_cache WHERE complete AND conditions NOT LIKE '%?%' AND conditions NOT LIKE '%/%/%'"
+                    " AND relation = 'tpm.third_parties'") == [(1,)]
+
+
+def same_as_truth(db, query):
+    answer = rows(db, query)
+    rows(db, "SET search_path = truth")
+    right = rows(db, query)
+    rows(db, "SET search_path = tpm, truth")
+    assert answer == right, query
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_mix(parts, values, sandbox, seed, known):
+    """Whatever is asked for, and in whichever order: no more than the list once more, and one request to learn its size."""
+    print(f"seed {seed}")
+    random_numbers = random.Random(seed)
+    if known:
+        know_size(parts, sandbox)
+    for _ in range(40):
+        same_as_truth(parts, draw(random_numbers, values))
+        assert rent(parts) <= PAGES
+    assert sandbox.request_count() <= 2 * PAGES + (not known)
+    assert is_bought(parts)
+    bought = sandbox.request_count()
+    same_as_truth(parts, "SELECT count(*) FROM third_parties WHERE name LIKE 'A%'")
+    assert sandbox.request_count() == bought
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_two_sessions(parts, values, cluster, sandbox, seed):
+    """They count together, and buy it once; what is in flight when one of them does may come on top."""
+    print(f"seed {seed}")
+    know_size(parts, sandbox)
+    sandbox.fault("latency", ms=20)
+    failures = []
+
+    def ask(number):
+        random_numbers = random.Random(10 * seed + number)
+        db = cluster.connect(parts.info.dbname)
+        rows(db, "SET search_path = tpm; SET tpm_fdw.cache_ttl = '1h'")
+        try:
+            for _ in range(25):
+                rows(db, draw(random_numbers, values))
+        except Exception as failure:
+            failures.append(failure)
+        db.close()
+
+    sessions = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
+    for session in sessions:
+        session.start()
+    for session in sessions:
+        session.join()
+    assert failures == []
+    assert sandbox.request_count() <= 2 * PAGES + 1
+    assert is_bought(parts)
+
+
+CHARTS = [
+    "SELECT count(*) FROM third_parties LIMIT 1000",
+    "SELECT status, count(*) FROM third_parties GROUP BY status ORDER BY count(*) DESC, status LIMIT 1000",
+    "SELECT country, count(*) FROM third_parties GROUP BY country ORDER BY count(*) DESC, country LIMIT 1000",
+    "SELECT date_trunc('month', updated_at), count(*) FROM third_parties WHERE updated_at >= '2025-06-01' AND updated_at < '2026-06-01'"
+    " GROUP BY 1 ORDER BY 1 LIMIT 1000",
+    "SELECT id, name, created_at FROM third_parties ORDER BY created_at DESC, id LIMIT 10",
+    "SELECT id, name, updated_at FROM third_parties WHERE status = 'Active' AND updated_at >= '2026-03-01' ORDER BY updated_at DESC, id LIMIT 1000",
+]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_six_charts(parts, sandbox, seed):
+    """Cold, in any order; all of them again, and another filter then, for nothing."""
+    print(f"seed {seed}")
+    charts = random.Random(seed).sample(CHARTS, len(CHARTS))
+    for chart in charts:
+        same_as_truth(parts, chart)
+    assert sandbox.request_count() <= 2 * PAGES + 1
+    sandbox.reset()
+    for chart in charts:
+        same_as_truth(parts, chart)
+    same_as_truth(parts, "SELECT count(*) FROM third_parties WHERE country = 'Germany' AND status = 'Active' LIMIT 1000")
+    assert sandbox.request_count() == 0
+
+
+# ----- where the list takes over -----
+
+
+def test_rows_that_were_returned(parts, sandbox):
+    """A list in order is left for the whole one between two of its pages: no row is missing, or there twice."""
+    know_size(parts, sandbox)
+    for number in range(PAGES - 3):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    same_as_truth(parts, "SELECT id, updated_at FROM third_parties ORDER BY updated_at DESC, id LIMIT 200")
+    assert sandbox.request_count() == 2 * PAGES and is_bought(parts)
+
+
+def test_ids_that_were_found(parts, sandbox):
+    """So are several ids, some of which have been asked for already."""
+    know_size(parts, sandbox)
+    for number in range(PAGES - 3):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    rows(parts, "ALTER FOREIGN TABLE third_parties ALTER id OPTIONS (DROP filter)")
+    know_size(parts, sandbox)
+    for number in range(PAGES - 3):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    cursor = parts.cursor()
+    cursor.execute("BEGIN; DECLARE c CURSOR FOR SELECT id FROM third_parties WHERE id IN ('20', '21', '22', '23', '24', '25')")
+    found = []
+    for _ in range(7):
+        cursor.execute("FETCH 1 FROM c")
+        found += [id for id, in cursor.fetchall()]
+    cursor.execute("COMMIT")
+    assert sorted(found) == ["20", "21", "22", "23", "24", "25"]
+    assert sandbox.request_count() == 2 * PAGES and is_bought(parts)
+
+
+def test_explain(parts, sandbox):
+    know_size(parts, sandbox)
+    explain = "EXPLAIN (ANALYZE, FORMAT JSON) SELECT name FROM third_parties WHERE id = '{}'"
+    for number in range(PAGES):
+        assert "Whole List" not in json.dumps(rows(parts, explain.format(number + 1)))
+    assert rent(parts) == PAGES
+    assert '"Whole List": "yes"' in json.dumps(rows(parts, explain.format(290)))
+    assert rent(parts) == 0
+
+
+def test_the_rest_of_a_list(parts, sandbox):
+    """What a list costs is known from its first page on."""
+    know_size(parts, sandbox)
+    for number in range(2):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    same_as_truth(parts, "SELECT count(*), max(name) FROM third_parties WHERE updated_at >= '1990-01-01'")
+    assert sandbox.request_count() == 3 + PAGES and is_bought(parts)
