@@ -4,8 +4,10 @@ import json
 import random
 import threading
 
+import hostile
 import pytest
 import tpmtest
+from test_key_index import Shy
 from tpmtest import rows
 
 # 300 records in pages of 30
@@ -199,3 +201,105 @@ def test_the_rest_of_a_list(parts, sandbox):
         rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
     same_as_truth(parts, "SELECT count(*), max(name) FROM third_parties WHERE updated_at >= '1990-01-01'")
     assert sandbox.request_count() == 3 + PAGES and is_bought(parts)
+
+
+def test_a_list_that_others_have_completed(parts, cluster, sandbox):
+    """Whoever is reading a part when the whole list is there asks for no further page of it."""
+    know_size(parts, sandbox)
+    cursor = parts.cursor()
+    cursor.execute("BEGIN; DECLARE c CURSOR FOR SELECT id FROM third_parties WHERE updated_at >= '1990-01-01' ORDER BY id; FETCH 20 FROM c")
+    found = [id for id, in cursor.fetchall()]
+    other = cluster.connect(parts.info.dbname)
+    rows(other, "SET search_path = tpm; SET tpm_fdw.cache_ttl = '1h'; SELECT * FROM third_parties")
+    other.close()
+    sent = sandbox.request_count()
+    cursor.execute("FETCH ALL FROM c")
+    found += [id for id, in cursor.fetchall()]
+    cursor.execute("COMMIT")
+    assert sandbox.request_count() == sent
+    assert found == [id for id, in rows(parts, "SELECT id FROM truth.third_parties ORDER BY id")]
+
+
+def test_sessions_that_keep_lists_for_different_times(parts, cluster, sandbox):
+    """Each looks back as far as it would keep the list: neither forgets too early, nor is kept from forgetting."""
+    know_size(parts, sandbox)
+    other = cluster.connect(parts.info.dbname)
+    rows(other, "SET search_path = tpm; SET tpm_fdw.cache_ttl = 1")
+    for number in range(PAGES - 1):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    rows(other, "SELECT name FROM third_parties WHERE id = '100'; SELECT pg_sleep(1.2)")
+    for number in range(2):
+        rows(other, f"SELECT name FROM third_parties WHERE id = '{number + 101}'")
+    other.close()
+    assert sandbox.request_count() == PAGES + 2
+    rows(parts, "SELECT name FROM third_parties WHERE id = '200'")
+    assert sandbox.request_count() == 2 * PAGES + 2 and is_bought(parts)
+
+
+# ----- where it is not -----
+
+
+@pytest.mark.parametrize("setting", [
+    f"SET tpm_fdw.max_requests = {PAGES - 1}",
+    "SET tpm_fdw.cache_ttl = 0",
+    "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '20')",
+    "ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '20'); SET tpm_fdw.max_wait = -1",
+    "ALTER FOREIGN TABLE third_parties OPTIONS (ADD required_filters 'id')",
+])
+def test_it_is_not_bought(parts, sandbox, setting):
+    """Where it may not be read, or not be kept, each part is asked for."""
+    rows(parts, f"{setting}; SET statement_timeout = '20s'")
+    if "required" not in setting:
+        know_size(parts, sandbox)
+        rows(parts, f"SELECT public.tpm_fdw_reset_rate_limits(); {setting}")
+    for number in range(PAGES + 3):
+        same_as_truth(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    assert sandbox.request_count() == PAGES + 3
+    assert rent(parts) == (0 if "ttl" in setting else PAGES + 3)
+
+
+def test_one_request_is_allowed(parts, sandbox):
+    """What it costs to learn what a list costs is not asked of whoever may not spend it."""
+    rows(parts, "SET tpm_fdw.max_requests = 1")
+    for number in range(4):
+        same_as_truth(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    assert sandbox.request_count() == 4
+
+
+def test_too_large_for_the_limit(parts, sandbox):
+    """A list that turns out to cost too much costs that one request, once, and no statement fails for it."""
+    rows(parts, f"SET tpm_fdw.max_requests = {PAGES - 1}")
+    for number in range(PAGES + 3):
+        same_as_truth(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    assert sandbox.request_count() == PAGES + 4
+
+
+def test_what_does_not_count(parts, sandbox):
+    """What writes read, ANALYZE and checks."""
+    know_size(parts, sandbox)
+    rows(parts, "UPDATE third_parties SET city = 'Bonn' WHERE id IN ('1', '2', '3'); ANALYZE third_parties")
+    rows(parts, "CREATE SCHEMA one; ALTER FOREIGN TABLE third_parties SET SCHEMA one; SELECT * FROM public.tpm_fdw_check('tpm', 'one')")
+    rows(parts, "ALTER FOREIGN TABLE one.third_parties SET SCHEMA tpm")
+    assert sandbox.request_count() > 2 * PAGES
+    assert rent(parts) == 0
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_list_that_hides_rows(db, known):
+    """Bought once in vain, if nothing was known of that; conditions keep their own answers."""
+    server = hostile.Hostile()
+    server.answers["/v1/things"] = Shy()
+    options = {"base_url": server.base_url, "auth": "none", "page_size": 10, "total_pointer": "/meta/total", **tpmtest.GENEROUS}
+    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
+    rows(db, "CREATE USER MAPPING FOR CURRENT_USER SERVER tpm")
+    rows(db, """CREATE FOREIGN TABLE things (id text OPTIONS (filter 'id') COLLATE "C" NOT NULL, state text,
+                kind text OPTIONS (filter 'kind')) SERVER tpm OPTIONS (resource '/things', type 'things')""")
+    rows(db, "SET tpm_fdw.cache_ttl = 0; SELECT id, state FROM things")
+    if known:
+        rows(db, "SELECT id FROM things WHERE id = '17'; SELECT id, state FROM things")
+    rows(db, "SET tpm_fdw.cache_ttl = '1h'")
+    server.requests.clear()
+    for id in (17, 3, 40, *range(100, 110)):
+        assert rows(db, f"SELECT state FROM things WHERE id = '{id}'") == [("archived",)] * (id < 100)
+    assert len(server.paths()) == 13 + (0 if known else 4)
+    server.close()
