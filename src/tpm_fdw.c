@@ -125,13 +125,22 @@ assign_leave_free(const char *newval, void *extra)
 	tpm_leave_free = *(double *) extra;
 }
 
+static bool
+check_cache_size(int *newval, void **extra, GucSource source)
+{
+	if (*newval == 0 || *newval >= TPM_LEAST_CACHE_KB)
+		return true;
+	GUC_check_errdetail("The least cache is %d kB; 0 is none.", TPM_LEAST_CACHE_KB);
+	return false;
+}
+
 /* context postmaster: may be defined only while the postmaster starts */
 static void
 define_postmaster_settings(void)
 {
 	DefineCustomIntVariable("tpm_fdw.cache_size", "Size of the shared cache of rows.", NULL,
 							&tpm_cache_size_kb, 256 * 1024, 0, MAX_KILOBYTES, PGC_POSTMASTER,
-							GUC_UNIT_KB, NULL, NULL, NULL);
+							GUC_UNIT_KB, check_cache_size, NULL, NULL);
 	DefineCustomIntVariable("tpm_fdw.max_budgets", "Request budgets that are kept at the same time.",
 							NULL, &tpm_max_budgets, 64, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tpm_fdw.max_tokens", "Access tokens that are kept at the same time.",

@@ -60,11 +60,14 @@ static int64
 least_pages(const TpmScan *scan)
 {
 	int64		pages = tpm_remote_query_pages(scan->table, 0);
-	int64		a_page = Max(scan->table->opt.page_size, 1);
 	TpmTableStats learnt;
 
 	if (pages == 0 && tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt))
+	{
+		int64		a_page = tpm_table_stats_page(&learnt, scan->table->opt.page_size);
+
 		pages = (learnt.at_least + a_page - 1) / a_page;
+	}
 	return Max(pages, 1);
 }
 

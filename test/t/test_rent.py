@@ -67,8 +67,7 @@ def rent(db):
 
 def is_bought(db):
     """Is the whole list there?"""
-    return rows(db, "SELECT count(*) FROM public.tpm_fdw_cache WHERE complete AND conditions NOT LIKE '%?%' AND conditions NOT LIKE '%/%/%'"
-                    " AND relation = 'tpm.third_parties'") == [(1,)]
+    return rows(db, "SELECT count(*) FROM public.tpm_fdw_cache WHERE complete AND conditions = '/third_parties' AND rows = 300") == [(1,)]
 
 
 def same_as_truth(db, query):

@@ -184,7 +184,7 @@ def test_a_list_that_hides_rows(db, ttl, known):
 
 def test_a_list_that_the_cache_has_no_room_for():
     """What could not be kept would be bought again and again."""
-    cluster = tpmtest.Cluster(**{"tpm_fdw.cache_size": "600kB"}).start()
+    cluster = tpmtest.Cluster(**{"tpm_fdw.cache_size": "1MB"}).start()
     sandbox = tpmtest.Sandbox("--records", "2000", "--rate-per-second", "0", "--rate-per-hour", "0").start()
     db = cluster.connect()
     tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")

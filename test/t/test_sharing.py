@@ -461,6 +461,38 @@ def test_small_cache(sandbox):
     cluster.destroy()
 
 
+def mixed_load(db):
+    """Lists of every length and with conditions of every length, which leave chunks of every size behind."""
+    for n in (*range(1, 40), *range(40, 240, 20)):
+        ids = ", ".join(f"'{number}'" for number in range(n, 2 * n))
+        tpmtest.rows(db, f"SELECT * FROM tpm.third_parties WHERE id IN ({ids})")
+        tpmtest.rows(db, f"SELECT * FROM tpm.third_parties WHERE name = '{'x' * n * n}'")
+
+
+def test_least_cache(sandbox):
+    """The least cache keeps lists whatever came before; less is refused when PostgreSQL starts, and 0 is none."""
+    cluster = tpmtest.Cluster(**{"tpm_fdw.cache_size": "1MB"}).start()
+    db = cluster.connect()
+    tpmtest.setup_server(db, sandbox, schema="tpm", trust="exact")
+    for _ in range(3):
+        mixed_load(db)
+        for table in ("third_parties", "cases"):
+            tpmtest.rows(db, f"SELECT * FROM tpm.{table}")
+            before = sandbox.request_count()
+            tpmtest.rows(db, f"SELECT * FROM tpm.{table}")
+            assert sandbox.request_count() == before
+    assert tpmtest.rows(db, "SELECT sum(bytes) <= 1048576 FROM tpm_fdw_cache") == [(True,)]
+    cluster.destroy()
+
+
+@pytest.mark.parametrize("size, now", [("1023kB", "256MB"), ("600kB", "256MB"), ("0", "0"), ("1MB", "1MB")])
+def test_less_than_the_least_cache(size, now):
+    cluster = tpmtest.Cluster(**{"tpm_fdw.cache_size": size}).start()
+    assert tpmtest.rows(cluster.connect(), "SHOW tpm_fdw.cache_size") == [(now,)]
+    assert ("The least cache is 1024 kB; 0 is none." in cluster.log()) == (now == "256MB")
+    cluster.destroy()
+
+
 def test_small_dev_shm(sandbox):
     """A /dev/shm of 4 MB, as containers have it, and the default cache: no query fails."""
     cluster = tpmtest.Cluster()

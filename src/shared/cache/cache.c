@@ -64,65 +64,99 @@ release_holds_callback(void *arg)
 	release_hold(arg);
 }
 
+/* a hold for the list that the caller is going to find, since nothing is allocated under the lock */
 static TpmCached *
-hold(dsa_pointer pointer)
+prepare_hold(void)
 {
 	TpmCached  *cached = palloc0(sizeof(TpmCached));
 
+	cached->callback.func = release_holds_callback;
+	cached->callback.arg = cached;
+	return cached;
+}
+
+/* under the lock */
+static void
+hold(TpmCached *cached, dsa_pointer pointer)
+{
 	cached->list = tpm_cache_list_at(pointer);
 	cached->pointer = pointer;
 	cached->list->holders++;
-	cached->list->used_us = tpm_monotonic_us();
+	tpm_cache_used(cached->list);
 	if (cached->list->complete)
 		cached->list->hits++;
 	cached->next = holds;
 	holds = cached;
-	cached->callback.func = release_holds_callback;
-	cached->callback.arg = cached;
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &cached->callback);
-	return cached;
+}
+
+/* NULL if none was found */
+static TpmCached *
+held(TpmCached *cached)
+{
+	if (cached->list)
+		return cached;
+	pfree(cached);
+	return NULL;
+}
+
+/* one that may lack rows answers who asks for it, and no other question */
+static bool
+is_whole_answer(const SharedList *list)
+{
+	return list->complete && list->cursor.doubt == TPM_DOUBT_NONE;
 }
 
 TpmCached *
 tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete)
 {
 	dsa_pointer pointer;
-	TpmCached  *cached = NULL;
+	TpmCached  *cached;
 
 	if (age->ttl == 0 || !tpm_cache_attach())
 		return NULL;
+	cached = prepare_hold();
 	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
 	pointer = tpm_cache_find(key, age, 0);
-	/* one that may lack rows answers who asks for it, and no other question */
-	if (only_complete && DsaPointerIsValid(pointer) &&
-		(!tpm_cache_list_at(pointer)->complete || tpm_cache_list_at(pointer)->cursor.doubt != TPM_DOUBT_NONE))
+	if (only_complete && DsaPointerIsValid(pointer) && !is_whole_answer(tpm_cache_list_at(pointer)))
 		pointer = InvalidDsaPointer;
 	if (!DsaPointerIsValid(pointer) && !only_complete)
 		pointer = tpm_cache_new_list(key, age);
 	if (DsaPointerIsValid(pointer))
-		cached = hold(pointer);
+		hold(cached, pointer);
 	LWLockRelease(&tpm_cache->lock);
-	return cached;
+	return held(cached);
 }
 
 bool
 tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age)
 {
-	bool		found = false;
+	bool		found;
 
 	if (age->ttl == 0 || !tpm_cache_attach())
 		return false;
 	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
-	for (int i = 0; i < MAX_LISTS && !found; i++)
-	{
-		const SharedList *list;
+	found = tpm_cache_find_whole(relid, userid, options_hash, age) != NULL;
+	LWLockRelease(&tpm_cache->lock);
+	return found;
+}
 
-		if (!DsaPointerIsValid(tpm_cache->slots[i].list))
-			continue;
-		list = tpm_cache_list_at(tpm_cache->slots[i].list);
-		found = list->relid == relid && list->dbid == MyDatabaseId && list->userid == userid &&
-			list->options_hash == options_hash && list->complete && list->answers_all &&
-			tpm_cache_is_usable(list, tpm_cache_lifetime(list, age));
+bool
+tpm_cache_peek(const TpmCacheKey *key, const TpmCacheAge *age, bool for_conditions, TimestampTz *fetched)
+{
+	dsa_pointer pointer;
+	bool		found = false;
+
+	if (!tpm_cache_attach())
+		return false;
+	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+	pointer = tpm_cache_find(key, age, 0);
+	if (DsaPointerIsValid(pointer))
+	{
+		const SharedList *list = tpm_cache_list_at(pointer);
+
+		found = is_whole_answer(list) && (!for_conditions || list->answers_all);
+		*fetched = list->completed;
 	}
 	LWLockRelease(&tpm_cache->lock);
 	return found;
@@ -132,16 +166,17 @@ TpmCached *
 tpm_cache_open_stale(const TpmCacheKey *key, int seconds)
 {
 	dsa_pointer pointer;
-	TpmCached  *cached = NULL;
+	TpmCached  *cached;
 
 	if (!tpm_cache_attach())
 		return NULL;
+	cached = prepare_hold();
 	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
 	pointer = tpm_cache_find(key, NULL, seconds);
 	if (DsaPointerIsValid(pointer))
-		cached = hold(pointer);
+		hold(cached, pointer);
 	LWLockRelease(&tpm_cache->lock);
-	return cached;
+	return held(cached);
 }
 
 void
@@ -160,7 +195,7 @@ void
 tpm_cache_set_answers_all(TpmCached *cached, bool answers)
 {
 	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
-	cached->list->answers_all = answers;
+	tpm_cache_set_whole(cached->list, answers);
 	LWLockRelease(&tpm_cache->lock);
 }
 
@@ -180,6 +215,12 @@ int64
 tpm_cache_rows(const TpmCached *cached)
 {
 	return cached->list->rows;
+}
+
+int64
+tpm_cache_total(const TpmCached *cached)
+{
+	return cached->list->cursor.total;
 }
 
 TimestampTz
@@ -224,63 +265,109 @@ tpm_cache_written(uint64 resource)
 		pg_atomic_fetch_add_u64(tpm_cache_write_counter(resource), 1);
 }
 
-int
-tpm_cache_reset(Oid serverid)
+/* how many of those in this order */
+static int
+reset_in(dlist_head *order, Oid serverid)
 {
 	int			n = 0;
+	dlist_mutable_iter iter;
 
-	if (!tpm_cache_attach())
-		return 0;
-	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < MAX_LISTS; i++)
+	dlist_foreach_modify(iter, order)
 	{
-		dsa_pointer pointer = tpm_cache->slots[i].list;
-		SharedList *list;
+		dsa_pointer pointer = dlist_container(Slot, by_use, iter.cur)->list;
+		const SharedList *list = tpm_cache_list_at(pointer);
 
-		if (!DsaPointerIsValid(pointer))
-			continue;
-		list = tpm_cache_list_at(pointer);
 		if (OidIsValid(serverid) && (list->serverid != serverid || list->dbid != MyDatabaseId))
 			continue;
 		tpm_cache_unlink(pointer);
 		n++;
 	}
+	return n;
+}
+
+int
+tpm_cache_reset(Oid serverid)
+{
+	int			n;
+
+	if (!tpm_cache_attach())
+		return 0;
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	n = reset_in(&tpm_cache->incomplete, serverid) + reset_in(&tpm_cache->complete, serverid);
 	LWLockRelease(&tpm_cache->lock);
 	return n;
 }
 
-static TpmCacheInfo *
-info_of(const SharedList *list)
-{
-	TpmCacheInfo *info = palloc0(sizeof(TpmCacheInfo));
+/* ----- the view ----- */
 
-	info->dbid = list->dbid;
-	info->relid = list->relid;
-	info->serverid = list->serverid;
-	info->userid = list->userid;
-	info->conditions = pstrdup(dsa_get_address(tpm_cache_dsa, list->conditions));
-	info->complete = list->complete;
-	info->rows = list->rows;
-	info->bytes = list->bytes;
-	info->requests = list->requests;
-	info->fetched = list->completed;
-	if (list->complete)
-		info->expires = list->completed + tpm_cache_lifetime(list, &list->age) * USECS_PER_SEC;
-	info->hits = list->hits;
-	return info;
+/* what is shown, in memory that was taken before the lock */
+typedef struct Shown
+{
+	TpmCacheInfo *infos;
+	int			n;
+	char	   *texts;
+	Size		room;
+	Size		needed;			/* by all texts */
+} Shown;
+
+static char *
+show_text(Shown *shown, const char *text)
+{
+	Size		size = strlen(text) + 1;
+	char	   *to = shown->texts + shown->needed;
+
+	shown->needed += size;
+	return shown->needed <= shown->room ? memcpy(to, text, size) : NULL;
+}
+
+static void
+show_lists(Shown *shown, dlist_head *order)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, order)
+	{
+		const SharedList *list = tpm_cache_list_at(dlist_container(Slot, by_use, iter.cur)->list);
+
+		shown->infos[shown->n++] = (TpmCacheInfo)
+		{
+			.dbid = list->dbid,
+				.relid = list->relid,
+				.serverid = list->serverid,
+				.userid = list->userid,
+				.conditions = show_text(shown, dsa_get_address(tpm_cache_dsa, list->conditions)),
+				.complete = list->complete,
+				.rows = list->rows,
+				.bytes = list->bytes,
+				.requests = list->requests,
+				.fetched = list->completed,
+				.expires = list->complete
+				? list->completed + tpm_cache_lifetime(list, &list->age) * USECS_PER_SEC : 0,
+				.hits = list->hits,
+		};
+	}
 }
 
 List *
 tpm_cache_list(void)
 {
 	List	   *result = NIL;
+	Shown		shown = {.texts = NULL};
 
 	if (!tpm_cache_attach())
 		return NIL;
-	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
-	for (int i = 0; i < MAX_LISTS; i++)
-		if (DsaPointerIsValid(tpm_cache->slots[i].list))
-			result = lappend(result, info_of(tpm_cache_list_at(tpm_cache->slots[i].list)));
-	LWLockRelease(&tpm_cache->lock);
+	shown.infos = palloc(sizeof(TpmCacheInfo) * MAX_LISTS);
+	do
+	{
+		shown.room = shown.needed;
+		shown.texts = palloc(shown.room);
+		shown.needed = shown.n = 0;
+		LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+		show_lists(&shown, &tpm_cache->incomplete);
+		show_lists(&shown, &tpm_cache->complete);
+		LWLockRelease(&tpm_cache->lock);
+	} while (shown.needed > shown.room);
+	for (int i = 0; i < shown.n; i++)
+		result = lappend(result, &shown.infos[i]);
 	return result;
 }

@@ -21,6 +21,9 @@
 /* a setting; its meaning and range are in tpm_fdw.c */
 extern int	tpm_cache_size_kb;	/* kB */
 
+/* less than this, which any load leaves able to keep a list, is no cache; 0 is none */
+#define TPM_LEAST_CACHE_KB	1024
+
 extern const TpmSharedArea tpm_cache_area;
 
 /* which list: two keys are the same list only if all of it is equal */
@@ -65,6 +68,13 @@ extern TpmCached *tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age,
 /* for prices: is the whole list of a table kept now, and young enough, for this role under some credential? */
 extern bool tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age);
 
+/*
+ * Would tpm_cache_open() find a complete list for the key now?  Nothing is held
+ * or counted.  for_conditions: and one that answers these, too.
+ */
+extern bool tpm_cache_peek(const TpmCacheKey *key, const TpmCacheAge *age, bool for_conditions,
+						   TimestampTz *fetched);
+
 /* a complete answer, fresh or not, that is up to so many seconds old; NULL if none */
 extern TpmCached *tpm_cache_open_stale(const TpmCacheKey *key, int seconds);
 
@@ -94,7 +104,7 @@ typedef struct TpmCachedPage
 /*
  * The reader's next page.  With WAIT this backend's latch is set when the
  * claim ends.  With CLAIMED and ALONE *cursor says where the list goes on,
- * with END how it ended; it is allocated in the current memory context.
+ * with END how it ended; its text is valid until the next call.
  */
 extern TpmCacheVerdict tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor);
 
@@ -139,6 +149,8 @@ extern bool tpm_cache_is_complete(const TpmCached *cached);
 
 /* of a complete list */
 extern int64 tpm_cache_rows(const TpmCached *cached);
+extern int64 tpm_cache_total(const TpmCached *cached);	/* as the API told, -1:
+														 * it did not */
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
 
 /*

@@ -21,8 +21,12 @@
 
 int			tpm_cache_size_kb = 256 * 1024;
 
-/* smaller areas hold nothing worth keeping, and DSA needs some of it itself */
-#define SMALLEST_AREA	((Size) 512 * 1024)
+/*
+ * DSA keeps 64 kB for each of its 35 sizes of small chunks once one of that
+ * size was taken, until a restart.  An area that these would fill up is given
+ * out in three of them.
+ */
+#define SMALL_AREA		((Size) 16 * 1024 * 1024)
 
 CacheHeader *tpm_cache = NULL;
 dsa_area   *tpm_cache_dsa = NULL;
@@ -33,9 +37,7 @@ static void *area_place = NULL;
 static Size
 area_size(void)
 {
-	Size		size = (Size) tpm_cache_size_kb * 1024;
-
-	return size < SMALLEST_AREA ? 0 : size;
+	return (Size) tpm_cache_size_kb * 1024;
 }
 
 bool
@@ -60,8 +62,7 @@ cache_init(void *place, int tranche, bool found)
 		return;
 	LWLockInitialize(&tpm_cache->lock, tranche);
 	tpm_cache->bytes = 0;
-	for (int i = 0; i < MAX_LISTS; i++)
-		tpm_cache->slots[i].list = InvalidDsaPointer;
+	tpm_cache_init_directory(tpm_cache);
 	for (int i = 0; i < WRITE_COUNTERS; i++)
 		pg_atomic_init_u64(&tpm_cache->writes[i], 0);
 	if (area_place)
@@ -122,8 +123,8 @@ free_chunk(dsa_pointer pointer, Size bytes)
 	tpm_cache->bytes -= bytes;
 }
 
-static void
-free_list(dsa_pointer pointer)
+void
+tpm_cache_free_list(dsa_pointer pointer)
 {
 	SharedList *list = tpm_cache_list_at(pointer);
 	dsa_pointer page = list->first;
@@ -143,43 +144,17 @@ free_list(dsa_pointer pointer)
 	free_chunk(pointer, sizeof(SharedList));
 }
 
-/* out of the directory; freed at once if nobody holds it */
-void
-tpm_cache_unlink(dsa_pointer pointer)
+static Size
+chunk_of(Size bytes)
 {
-	SharedList *list = tpm_cache_list_at(pointer);
+	static const Size chunks[] = {512, 2048, 8192};
 
-	if (list->slot >= 0)
-		tpm_cache->slots[list->slot].list = InvalidDsaPointer;
-	list->slot = -1;
-	if (list->holders == 0)
-		free_list(pointer);
-}
-
-/* the list used longest ago that nobody holds */
-bool
-tpm_cache_evict_one(void)
-{
-	int			victim = -1;
-	int64		oldest = PG_INT64_MAX;
-
-	for (int i = 0; i < MAX_LISTS; i++)
+	for (int i = 0; i < (int) lengthof(chunks) && area_size() < SMALL_AREA; i++)
 	{
-		SharedList *list;
-
-		if (!DsaPointerIsValid(tpm_cache->slots[i].list))
-			continue;
-		list = tpm_cache_list_at(tpm_cache->slots[i].list);
-		if (list->holders == 0 && list->used_us < oldest)
-		{
-			oldest = list->used_us;
-			victim = i;
-		}
+		if (bytes <= chunks[i])
+			return chunks[i];
 	}
-	if (victim < 0)
-		return false;
-	tpm_cache_unlink(tpm_cache->slots[victim].list);
-	return true;
+	return bytes;
 }
 
 dsa_pointer
@@ -192,7 +167,7 @@ tpm_cache_allocate(Size bytes)
 		return InvalidDsaPointer;
 	do
 	{
-		pointer = dsa_allocate_extended(tpm_cache_dsa, bytes, DSA_ALLOC_NO_OOM);
+		pointer = dsa_allocate_extended(tpm_cache_dsa, chunk_of(bytes), DSA_ALLOC_NO_OOM);
 	} while (!DsaPointerIsValid(pointer) && tpm_cache_evict_one());
 	return pointer;
 }

@@ -8,6 +8,7 @@
 #ifndef TPM_CACHE_INTERNAL_H
 #define TPM_CACHE_INTERNAL_H
 
+#include "lib/ilist.h"
 #include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/lwlock.h"
@@ -16,6 +17,7 @@
 #include "shared/cache/cache.h"
 
 #define MAX_LISTS		4096
+#define BUCKETS			4096
 #define WRITE_COUNTERS	4096
 
 typedef struct CachedPage
@@ -46,7 +48,6 @@ typedef struct SharedList
 	int64		begun_us;
 	int64		completed_us;
 	TimestampTz completed;
-	int64		used_us;
 	int64		hits;
 	int64		rows;
 	int64		bytes;
@@ -63,10 +64,15 @@ typedef struct SharedList
 	ConditionVariable changed;
 } SharedList;
 
+/* an entry of the directory */
 typedef struct Slot
 {
-	uint64		hash;
-	dsa_pointer list;			/* InvalidDsaPointer: free */
+	uint64		hash;			/* of the key */
+	dsa_pointer list;
+	dlist_node	by_key;			/* in its bucket; or among the free slots */
+	dlist_node	by_table;		/* in its bucket, while it answers conditions,
+								 * too */
+	dlist_node	by_use;			/* the one used longest ago first */
 } Slot;
 
 typedef struct CacheHeader
@@ -74,6 +80,11 @@ typedef struct CacheHeader
 	LWLock		lock;
 	int64		bytes;
 	Slot		slots[MAX_LISTS];
+	dlist_head	free;
+	dlist_head	keys[BUCKETS];
+	dlist_head	tables[BUCKETS];
+	dlist_head	incomplete;		/* by use */
+	dlist_head	complete;
 	pg_atomic_uint64 writes[WRITE_COUNTERS];
 } CacheHeader;
 
@@ -83,6 +94,8 @@ struct TpmCached
 	dsa_pointer pointer;
 	dsa_pointer page;			/* the one read last */
 	uint64		claim;			/* 0: none held */
+	char	   *url;			/* room for a cursor's */
+	Size		url_room;
 	MemoryContextCallback callback;
 	struct TpmCached *next;
 };
@@ -99,19 +112,21 @@ extern bool tpm_cache_attach(void);
 extern SharedList *tpm_cache_list_at(dsa_pointer pointer);
 extern dsa_pointer tpm_cache_allocate(Size bytes);
 extern dsa_pointer tpm_cache_copy_text(const char *text);
-extern void tpm_cache_unlink(dsa_pointer pointer);
-extern bool tpm_cache_evict_one(void);
+extern void tpm_cache_free_list(dsa_pointer pointer);
 
 /* cache_list.c: all of it under the lock */
+extern void tpm_cache_init_directory(CacheHeader *header);
 extern pg_atomic_uint64 *tpm_cache_write_counter(uint64 resource);
-
-/* may it be read by who accepts this age? */
-extern bool tpm_cache_is_usable(const SharedList *list, int64 seconds);
 extern int64 tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age);
 extern dsa_pointer tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds);
 extern dsa_pointer tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age);
+extern const SharedList *tpm_cache_find_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age);
+extern void tpm_cache_used(SharedList *list);
+extern void tpm_cache_set_whole(SharedList *list, bool answers);
 extern void tpm_cache_replace_older(SharedList *list, dsa_pointer pointer);
 extern void tpm_cache_close_list(SharedList *list);
+extern void tpm_cache_unlink(dsa_pointer pointer);
+extern bool tpm_cache_evict_one(void);
 
 /* cache_page.c */
 extern void tpm_cache_end_claim(SharedList *list);

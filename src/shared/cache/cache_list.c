@@ -3,8 +3,9 @@
  * cache_list.c
  *		The directory of shared lists: which list answers which key.
  *
- * Owns the slots of the directory and what makes a list fit to answer: its
- * key, its age, and that its resource was not written since its first request.
+ * Owns the slots of the directory, the ways to find one (by its key, by its
+ * table, by its last use), and what makes a list fit to answer: its key, its
+ * age, and that its resource was not written since its first request.
  *
  * Locking: all of it is called under the cache's lock, exclusive where
  * something changes.
@@ -59,8 +60,9 @@ tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age)
 	return tpm_cache_ttl_of(age, list->requests);
 }
 
-bool
-tpm_cache_is_usable(const SharedList *list, int64 seconds)
+/* may it be read by who accepts this age? */
+static bool
+is_usable(const SharedList *list, int64 seconds)
 {
 	int64		now = tpm_monotonic_us();
 
@@ -72,54 +74,161 @@ tpm_cache_is_usable(const SharedList *list, int64 seconds)
 	return now - list->begun_us < Max(seconds, 1) * INT64CONST(1000000);
 }
 
+/* ----- the directory ----- */
+
+void
+tpm_cache_init_directory(CacheHeader *header)
+{
+	dlist_init(&header->free);
+	dlist_init(&header->incomplete);
+	dlist_init(&header->complete);
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		dlist_init(&header->keys[i]);
+		dlist_init(&header->tables[i]);
+	}
+	for (int i = 0; i < MAX_LISTS; i++)
+		dlist_push_tail(&header->free, &header->slots[i].by_key);
+}
+
+static dlist_head *
+bucket_of_key(uint64 hash)
+{
+	return &tpm_cache->keys[hash % BUCKETS];
+}
+
+static dlist_head *
+bucket_of_table(Oid relid)
+{
+	return &tpm_cache->tables[hash_combine(murmurhash32(relid), MyDatabaseId) % BUCKETS];
+}
+
+static dlist_head *
+order_of_use(const SharedList *list)
+{
+	return list->complete ? &tpm_cache->complete : &tpm_cache->incomplete;
+}
+
+static void
+enter(SharedList *list, dsa_pointer pointer, uint64 hash)
+{
+	Slot	   *slot = dlist_container(Slot, by_key, dlist_pop_head_node(&tpm_cache->free));
+
+	slot->hash = hash;
+	slot->list = pointer;
+	list->slot = slot - tpm_cache->slots;
+	dlist_push_head(bucket_of_key(hash), &slot->by_key);
+	dlist_push_tail(order_of_use(list), &slot->by_use);
+}
+
+static void
+leave(SharedList *list)
+{
+	Slot	   *slot = &tpm_cache->slots[list->slot];
+
+	tpm_cache_set_whole(list, false);
+	dlist_delete(&slot->by_key);
+	dlist_delete(&slot->by_use);
+	dlist_push_head(&tpm_cache->free, &slot->by_key);
+	list->slot = -1;
+}
+
+/* it is read, or has become complete */
+void
+tpm_cache_used(SharedList *list)
+{
+	if (list->slot < 0)
+		return;
+	dlist_delete(&tpm_cache->slots[list->slot].by_use);
+	dlist_push_tail(order_of_use(list), &tpm_cache->slots[list->slot].by_use);
+}
+
+void
+tpm_cache_set_whole(SharedList *list, bool answers)
+{
+	Slot	   *slot = list->slot < 0 ? NULL : &tpm_cache->slots[list->slot];
+
+	if (slot && answers && !list->answers_all)
+		dlist_push_head(bucket_of_table(list->relid), &slot->by_table);
+	else if (slot && !answers && list->answers_all)
+		dlist_delete(&slot->by_table);
+	list->answers_all = answers;
+}
+
+/* out of the directory; freed at once if nobody holds it */
+void
+tpm_cache_unlink(dsa_pointer pointer)
+{
+	SharedList *list = tpm_cache_list_at(pointer);
+
+	if (list->slot >= 0)
+		leave(list);
+	if (list->holders == 0)
+		tpm_cache_free_list(pointer);
+}
+
+/* the first that nobody holds, of those that were used longest ago */
+static bool
+evict_from(dlist_head *order)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, order)
+	{
+		dsa_pointer pointer = dlist_container(Slot, by_use, iter.cur)->list;
+
+		if (tpm_cache_list_at(pointer)->holders > 0)
+			continue;
+		tpm_cache_unlink(pointer);
+		return true;
+	}
+	return false;
+}
+
+/* what is no answer yet goes before what is one */
+bool
+tpm_cache_evict_one(void)
+{
+	return evict_from(&tpm_cache->incomplete) || evict_from(&tpm_cache->complete);
+}
+
 /* age NULL: a complete list up to so many seconds old */
 dsa_pointer
 tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 {
 	uint64		hash = hash_of_key(key);
+	dlist_iter	iter;
 
-	for (int i = 0; i < MAX_LISTS; i++)
+	dlist_foreach(iter, bucket_of_key(hash))
 	{
-		SharedList *list;
+		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
+		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (tpm_cache->slots[i].hash != hash || !DsaPointerIsValid(tpm_cache->slots[i].list))
-			continue;
-		list = tpm_cache_list_at(tpm_cache->slots[i].list);
-		if (is_key_of(list, key) && (age || list->complete) &&
-			tpm_cache_is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
-			return tpm_cache->slots[i].list;
+		if (slot->hash == hash && is_key_of(list, key) && (age || list->complete) &&
+			is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+			return slot->list;
 	}
 	return InvalidDsaPointer;
 }
 
-static int
-free_slot(void)
+const SharedList *
+tpm_cache_find_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age)
 {
-	for (int tries = 0; tries < 2; tries++)
+	dlist_iter	iter;
+
+	dlist_foreach(iter, bucket_of_table(relid))
 	{
-		for (int i = 0; i < MAX_LISTS; i++)
-			if (!DsaPointerIsValid(tpm_cache->slots[i].list))
-				return i;
-		if (!tpm_cache_evict_one())
-			break;
+		const SharedList *list = tpm_cache_list_at(dlist_container(Slot, by_table, iter.cur)->list);
+
+		if (list->relid == relid && list->dbid == MyDatabaseId && list->userid == userid &&
+			list->options_hash == options_hash && list->complete &&
+			is_usable(list, tpm_cache_lifetime(list, age)))
+			return list;
 	}
-	return -1;
+	return NULL;
 }
 
 /* stale lists of the same key stay for cache_stale until they are replaced */
-static void
-drop_replaced(const TpmCacheKey *key, uint64 hash, dsa_pointer except)
-{
-	for (int i = 0; i < MAX_LISTS; i++)
-	{
-		dsa_pointer pointer = tpm_cache->slots[i].list;
-
-		if (tpm_cache->slots[i].hash == hash && DsaPointerIsValid(pointer) && pointer != except &&
-			is_key_of(tpm_cache_list_at(pointer), key))
-			tpm_cache_unlink(pointer);
-	}
-}
-
 void
 tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
 {
@@ -130,19 +239,35 @@ tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
 		.conditions = dsa_get_address(tpm_cache_dsa, list->conditions),
 		.resource = list->resource,
 	};
+	uint64		hash;
+	dlist_mutable_iter iter;
 
-	if (list->complete && list->slot >= 0)
-		drop_replaced(&key, tpm_cache->slots[list->slot].hash, pointer);
+	if (!list->complete || list->slot < 0)
+		return;
+	hash = tpm_cache->slots[list->slot].hash;
+	dlist_foreach_modify(iter, bucket_of_key(hash))
+	{
+		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
+
+		if (slot->hash == hash && slot->list != pointer && is_key_of(tpm_cache_list_at(slot->list), &key))
+			tpm_cache_unlink(slot->list);
+	}
+}
+
+/* copying may evict, and nothing that is copied takes a slot */
+static bool
+has_free_slot(void)
+{
+	return !dlist_is_empty(&tpm_cache->free) || tpm_cache_evict_one();
 }
 
 dsa_pointer
 tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 {
-	int			slot = free_slot();
 	dsa_pointer pointer;
 	SharedList *list;
 
-	if (slot < 0)
+	if (!has_free_slot())
 		return InvalidDsaPointer;
 	pointer = tpm_cache_allocate(sizeof(SharedList));
 	if (!DsaPointerIsValid(pointer))
@@ -164,16 +289,11 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	list->credential = key->credential;
 	list->resource = key->resource;
 	list->writes = pg_atomic_read_u64(tpm_cache_write_counter(key->resource));
-	list->begun_us = list->used_us = tpm_monotonic_us();
+	list->begun_us = tpm_monotonic_us();
 	list->age = *age;
 	list->cursor.total = -1;
 	ConditionVariableInit(&list->changed);
-
-	/* copying may have evicted, so that the slot is still free is not certain */
-	slot = free_slot();
-	list->slot = slot;
-	tpm_cache->slots[slot].hash = hash_of_key(key);
-	tpm_cache->slots[slot].list = pointer;
+	enter(list, pointer, hash_of_key(key));
 	return pointer;
 }
 
@@ -183,6 +303,5 @@ tpm_cache_close_list(SharedList *list)
 {
 	list->closed = true;
 	if (list->slot >= 0)
-		tpm_cache->slots[list->slot].list = InvalidDsaPointer;
-	list->slot = -1;
+		leave(list);
 }

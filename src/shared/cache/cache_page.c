@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "shared/cache/cache_internal.h"
@@ -75,11 +76,32 @@ take_claim(TpmCached *cached)
 
 /* ----- reading ----- */
 
+/* takes the lock, once there is room for the text of the list's cursor: nothing is allocated under it */
 static void
-copy_cursor(const SharedList *list, TpmListCursor *cursor)
+lock_with_room(TpmCached *cached)
 {
+	const SharedList *list = cached->list;
+	Size		needed;
+
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	while (DsaPointerIsValid(list->url) &&
+		   (needed = strlen(dsa_get_address(tpm_cache_dsa, list->url)) + 1) > cached->url_room)
+	{
+		LWLockRelease(&tpm_cache->lock);
+		cached->url = MemoryContextAlloc(GetMemoryChunkContext(cached), needed);
+		cached->url_room = needed;
+		LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	}
+}
+
+static void
+copy_cursor(TpmCached *cached, TpmListCursor *cursor)
+{
+	const SharedList *list = cached->list;
+
 	*cursor = list->cursor;
-	cursor->url = DsaPointerIsValid(list->url) ? pstrdup(dsa_get_address(tpm_cache_dsa, list->url)) : NULL;
+	cursor->url = DsaPointerIsValid(list->url)
+		? strcpy(cached->url, dsa_get_address(tpm_cache_dsa, list->url)) : NULL;
 }
 
 TpmCacheVerdict
@@ -92,7 +114,7 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	/* before the look, so that a broadcast in between is not lost */
 	if (!list->complete)
 		ConditionVariablePrepareToSleep(&list->changed);
-	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	lock_with_room(cached);
 	next = DsaPointerIsValid(cached->page)
 		? ((CachedPage *) dsa_get_address(tpm_cache_dsa, cached->page))->next : list->first;
 	if (DsaPointerIsValid(next))
@@ -108,17 +130,17 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	}
 	else if (list->complete)
 	{
-		copy_cursor(list, cursor);
+		copy_cursor(cached, cursor);
 		verdict = TPM_CACHE_END;
 	}
 	else if (list->closed)
 	{
-		copy_cursor(list, cursor);
+		copy_cursor(cached, cursor);
 		verdict = TPM_CACHE_ALONE;
 	}
 	else if (holds_claim(cached) || claim_is_free(list))
 	{
-		copy_cursor(list, cursor);
+		copy_cursor(cached, cursor);
 		take_claim(cached);
 		verdict = TPM_CACHE_CLAIMED;
 	}
@@ -234,6 +256,7 @@ move_cursor(SharedList *list, const TpmListCursor *cursor)
 		list->complete = true;
 		list->completed_us = tpm_monotonic_us();
 		list->completed = GetCurrentTimestamp();
+		tpm_cache_used(list);
 	}
 	else if (!DsaPointerIsValid(list->url))
 		tpm_cache_close_list(list);
