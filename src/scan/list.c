@@ -21,6 +21,7 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
+#include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 
 /*
@@ -43,6 +44,7 @@ struct TpmList
 	MemoryContext page_context;
 	MemoryContext body_context;
 	TpmPosition position;
+	TpmPosition last;			/* where the page received last begins */
 	char	   *url;			/* of the next page, NULL when complete */
 	TpmIdSet   *ids;			/* resources seen */
 	TpmIdSet   *urls;			/* links followed */
@@ -63,6 +65,7 @@ struct TpmList
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
+	struct TpmScan *payer;		/* for whom requests count, or NULL */
 	TpmPrefetch *ahead;			/* pages requested before their turn */
 	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
 								 * that have been requested, or NULL */
@@ -102,6 +105,20 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
+}
+
+void
+tpm_list_set_payer(TpmList *list, struct TpmScan *payer)
+{
+	list->payer = payer;
+}
+
+/* before anything is sent */
+static void
+count_request(const TpmList *list)
+{
+	if (list->payer)
+		tpm_rent_count(list->payer);
 }
 
 void
@@ -179,6 +196,7 @@ tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
 {
 	cursor->url = list->url;
 	cursor->position = list->position;
+	cursor->last = list->last;
 	cursor->first_page_rows = list->first_page_rows;
 	cursor->page_size = list->request->page_size;
 	cursor->total = list->total;
@@ -203,6 +221,7 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
 	MemoryContextSwitchTo(old);
 	list->position = cursor->position;
+	list->last = cursor->last;
 	list->pages = Max(list->pages, cursor->position.page);
 	list->first_page_rows = cursor->first_page_rows;
 	list->request->page_size = cursor->page_size;
@@ -738,7 +757,8 @@ ask_ahead(TpmList *list)
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
-		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
+		count_request(list);
+		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position), TPM_CALL_READ);
 		position.page++;
 		position.offset += step;
 	}
@@ -750,7 +770,10 @@ follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
 		tpm_prefetch_count(list->ahead) == 0)
-		tpm_prefetch_start(list->ahead, list->url);
+	{
+		count_request(list);
+		tpm_prefetch_start(list->ahead, list->url, TPM_CALL_READ);
+	}
 }
 
 /* ----- a look further on ----- */
@@ -878,7 +901,10 @@ answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
+	{
+		count_request(list);
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
+	}
 	if (answer && answer->status >= 200 && answer->status <= 299)
 		return answer;
 	if (answer && answer->status == 413)
@@ -936,6 +962,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		received = page->nrows;
 		list->pages++;
 		list->first_page_rows = facts.first_page_rows;
+		list->last = list->position;
 		list->position.page++;
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
@@ -960,6 +987,67 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 	if (*problem == NULL)
 		tell_doubt(list);
 	return NULL;
+}
+
+/* ----- going on with what was left ----- */
+
+/* what is still to be read, and more requests than that */
+static TpmProblem *
+admit_left(TpmList *list, int more)
+{
+	int64		left = tpm_list_pages_left(list);
+
+	if (!list->reads_all || left < 0)
+		return NULL;
+	if (list->table->opt.pagination != TPM_PAGE_LINKS)
+		list->session->lanes = list->table->opt.fetch_concurrency;
+	return tpm_client_refuses(list->session, left + more);
+}
+
+/* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
+static bool
+ask_if_there(TpmList *list, const TpmProblem **problem)
+{
+	TpmAnswer  *answer;
+
+	count_request(list);
+	tpm_prefetch_start(list->ahead, list->url, TPM_CALL_ANY);
+	answer = tpm_prefetch_look(list->ahead, list->url, problem);
+	if (answer == NULL)
+		return false;
+	if (answer->status >= 200 && answer->status <= 299)
+		return true;
+	/* those two are not about the page */
+	if (answer->status < 400 || answer->status > 499 || answer->status == 401 || answer->status == 429)
+		*problem = tpm_problem_of_status(list->session, tpm_call_name("GET", list->url), answer);
+	return false;
+}
+
+bool
+tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, const TpmProblem **problem)
+{
+	bool		follows = list->by_link || list->table->opt.pagination == TPM_PAGE_LINKS;
+	MemoryContext old = MemoryContextSwitchTo(list->context);
+	TpmListFacts facts;
+	bool		there;
+
+	*last = NULL;
+	*problem = admit_left(list, follows ? 0 : 1);
+	if (!follows)
+	{
+		list->position = list->last;
+		list->url = tpm_request_url(list->table, list->request, &list->position);
+	}
+	there = *problem == NULL && ask_if_there(list, problem);
+	MemoryContextSwitchTo(old);
+	if (!there || follows)
+		return there;
+	*last = fetch_page(list, &facts, problem);
+	if (*last == NULL)
+		return false;
+	(*last)->total = tpm_list_total(&facts);
+	tpm_list_set_cursor(list, cursor);
+	return true;
 }
 
 TpmPage *

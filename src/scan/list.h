@@ -14,6 +14,7 @@
 #include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
+struct TpmScan;
 
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
@@ -22,6 +23,9 @@ typedef struct TpmList TpmList;
  */
 extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
 							  TpmRequest *request, bool reads_all);
+
+/* what it asks for is a part of the scan's list, and each request counts before it is sent, as rent_or_buy.c has it */
+extern void tpm_list_set_payer(TpmList *list, struct TpmScan *payer);
 
 /*
  * The next page with at least one row, or NULL at the end.  It is valid until
@@ -110,6 +114,16 @@ extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
  * cursor: of the same list, after its first page.
  */
 extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+
+/*
+ * After tpm_list_set_cursor() with what a statement has left, however long
+ * ago: can it be gone on with?  Where pages are computed *last is the page
+ * received last, asked for again: whether it is the same is the caller's to
+ * say.  A link is followed; what it leads to is returned when its turn comes.
+ * False: the API says no (4xx), or *problem.
+ */
+extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last,
+							   const TpmProblem **problem);
 
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);
