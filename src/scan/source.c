@@ -791,6 +791,8 @@ is_too_long(TpmSource *source)
 
 	if (problem == NULL && source->ordered && source->page)
 		problem = tpm_reach_refuses(source->scan, source->list, source->page);
+	if (problem == NULL && source->page && tpm_list_pages(source->list) == 1)
+		tpm_session_show(source->scan->session, source->scan->rows + source->page->nrows);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
