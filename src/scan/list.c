@@ -652,6 +652,20 @@ learn_length(const TpmList *list)
 		learn_pages(list, list->position.page + (list->url != NULL && !list->request->bounds), list->url == NULL);
 }
 
+/*
+ * A read that the limits have ended would need no less next time, also of what
+ * was asked for once beside its pages.
+ */
+static void
+learn_given_up(const TpmList *list, const TpmProblem *problem)
+{
+	int64		sent = list->session->requests;
+
+	if (problem->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED && list->total < 0 && list->position.page > 0 &&
+		sent == list->position.page + 1)
+		learn_pages(list, sent + 1, false);
+}
+
 void
 tpm_list_left_at_bound(const TpmList *list)
 {
@@ -984,7 +998,9 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		if (page->nrows > 0)
 			return page;
 	}
-	if (*problem == NULL)
+	if (*problem)
+		learn_given_up(list, *problem);
+	else
 		tell_doubt(list);
 	return NULL;
 }

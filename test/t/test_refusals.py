@@ -104,6 +104,21 @@ def test_size_unknown(connect, large, kind):
     assert f"needs {PAGES} requests" in str(error) and "tpm_fdw.max_requests" in str(error)
 
 
+@pytest.mark.parametrize("query", [READS_ALL["group"], "SELECT max(name) FROM third_parties WHERE status = 'Active' LIMIT 10"])
+def test_the_page_stays(connect, large, query):
+    """What a refused read has got is not asked for again, once the list may be read."""
+    session = connect()
+    rows(session, CAPS["max_requests"])
+    needed = str(refused(session, query)).split("needs ")[1].split()[0]
+    assert large.request_count() == 1
+    refused(session, query)
+    assert large.request_count() == 1
+    rows(session, "SET tpm_fdw.max_requests = 0")
+    rows(session, query)
+    # how large the table is nobody knows: that is one more, for a part of it
+    assert int(needed) <= large.request_count() <= int(needed) + ("WHERE" in query)
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_what_may_stop(connect, large, cached):
     session = connect()
@@ -111,7 +126,7 @@ def test_what_may_stop(connect, large, cached):
     for kind, (query, n, most) in MAY_STOP.items():
         large.reset()
         assert len(rows(session, query)) == n, kind
-        assert large.request_count() <= most, kind
+        assert large.request_count() <= most, (kind, [(r.get('path'), r.get('query')) for r in large.requests()])
     large.reset()
     rows(session, "BEGIN; DECLARE c CURSOR FOR SELECT name FROM third_parties")
     assert len(rows(session, "FETCH 150 FROM c")) == 150
@@ -185,7 +200,7 @@ def test_a_read_that_was_left(connect, large, how):
 def test_pages_of_another_size(connect, large):
     """An API that gives less than it is asked for: its pages count, in refusals as in plans."""
     session = connect(page_size=500)
-    rows(session, "SELECT count(*) FROM third_parties; SELECT id FROM third_parties LIMIT 1")
+    rows(session, "SELECT count(*) FROM third_parties; SELECT id FROM third_parties LIMIT 1; SELECT tpm_fdw_reset_cache()")
     large.reset()
     rows(session, f"SET tpm_fdw.max_requests = {PAGES - 1}")
     assert f"needs {PAGES} requests" in str(refused(session, READS_ALL["group"]))
@@ -210,7 +225,8 @@ def test_two_lists_of_a_statement(connect, large, kind):
     session = connect()
     rows(session, "CREATE FOREIGN TABLE twins (id text, name text) SERVER tpm OPTIONS"
                   " (resource '/third_parties', total_pointer '/meta/total_count')")
-    rows(session, "SELECT id FROM third_parties LIMIT 1; SELECT id FROM twins LIMIT 1")
+    rows(session, "SELECT id FROM third_parties LIMIT 1; SELECT id FROM twins LIMIT 1;"
+                  " SELECT tpm_fdw_reset_cache()")
     large.reset()
     rows(session, f"SET tpm_fdw.max_requests = {PAGES + 10}")
     query = TWO[kind].format("third_parties", "twins")
@@ -235,7 +251,8 @@ def test_many_requests_of_one_scan(connect, large):
     rows(session, query.format(", ".join(wanted[:4])))
     assert large.request_count() == 4
     rows(session, query.format(", ".join(wanted)))
-    assert large.request_count() == 9
+    # one more may ask how large the table is
+    assert 9 <= large.request_count() <= 10
 
 
 # ----- an older answer -----
