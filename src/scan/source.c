@@ -831,7 +831,10 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	TpmPage    *last;
 	bool		stands;
 
+	tpm_list_set_payer(source->list, source->scan);
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
+	if (!is_part(source))
+		tpm_list_set_payer(source->list, NULL);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -952,9 +955,10 @@ requests_left(const TpmSource *source)
 	int64		left = 1;
 
 	/* all of it, to be sorted here */
-	if (!source->ordered && !is_conditioned(source->request))
+	if (is_part(source) && !source->ordered && !is_conditioned(source->request))
 		return PG_INT32_MAX;
-	if (!scan->read_to_end)
+	/* one that ends at a bound has a total of more */
+	if (!scan->read_to_end || (source->ordered && scan->stops != NIL))
 		return 1;
 	if (source->list && tpm_list_pages(source->list) > 0)
 		left = Max(left, tpm_list_pages_left(source->list));
@@ -997,7 +1001,7 @@ exchange(TpmSource *source)
 	TpmSource  *whole;
 	bool		tried;
 
-	if (!is_part(source) || scan->nameless || tpm_keyed_reads_batch(scan) ||
+	if (scan->nameless || tpm_keyed_reads_batch(scan) ||
 		(source->list && tpm_list_is_complete(source->list)))
 		return false;
 	old = MemoryContextSwitchTo(source->context);
@@ -1050,13 +1054,23 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				if (!exchange(source))
+				if (!is_part(source) || !exchange(source))
 					return fetch_claimed(source, &cursor) && !is_too_long(source);
 				if (source->problem)
 					return false;
 				break;
 			case TPM_CACHE_LEFT:
-				if (!go_on_with_left(source, &cursor))
+
+				/*
+				 * to find out whether it still stands brings nothing,
+				 * whatever list it is
+				 */
+				if ((is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && exchange(source))
+				{
+					if (source->problem)
+						return false;
+				}
+				else if (!go_on_with_left(source, &cursor))
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
@@ -1070,7 +1084,7 @@ next_page(TpmSource *source)
 		}
 	}
 	open_source_list(source);
-	if (exchange(source))
+	if (is_part(source) && exchange(source))
 		return source->problem == NULL && next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);
