@@ -19,6 +19,8 @@
 
 #include "compat.h"
 #include "monitor/monitor.h"
+#include "plan/plan.h"
+#include "scan/plan_end.h"
 #include "scan/scan.h"
 
 /* the clauses of one verdict, as they are written */
@@ -110,6 +112,55 @@ show_cost(TpmScan *scan, ExplainState *es)
 		ExplainPropertyInteger("Bytes Received", NULL, session->bytes_in, es);
 }
 
+/* all requests of the statement for this scan; *loops: how often it asks */
+static double
+expected_requests(ForeignScanState *node, double *loops)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	TpmScan    *scan = node->fdw_state;
+	double		requests = floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS));
+	int			link = intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK));
+	TpmPlanRuns runs;
+	Cost		each;
+
+	tpm_plan_runs(node->ss.ps.state, &plan->scan.plan, &runs);
+	*loops = runs.loops;
+	/* those of a join's look-ahead are for all keys already */
+	if (link < 0 && runs.keys > 1)
+		requests = Min(requests * runs.keys,
+					   tpm_estimate_lookahead(scan->table, runs.keys, plan->scan.plan.plan_rows, &each));
+	else if (link <= 0)
+		*loops *= runs.keys;
+	return requests * *loops;
+}
+
+/* what the statement would cost now */
+static void
+show_requests(ForeignScanState *node, ExplainState *es)
+{
+	TpmScan    *scan = node->fdw_state;
+	double		loops;
+	double		requests = expected_requests(node, &loops);
+	TimestampTz fetched = 0;
+	bool		kept = (node->ss.ps.state->es_top_eflags & EXEC_FLAG_EXPLAIN_ONLY) &&
+	tpm_scan_is_kept(scan, &fetched);
+	long		age = (long) ((GetCurrentTimestamp() - fetched) / USECS_PER_SEC);
+
+	if (es->format != EXPLAIN_FORMAT_TEXT)
+	{
+		ExplainPropertyFloat("Requests", NULL, kept ? 0 : requests, 0, es);
+		ExplainPropertyFloat("Expected Loops", NULL, loops, 0, es);
+		if (kept && fetched != 0)
+			ExplainPropertyInteger("Cached Age", "s", age, es);
+	}
+	else if (kept)
+		ExplainPropertyText("Requests", fetched != 0 ? psprintf("0 (cached, age %ld s)", age) : "0", es);
+	else if (loops > 1)
+		ExplainPropertyText("Requests", psprintf("~%.0f (%.0f loops)", requests, loops), es);
+	else
+		ExplainPropertyText("Requests", psprintf("~%.0f", requests), es);
+}
+
 /*
  * Where a look-ahead node shows further keys, they are asked for as a list, and
  * without what differs from key to key.
@@ -151,14 +202,7 @@ tpm_explain_scan(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyText("Relations", psprintf("Aggregate on (%s)", scan->table->name), es);
 	ExplainPropertyText("Remote", psprintf("GET %s", request), es);
 	if (es->costs)
-	{
-		double		requests = floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS));
-
-		if (es->format == EXPLAIN_FORMAT_TEXT)
-			ExplainPropertyText("Requests", psprintf("~%.0f", requests), es);
-		else
-			ExplainPropertyFloat("Requests", NULL, requests, 0, es);
-	}
+		show_requests(node, es);
 	show_verdict(node, es, context, TPM_VERDICT_EXACT, "Exact");
 	show_verdict(node, es, context, TPM_VERDICT_RECHECK, "Recheck");
 	show_verdict(node, es, context, TPM_VERDICT_LOCAL, "Local");

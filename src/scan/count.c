@@ -3,9 +3,9 @@
  * count.c
  *		count(*) at run time: the total that the API gives with one small page.
  *
- * Owns the run of such a count, and when rows must be counted all the same:
- * the cache has them, an answer has no total, a filter was caught lying.  Its
- * plan is plan/count_plan.c.
+ * Owns the run of such a count, how its total is kept, and when rows must be
+ * counted all the same: the cache has them, an answer has no total, a filter
+ * was caught lying.  Its plan is plan/count_plan.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -55,7 +55,7 @@ tpm_plan_map(ForeignScan *plan)
 /* ----- the run ----- */
 
 static bool
-filters_are_believed(TpmScan *scan)
+filters_are_believed(const TpmScan *scan)
 {
 	for (int i = 0; i < scan->nconditions; i++)
 		if (tpm_filter_is_lying(scan->table, scan->conditions[i].attnum))
@@ -180,29 +180,77 @@ is_total_known_to_lie(const TpmScan *scan, const TpmRequest *request)
 		tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) && learnt.total_ignores_filter;
 }
 
-/* the total of the one list that answers, -1 if rows must be counted, or *problem */
+/* the total that the API gives, -1 if rows must be counted, or *problem */
 static int64
-total_of_list(TpmScan *scan, const TpmProblem **problem)
+ask_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
 {
-	TpmRequest *request;
 	TpmListCursor cursor;
 	TpmPage    *page;
 
-	if (list_length(scan->query->requests) != 1 || !scan->query->all_sent || !filters_are_believed(scan))
-		return -1;
-	/* a table that is kept as a whole is read as a whole */
-	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
-		return -1;
-	request = linitial(scan->query->requests);
-	if (request->by_id || is_total_known_to_lie(scan, request) ||
-		tpm_source_open_complete(scan, request) != NULL)
-		return -1;
 	tpm_rows_set_path(scan, 0);
 	page = read_small_page(scan, request, &cursor, problem);
 	if (*problem || !page_matches(scan, page) ||
 		!counts_what_matches(scan, request, &cursor, problem))
 		return -1;
 	return cursor.total;
+}
+
+/* is this count to ask, and to leave the total there?  Waits while another does. */
+static bool
+claims_total(TpmScan *scan, TpmCached *cached)
+{
+	TpmCachedPage page;
+	TpmListCursor cursor;
+	TpmCacheVerdict verdict;
+
+	while ((verdict = tpm_cache_next(cached, &page, &cursor)) == TPM_CACHE_WAIT)
+		tpm_source_wait(scan);
+	return verdict == TPM_CACHE_CLAIMED;
+}
+
+/* the same for all who count the same, for as long as a list of that price is fresh */
+static int64
+shared_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
+{
+	TpmCacheKey key = tpm_source_count_key(scan, request);
+	TpmCached  *cached = tpm_scan_uses_cache(scan) ? tpm_cache_open(&key, &scan->age, false) : NULL;
+	TpmListCursor end = {0};
+	int64		pages = scan->pages;
+
+	if (cached == NULL)
+		return ask_total(scan, request, problem);
+	if (!claims_total(scan, cached) && tpm_cache_is_complete(cached))
+		return tpm_source_kept_total(scan, cached);
+	end.total = ask_total(scan, request, problem);
+	end.position.page = scan->pages - pages;
+	if (end.total >= 0 && !tpm_cache_append(cached, NULL, &end, false))
+		scan->not_kept = true;
+	tpm_cache_close(cached);
+	return end.total;
+}
+
+bool
+tpm_count_may_ask(const TpmScan *scan)
+{
+	const TpmRequest *request;
+
+	if (list_length(scan->query->requests) != 1 || !scan->query->all_sent || !filters_are_believed(scan))
+		return false;
+	/* a table that is kept as a whole is read as a whole */
+	if (tpm_scan_uses_cache(scan) && scan->table->opt.cache_scope == TPM_SCOPE_TABLE)
+		return false;
+	request = linitial(scan->query->requests);
+	return !request->by_id && !is_total_known_to_lie(scan, request);
+}
+
+/* the total of the one list that answers, -1 if rows must be counted, or *problem */
+static int64
+total_of_list(TpmScan *scan, const TpmProblem **problem)
+{
+	if (!tpm_count_may_ask(scan) ||
+		tpm_source_open_complete(scan, linitial(scan->query->requests)) != NULL)
+		return -1;
+	return shared_total(scan, linitial(scan->query->requests), problem);
 }
 
 /* the same; where the API gives no answer the rows of an older one are counted */
@@ -213,6 +261,8 @@ total(TpmScan *scan)
 	int64		n = total_of_list(scan, &problem);
 
 	if (problem)
+		n = tpm_source_older_total(scan, linitial(scan->query->requests), problem);
+	if (problem && n < 0)
 	{
 		scan->source = tpm_source_instead(scan, linitial(scan->query->requests), problem);
 		scan->next_request = 1;

@@ -32,9 +32,6 @@
 #define TPM_EMPTY_PAGES			3
 #define TPM_EMPTY_FILTERED_PAGES	30
 
-/* how long a table's size counts as known */
-#define TPM_SIZE_IS_KNOWN_MS	(24 * 3600 * 1000)
-
 struct TpmList
 {
 	TpmSession *session;
@@ -42,6 +39,7 @@ struct TpmList
 	TpmDecoder *decoder;
 	TpmRequest *request;
 	bool		reads_all;
+	bool		admitted;		/* it has been judged by a total */
 	MemoryContext context;
 	MemoryContext page_context;
 	MemoryContext body_context;
@@ -551,7 +549,7 @@ learn_filter(TpmList *list)
 	(void) get_learnt(list, &learnt);
 	/* of whichever list it is, the whole one is no shorter */
 	if (list->total > 0 && learnt.total < 0)
-		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, list->total);
+		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, list->total, 0);
 	if (is_total_of_filter(list, &learnt))
 		rows = list->total;
 	else if (list->url != NULL && list->told_rows < 0)
@@ -566,21 +564,59 @@ learn_filter(TpmList *list)
 	list->told_rows = Max(rows, list->told_rows);
 }
 
+/* which list it is, among those of its table */
+static uint64
+hash_of_conditions(const TpmList *list)
+{
+	return hash_text(tpm_request_conditions(list->table, list->request));
+}
+
+/* pages were asked for in the size in which whoever reads all of a list asks for them */
+static bool
+has_full_pages(const TpmList *list)
+{
+	return list->request->page_size == list->table->opt.page_size || list->restarted;
+}
+
+/*
+ * How long a list is that tells no total: page by page, since nobody knows
+ * whether it will be read to its end.
+ */
+static void
+learn_length(const TpmList *list)
+{
+	int64		pages = list->position.page + (list->url != NULL);
+	uint64		conditions;
+	TpmTableStats learnt;
+	int64		known = -1;
+
+	if (list->total >= 0 || list->request->by_id || !has_full_pages(list))
+		return;
+	conditions = hash_of_conditions(list);
+	if (get_learnt(list, &learnt))
+		known = tpm_table_stats_pages_of_list(&learnt, conditions);
+	/* a list of one page is no burden */
+	if (list->url == NULL ? known != pages && Max(known, pages) > 1 : known < pages)
+		tpm_table_stats_long_list(list->table->relid, list->table->options_hash, conditions, pages, list->url == NULL);
+}
+
 /* the size of the table, or of a part of it, for plans and for those who come after */
 static void
 learn_size(TpmList *list)
 {
 	int64		rows = list->distinct + list->anonymous;
+	int			a_page = has_full_pages(list) ? list->first_page_rows : 0;
 
+	learn_length(list);
 	if (list->doubt != TPM_DOUBT_NONE)
 		return;
 	if (!is_whole_table(list))
 		learn_filter(list);
 	else if (list->total >= 0 || list->url == NULL)
 		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total >= 0 ? list->total : rows,
-							  list->first_page_rows);
+							  a_page);
 	else
-		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows);
+		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows, a_page);
 }
 
 int64
@@ -593,29 +629,39 @@ tpm_list_pages_left(const TpmList *list)
 	return Max(1, pages_of(list->total, list->first_page_rows) - list->position.page);
 }
 
-/* before the first request: somebody has read this list, or its total, not long ago */
-static TpmProblem *
-admit_all(TpmList *list)
+/*
+ * How many pages the list has: by its total, or as somebody has found not long
+ * ago who read it, or its total.  -1: nobody knows.
+ */
+static int64
+pages_in_all(const TpmList *list)
 {
 	TpmTableStats learnt;
 
-	if (list->url == NULL || !list->reads_all || list->position.page != 0 || list->restarted || !is_whole_table(list) ||
-		!get_learnt(list, &learnt) || learnt.total < 0 ||
-		TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
-		return NULL;
-	/* a server may give more than it was asked for */
-	return tpm_client_refuses(list->session,
-							  pages_of(learnt.total, Max(learnt.a_page, list->request->page_size)));
+	if (list->total >= 0 && list->first_page_rows > 0)
+		return pages_of(list->total, list->first_page_rows);
+	if (!get_learnt(list, &learnt))
+		return -1;
+	if (is_whole_table(list) && learnt.total >= 0 &&
+		!TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
+		return pages_of(learnt.total, tpm_table_stats_page(&learnt, list->request->page_size));
+	return tpm_table_stats_pages_of_list(&learnt, hash_of_conditions(list));
 }
 
-static TpmProblem *
-admit_the_rest(TpmList *list, TpmPage *page, int received)
+TpmProblem *
+tpm_list_refuses(TpmList *list)
 {
-	if (!list->reads_all || list->pages != 1 || page->total < 0 || received == 0 || list->url == NULL)
+	int64		pages;
+
+	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted)
 		return NULL;
+	pages = pages_in_all(list);
+	if (pages < 0)
+		return NULL;
+	list->admitted = list->total >= 0;
 	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
 		list->session->lanes = list->table->opt.fetch_concurrency;
-	return tpm_client_refuses(list->session, pages_of(page->total, received) - 1);
+	return tpm_client_refuses(list->session, Max(1, pages - list->position.page));
 }
 
 /* ----- pages ahead ----- */
@@ -764,7 +810,11 @@ fetch_page(TpmList *list, TpmListFacts *facts, const TpmProblem **problem)
 TpmPage *
 tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 {
-	*problem = admit_all(list);
+	/*
+	 * what was learnt counts before the first page, its total is for whoever
+	 * reads on
+	 */
+	*problem = list->pages == 0 || list->total >= 0 ? tpm_list_refuses(list) : NULL;
 	while (list->url != NULL && *problem == NULL)
 	{
 		TpmListFacts facts;
@@ -793,9 +843,6 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted &&
 			!list->request->may_tie)
 			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
-		*problem = admit_the_rest(list, page, received);
-		if (*problem)
-			break;
 		compare_with_total(list, &facts);
 		follow_ahead(list);
 		if (page->nrows > 0)
@@ -807,19 +854,6 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 }
 
 /* ----- going on with what was left ----- */
-
-/* what is still to be read, and more requests than that */
-static TpmProblem *
-admit_left(TpmList *list, int more)
-{
-	int64		left = tpm_list_pages_left(list);
-
-	if (!list->reads_all || left < 0)
-		return NULL;
-	if (list->table->opt.pagination != TPM_PAGE_LINKS)
-		list->session->lanes = list->table->opt.fetch_concurrency;
-	return tpm_client_refuses(list->session, left + more);
-}
 
 /* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
 static bool
@@ -848,12 +882,13 @@ tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, c
 	bool		there;
 
 	*last = NULL;
-	*problem = admit_left(list, follows ? 0 : 1);
 	if (!follows)
 	{
 		list->position = list->last;
 		list->url = tpm_request_url(list->table, list->request, &list->position);
 	}
+	*problem = tpm_list_refuses(list);
+	list->may_ask_ahead = false;
 	there = *problem == NULL && ask_if_there(list, problem);
 	MemoryContextSwitchTo(old);
 	if (!there || follows)

@@ -17,7 +17,7 @@ typedef struct TpmList TpmList;
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
  * the current memory context.  reads_all: the caller will take every page, so
- * a list that cannot be finished is refused before its second request.
+ * a list that is known not to be finished is refused before its first request.
  */
 extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
 							  TpmRequest *request, bool reads_all);
@@ -36,6 +36,13 @@ extern TpmPage *tpm_list_next(TpmList *list);
  * no further use then.
  */
 extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
+
+/*
+ * A list that is read to its end, and that what has come shows cannot be: why,
+ * else NULL.  To be asked once its page has been put where it stays; once the
+ * total has told, it is not judged again.
+ */
+extern TpmProblem *tpm_list_refuses(TpmList *list);
 
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * plan_end.c
- *		Whether a plan reads a node of its own to its end.
+ *		Whether a plan reads a node of its own to its end, and how often.
  *
  * Owns that judgement, for every node type of PostgreSQL.  What follows from
  * it is up to whoever asks: what is fetched before its turn is lost where the
@@ -15,12 +15,20 @@
  * "Yes" is a forecast: an error, or a hash join whose other side turns out to
  * be empty, ends a scan all the same.
  *
+ * How often is the planner's estimate of the rows that give the node other
+ * values each time.  What is begun again with the same values is not counted:
+ * a scan keeps its rows for that.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
+#include "utils/syscache.h"
 
 #include "client/client.h"
 #include "scan/plan_end.h"
@@ -32,6 +40,10 @@ typedef struct EndSearch
 	Bitmapset  *walked[2];		/* subplans that were gone through without
 								 * finding it read to its end: as ones that
 								 * may stop, as ones that do not */
+	TpmPlanRuns runs;			/* of the place at hand */
+	double		evaluations;	/* of the expressions at hand */
+	bool		sees_ahead;		/* their parameters, too */
+	TpmPlanRuns found;			/* of the node */
 } EndSearch;
 
 typedef struct ExpressionField
@@ -174,6 +186,87 @@ subquery_reads_all(const SubPlan *subplan)
 	}
 }
 
+/* ----- how often a place is begun with other values ----- */
+
+/* other values come from so many rows, below the nodes that they give parameters to */
+static void
+multiply_runs(EndSearch *search, double rows, bool sees_ahead)
+{
+	if (sees_ahead)
+		search->runs.keys *= Max(rows, 1);
+	else
+		search->runs.loops *= Max(rows, 1);
+}
+
+/* back to where the search was, but for what it has found */
+static void
+leave(EndSearch *search, const EndSearch *before)
+{
+	search->runs = before->runs;
+	search->evaluations = before->evaluations;
+	search->sees_ahead = before->sees_ahead;
+}
+
+static void
+enter_right(EndSearch *search, const Plan *plan)
+{
+	ListCell   *lc;
+
+	if (!IsA(plan, NestLoop))
+		return;
+	foreach(lc, ((const NestLoop *) plan)->nestParams)
+	{
+		if (bms_is_member(((NestLoopParam *) lfirst(lc))->paramno, search->node->extParam))
+		{
+			multiply_runs(search, plan->lefttree->plan_rows, IsA(plan->lefttree, CustomScan));
+			return;
+		}
+	}
+}
+
+static void
+enter_subplan(EndSearch *search, const SubPlan *subplan)
+{
+	ListCell   *lc;
+
+	foreach(lc, subplan->parParam)
+	{
+		if (bms_is_member(lfirst_int(lc), search->node->extParam))
+		{
+			multiply_runs(search, search->evaluations, search->sees_ahead);
+			return;
+		}
+	}
+}
+
+/* rows that a node's quals are tested with */
+static double
+rows_tested(const EndSearch *search, const Plan *plan)
+{
+	double		rows = plan->lefttree ? plan->lefttree->plan_rows : plan->plan_rows;
+
+	if (IsA(plan, SeqScan))
+	{
+		RangeTblEntry *rte = rt_fetch(((const Scan *) plan)->scanrelid, search->stmt->rtable);
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(rte->relid));
+
+		if (HeapTupleIsValid(tuple))
+		{
+			rows = Max(rows, ((Form_pg_class) GETSTRUCT(tuple))->reltuples);
+			ReleaseSysCache(tuple);
+		}
+	}
+	return rows;
+}
+
+/* what a node computes, it does for each row that it gives */
+static void
+enter_expressions(EndSearch *search, const Plan *plan, bool quals)
+{
+	search->evaluations = quals ? rows_tested(search, plan) : plan->plan_rows;
+	search->sees_ahead = IsA(plan, CustomScan) || (plan->lefttree && IsA(plan->lefttree, CustomScan));
+}
+
 /* ----- the way down; each is true where the node is found, read to its end ----- */
 
 static bool is_found_in(EndSearch *search, const Plan *plan, bool all);
@@ -191,20 +284,33 @@ is_found_in_subplan(EndSearch *search, int plan_id, bool all)
 static bool
 is_found_in_expression(Node *node, void *context)
 {
+	EndSearch  *search = context;
+
 	if (node == NULL)
 		return false;
-	if (IsA(node, SubPlan) &&
-		is_found_in_subplan(context, ((SubPlan *) node)->plan_id, subquery_reads_all((SubPlan *) node)))
-		return true;
+	if (IsA(node, SubPlan))
+	{
+		EndSearch	before = *search;
+		bool		found;
+
+		enter_subplan(search, (SubPlan *) node);
+		found = is_found_in_subplan(search, ((SubPlan *) node)->plan_id, subquery_reads_all((SubPlan *) node));
+		leave(search, &before);
+		if (found)
+			return true;
+	}
 	return expression_tree_walker(node, is_found_in_expression, context);
 }
 
 static bool
 is_found_in_expressions_of(EndSearch *search, const Plan *plan)
 {
+	enter_expressions(search, plan, false);
 	if (is_found_in_expression((Node *) plan->targetlist, search) ||
-		is_found_in_expression((Node *) plan->qual, search) ||
 		is_found_in_expression((Node *) plan->initPlan, search))
+		return true;
+	enter_expressions(search, plan, true);
+	if (is_found_in_expression((Node *) plan->qual, search))
 		return true;
 	for (int i = 0; i < (int) lengthof(expression_fields); i++)
 	{
@@ -250,17 +356,41 @@ is_found_in_others(EndSearch *search, const Plan *plan, bool all)
 }
 
 static bool
+is_found_in_right(EndSearch *search, const Plan *plan, bool all)
+{
+	EndSearch	before = *search;
+	bool		found;
+
+	enter_right(search, plan);
+	found = is_found_in(search, plan->righttree, right_reads_all(plan, all));
+	leave(search, &before);
+	return found;
+}
+
+static bool
 is_found_in(EndSearch *search, const Plan *plan, bool all)
 {
 	if (plan == NULL)
 		return false;
 	if (plan == search->node)
+	{
+		search->found = search->runs;
 		return all;
+	}
 	check_stack_depth();
 	return is_found_in(search, plan->lefttree, left_reads_all(plan, all)) ||
-		is_found_in(search, plan->righttree, right_reads_all(plan, all)) ||
+		is_found_in_right(search, plan, all) ||
 		is_found_in_others(search, plan, all) ||
 		is_found_in_expressions_of(search, plan);
+}
+
+void
+tpm_plan_runs(EState *estate, const Plan *node, TpmPlanRuns *runs)
+{
+	EndSearch	search = {.stmt = estate->es_plannedstmt,.node = node,.runs = {1, 1},.found = {1, 1}};
+
+	(void) is_found_in(&search, search.stmt->planTree, true);
+	*runs = search.found;
 }
 
 bool

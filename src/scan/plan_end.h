@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * plan_end.h
- *		Whether a plan reads a node of its own to its end.
+ *		Whether a plan reads a node of its own to its end, and how often.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,5 +17,15 @@
  * how many rows whoever runs the statement wants is not known before.
  */
 extern bool tpm_plan_is_read_to_end(EState *estate, const Plan *node);
+
+/* how often a node is begun with other values, as the planner expects */
+typedef struct TpmPlanRuns
+{
+	double		loops;			/* one after the other */
+	double		keys;			/* within each, values that a look-ahead node
+								 * shows together */
+} TpmPlanRuns;
+
+extern void tpm_plan_runs(EState *estate, const Plan *node, TpmPlanRuns *runs);
 
 #endif							/* TPM_PLAN_END_H */

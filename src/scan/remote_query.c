@@ -166,13 +166,11 @@ int
 tpm_remote_query_pages(const TpmTable *table, int unknown)
 {
 	TpmTableStats learnt;
-	int64		a_page = table->opt.page_size;
+	int64		a_page;
 
 	if (!tpm_table_stats_get(table->relid, table->options_hash, &learnt) || learnt.total < 0)
 		return unknown;
-	/* an API may give less than it is asked for */
-	if (learnt.a_page > 0 && learnt.a_page < learnt.total)
-		a_page = learnt.a_page;
+	a_page = tpm_table_stats_page(&learnt, table->opt.page_size);
 	return Max(1, (int) Min((learnt.total + a_page - 1) / a_page, INT_MAX));
 }
 

@@ -191,8 +191,8 @@ tpm_cache_age_of(const TpmTable *table)
 	return age;
 }
 
-static void
-decide_cache(TpmScan *scan)
+void
+tpm_scan_decide_cache(TpmScan *scan)
 {
 	scan->age = tpm_cache_age_of(scan->table);
 	scan->resource = scan->table->address;
@@ -231,7 +231,7 @@ tpm_scan_connect(TpmScan *scan)
 	ereport(DEBUG2,
 			(errmsg_internal("foreign table %s: the plan %s", scan->table->name,
 							 scan->read_to_end ? "reads it to its end" : "may stop early")));
-	decide_cache(scan);
+	tpm_scan_decide_cache(scan);
 	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
 	tpm_drain_register(scan);
 	MemoryContextSwitchTo(old);

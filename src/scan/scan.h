@@ -202,7 +202,8 @@ tpm_scan_uses_cache(const TpmScan *scan)
 static inline bool
 tpm_scan_may_stop(const TpmScan *scan)
 {
-	return !scan->buys && (scan->stops != NIL || !(scan->flags & TPM_PLAN_READS_ALL));
+	return !scan->buys &&
+		(scan->stops != NIL || !(scan->read_to_end || (scan->flags & TPM_PLAN_READS_ALL)));
 }
 
 /* destination.c: called by _PG_init */
@@ -240,6 +241,9 @@ extern bool tpm_rows_are_at_hand(const TpmScan *scan);
 
 /* forgets values and rows */
 extern void tpm_rows_end(TpmScan *scan);
+
+/* scan.c: whether and for how long answers are kept, as the settings are now */
+extern void tpm_scan_decide_cache(TpmScan *scan);
 
 /* scan.c: session and decoder, once they are needed */
 extern void tpm_scan_connect(TpmScan *scan);
@@ -296,6 +300,18 @@ extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const T
 
 /* under which the cache keeps the list of a request */
 extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);
+
+/* and the number of its rows, by itself: a list without pages, whose total it is */
+extern TpmCacheKey tpm_source_count_key(const TpmScan *scan, const TpmRequest *request);
+
+/* a number that is kept so, as this scan's answer */
+extern int64 tpm_source_kept_total(TpmScan *scan, TpmCached *cached);
+
+/* such a number in place of the problem, like tpm_source_instead(); -1: there is none, or a newer list */
+extern int64 tpm_source_older_total(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
+
+/* somebody else fetches what the scan needs */
+extern void tpm_source_wait(TpmScan *scan);
 
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
@@ -426,5 +442,11 @@ extern char *tpm_remote_query_stable_sort(const TpmTable *table);
 
 /* count.c: a plan that wants the number of rows only */
 extern TupleTableSlot *tpm_iterate_count(ForeignScanState *node);
+
+/* is the total of the query's one list what a count asks for? */
+extern bool tpm_count_may_ask(const TpmScan *scan);
+
+/* kept.c: has the cache the whole answer now?  *fetched: the oldest part of it, 0: no row can match.  For a scan that never begins. */
+extern bool tpm_scan_is_kept(const TpmScan *scan, TimestampTz *fetched);
 
 #endif							/* TPM_SCAN_H */

@@ -85,6 +85,15 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 	return key;
 }
 
+TpmCacheKey
+tpm_source_count_key(const TpmScan *scan, const TpmRequest *request)
+{
+	TpmCacheKey key = tpm_source_key(scan, request);
+
+	key.conditions = psprintf("count(*) %s", key.conditions);
+	return key;
+}
+
 static TpmCached *
 find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 {
@@ -192,10 +201,47 @@ raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 	TpmProblem	named = *problem;
 
 	if (tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
+	{
+		TpmCacheKey key = tpm_source_count_key(scan, request);
+
 		older = find_older(scan, request, INT_MAX);
+		if (older == NULL && (scan->flags & TPM_PLAN_COUNTS))
+			older = tpm_cache_open_stale(&key, INT_MAX);
+	}
 	if (older)
 		tpm_fallback_name(&named, tpm_cache_fetched(older));
 	tpm_problem_raise(&named);
+}
+
+static bool
+may_be_older(const TpmScan *scan, const TpmProblem *problem)
+{
+	return tpm_cache_stale > 0 && tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan);
+}
+
+int64
+tpm_source_older_total(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
+{
+	TpmCacheKey key = tpm_source_count_key(scan, request);
+	TpmCached  *count,
+			   *list;
+
+	if (!may_be_older(scan, problem))
+		return -1;
+	count = tpm_cache_open_stale(&key, tpm_cache_stale);
+	list = count ? find_older(scan, request, tpm_cache_stale) : NULL;
+	if (count == NULL || (list && tpm_cache_fetched(list) > tpm_cache_fetched(count)))
+		return -1;
+	tpm_fallback_warn(scan, tpm_cache_fetched(count), problem);
+	return tpm_source_kept_total(scan, count);
+}
+
+int64
+tpm_source_kept_total(TpmScan *scan, TpmCached *cached)
+{
+	scan->cache_hits++;
+	scan->hit_fetched = Max(scan->hit_fetched, tpm_cache_fetched(cached));
+	return tpm_cache_total(cached);
 }
 
 TpmSource *
@@ -203,7 +249,7 @@ tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem
 {
 	TpmCached  *older = NULL;
 
-	if (tpm_cache_stale > 0 && tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
+	if (may_be_older(scan, problem))
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		raise_named(scan, request, problem);
@@ -332,6 +378,21 @@ tpm_source_is_at_hand(const TpmSource *source)
 
 /* ----- from the API ----- */
 
+/*
+ * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
+ * that hands them on as they come may not want the rest.
+ */
+static bool
+takes_all(const TpmSource *source)
+{
+	const TpmScan *scan = source->scan;
+
+	if (tpm_scan_may_stop(scan))
+		return false;
+	return !scan->session->statement->wants_some || scan->read_to_end || scan->buys || source->on_trial ||
+		(scan->flags & TPM_PLAN_COUNTS) || (scan->order != NULL && !source->ordered);
+}
+
 static void
 open_source_list(TpmSource *source)
 {
@@ -343,7 +404,7 @@ open_source_list(TpmSource *source)
 	source->list_context = AllocSetContextCreate(source->context, "tpm_fdw list", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(source->list_context);
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-								 !tpm_scan_may_stop(scan));
+								 takes_all(source));
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -592,6 +653,7 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 
 	if (is_conditioned(source->request))
 		tpm_rent_count(source->scan);
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
@@ -630,6 +692,26 @@ remember_page(TpmSource *source)
 		tpm_list_remember(source->list, idhash);
 }
 
+/* the list is longer than what may be sent; what has come of it stays where it is */
+static bool
+is_refused(TpmSource *source)
+{
+	const TpmProblem *problem = source->list ? tpm_list_refuses(source->list) : NULL;
+
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
+	return problem != NULL;
+}
+
+void
+tpm_source_wait(TpmScan *scan)
+{
+	tpm_cache_yield();
+	/* a claim may also become free by the time that passes */
+	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -651,16 +733,13 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				return fetch_claimed(source, &cursor);
+				return fetch_claimed(source, &cursor) && !is_refused(source);
 			case TPM_CACHE_LEFT:
 				if (!go_on_with_left(source, &cursor))
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
-				tpm_cache_yield();
-				/* a claim may also become free by the time that passes */
-				tpm_calls_pause(source->scan->session, TPM_WAIT_PAGE,
-								tpm_monotonic_us() + INT64CONST(500000));
+				tpm_source_wait(source->scan);
 				break;
 			case TPM_CACHE_ALONE:
 				take_up(source, &cursor);
@@ -671,7 +750,7 @@ next_page(TpmSource *source)
 	}
 	open_source_list(source);
 	tpm_list_ask_ahead(source->list, true);
-	return fetch(source);
+	return fetch(source) && !is_refused(source);
 }
 
 /* false: no row of the list from this one on can be wanted */

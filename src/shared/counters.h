@@ -137,6 +137,7 @@ extern int	tpm_progress_rows(TpmProgressRow **rows);
  */
 #define TPM_SUSPECTS 8
 #define TPM_FILTERS 8
+#define TPM_LONG_LISTS 8
 
 /* what filters on one column have left, in sum: "= value" is one value, IN so many */
 typedef struct TpmFilterStats
@@ -146,11 +147,20 @@ typedef struct TpmFilterStats
 	float		rows;
 } TpmFilterStats;
 
+/* how many pages a list had that tells no total, or at the least, if it was left */
+typedef struct TpmLongList
+{
+	uint64		conditions;		/* hash; 0: none */
+	int64		pages;
+	TimestampTz at;
+} TpmLongList;
+
 typedef struct TpmTableStats
 {
 	int64		total;			/* of a complete list, -1 unknown */
 	TimestampTz total_at;
-	int			a_page;			/* rows that came on the first page then */
+	int			a_page;			/* rows that come on a page of page_size, 0
+								 * unknown; all there are, if that is less */
 	int64		at_least;		/* rows of a list that was left, is still
 								 * being read, or is a part of the whole one,
 								 * if there are more than total */
@@ -178,13 +188,28 @@ typedef struct TpmTableStats
 	uint64		suspects[TPM_SUSPECTS]; /* tpm_id_hash() of resources that a
 										 * list lacked; 0: none */
 	TpmFilterStats filters[TPM_FILTERS];
+	TpmLongList long_lists[TPM_LONG_LISTS];
 } TpmTableStats;
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
+
+/* a_page 0: nothing is told of it */
 extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
 
 /* a list without conditions has at least so many rows; how many, nobody knows yet */
-extern void tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows);
+extern void tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows, int a_page);
+
+/* rows on a page of the table, where so many are asked for: an API may give less, or more */
+extern int	tpm_table_stats_page(const TpmTableStats *learnt, int asked);
+
+/* a list that tells no total has so many pages, or more, if it has not ended */
+extern void tpm_table_stats_long_list(Oid relid, uint64 options_hash, uint64 conditions, int64 pages, bool ended);
+
+/* how many it had, not long ago; -1: not known */
+extern int64 tpm_table_stats_pages_of_list(const TpmTableStats *learnt, uint64 conditions);
+
+/* the size of a table counts as known for so long */
+#define TPM_SIZE_IS_KNOWN_MS	(24 * 3600 * 1000)
 
 /* a filter for so many values of the column alone has left so many rows; 0 values: more rows of those told last */
 extern void tpm_table_stats_filter(Oid relid, uint64 options_hash, AttrNumber attnum, int values, int64 rows);

@@ -242,6 +242,8 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 	if (entry == NULL)
 		return;
 	learnt = &entry->kept.learnt;
+	if (a_page == 0)
+		a_page = learnt->a_page;
 	if (learnt->total != total || learnt->a_page != a_page ||
 		TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
 		learnt->total_at = now;
@@ -252,7 +254,7 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page)
 }
 
 void
-tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows)
+tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows, int a_page)
 {
 	LearntEntry *entry = begin_learning(relid, options_hash);
 
@@ -260,7 +262,68 @@ tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows)
 		return;
 	if (rows > entry->kept.learnt.total)
 		entry->kept.learnt.at_least = Max(entry->kept.learnt.at_least, rows);
+	if (a_page > 0)
+		entry->kept.learnt.a_page = a_page;
 	end_learning(entry);
+}
+
+int
+tpm_table_stats_page(const TpmTableStats *learnt, int asked)
+{
+	return learnt->a_page > 0 && learnt->a_page < Max(learnt->total, learnt->at_least) ? learnt->a_page : asked;
+}
+
+/* the place of the list, or one that may be taken for it; NULL: longer ones are known */
+static TpmLongList *
+place_of_list(TpmTableStats *learnt, uint64 conditions, int64 pages, TimestampTz now)
+{
+	TpmLongList *shortest = NULL;
+
+	for (int i = 0; i < TPM_LONG_LISTS; i++)
+	{
+		TpmLongList *list = &learnt->long_lists[i];
+
+		if (list->conditions == conditions)
+			return list;
+		if (TimestampDifferenceExceeds(list->at, now, TPM_SIZE_IS_KNOWN_MS))
+			list->pages = 0;
+		if (shortest == NULL || list->pages < shortest->pages)
+			shortest = list;
+	}
+	return shortest->pages < pages ? shortest : NULL;
+}
+
+void
+tpm_table_stats_long_list(Oid relid, uint64 options_hash, uint64 conditions, int64 pages, bool ended)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	LearntEntry *entry = begin_learning(relid, options_hash);
+	TpmLongList *list;
+
+	if (entry == NULL)
+		return;
+	list = place_of_list(&entry->kept.learnt, conditions, pages, now);
+	if (list && (ended || list->conditions != conditions || list->pages < pages))
+	{
+		list->conditions = conditions;
+		list->pages = pages;
+		list->at = now;
+	}
+	end_learning(entry);
+}
+
+int64
+tpm_table_stats_pages_of_list(const TpmTableStats *learnt, uint64 conditions)
+{
+	for (int i = 0; i < TPM_LONG_LISTS; i++)
+	{
+		const TpmLongList *list = &learnt->long_lists[i];
+
+		if (list->conditions == conditions && list->pages > 0 &&
+			!TimestampDifferenceExceeds(list->at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
+			return list->pages;
+	}
+	return -1;
 }
 
 /* that many values tell as much as more would, and the next ones count */

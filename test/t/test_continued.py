@@ -217,8 +217,8 @@ def to_go_on(world, left_at=LEFT_AT, pages=PAGES):
 # ----- ways to leave a list -----
 
 
-@styles(*STYLES)
-@pytest.mark.parametrize("how", WAYS, ids=lambda how: how.__name__)
+@pytest.mark.parametrize("world, how", [((style, 1), how) for style in STYLES for how in WAYS
+                                        if style in ("number", "links") or how == cancel], indirect=["world"])
 def test_left_and_gone_on_with(world, how):
     world.leave(how)
     assert world.left() == [(False, (LEFT_AT - 1) * PAGE, LEFT_AT - 1)]
@@ -382,7 +382,7 @@ def test_changed_behind_a_link(world, change):
 
 
 @styles("links", "cursor")
-@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize("status", [404, 410])
 def test_link_that_leads_nowhere(world, status):
     world.leave(cancel)
     deleted(world.api.ids)

@@ -101,6 +101,13 @@ held(TpmCached *cached)
 	return NULL;
 }
 
+/* one that may lack rows answers who asks for it, and no other question */
+static bool
+is_whole_answer(const SharedList *list)
+{
+	return list->complete && list->cursor.doubt == TPM_DOUBT_NONE;
+}
+
 TpmCached *
 tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complete)
 {
@@ -112,9 +119,7 @@ tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age, bool only_complet
 	cached = prepare_hold();
 	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
 	pointer = tpm_cache_find(key, age, 0);
-	/* one that may lack rows answers who asks for it, and no other question */
-	if (only_complete && DsaPointerIsValid(pointer) &&
-		(!tpm_cache_list_at(pointer)->complete || tpm_cache_list_at(pointer)->cursor.doubt != TPM_DOUBT_NONE))
+	if (only_complete && DsaPointerIsValid(pointer) && !is_whole_answer(tpm_cache_list_at(pointer)))
 		pointer = InvalidDsaPointer;
 	if (!DsaPointerIsValid(pointer) && !only_complete)
 		pointer = tpm_cache_new_list(key, age);
@@ -133,6 +138,27 @@ tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAg
 		return false;
 	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
 	found = tpm_cache_find_whole(relid, userid, options_hash, age) != NULL;
+	LWLockRelease(&tpm_cache->lock);
+	return found;
+}
+
+bool
+tpm_cache_peek(const TpmCacheKey *key, const TpmCacheAge *age, bool for_conditions, TimestampTz *fetched)
+{
+	dsa_pointer pointer;
+	bool		found = false;
+
+	if (!tpm_cache_attach())
+		return false;
+	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+	pointer = tpm_cache_find(key, age, 0);
+	if (DsaPointerIsValid(pointer))
+	{
+		const SharedList *list = tpm_cache_list_at(pointer);
+
+		found = is_whole_answer(list) && (!for_conditions || list->answers_all);
+		*fetched = list->completed;
+	}
 	LWLockRelease(&tpm_cache->lock);
 	return found;
 }
@@ -190,6 +216,12 @@ int64
 tpm_cache_rows(const TpmCached *cached)
 {
 	return cached->list->rows;
+}
+
+int64
+tpm_cache_total(const TpmCached *cached)
+{
+	return cached->list->cursor.total;
 }
 
 TimestampTz

@@ -69,6 +69,13 @@ extern TpmCached *tpm_cache_open(const TpmCacheKey *key, const TpmCacheAge *age,
 /* for prices: is the whole list of a table kept now, and young enough, for this role under some credential? */
 extern bool tpm_cache_has_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age);
 
+/*
+ * Would tpm_cache_open() find a complete list for the key now?  Nothing is held
+ * or counted.  for_conditions: and one that answers these, too.
+ */
+extern bool tpm_cache_peek(const TpmCacheKey *key, const TpmCacheAge *age, bool for_conditions,
+						   TimestampTz *fetched);
+
 /* a complete answer, fresh or not, that is up to so many seconds old; NULL if none */
 extern TpmCached *tpm_cache_open_stale(const TpmCacheKey *key, int seconds);
 
@@ -155,6 +162,8 @@ extern bool tpm_cache_is_complete(const TpmCached *cached);
 
 /* of a complete list */
 extern int64 tpm_cache_rows(const TpmCached *cached);
+extern int64 tpm_cache_total(const TpmCached *cached);	/* as the API told, -1:
+														 * it did not */
 extern TimestampTz tpm_cache_fetched(const TpmCached *cached);
 
 /*
