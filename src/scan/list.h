@@ -11,8 +11,10 @@
 #include "client/client.h"
 #include "document/document.h"
 #include "request/request.h"
+#include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
+struct TpmScan;
 
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
@@ -21,6 +23,9 @@ typedef struct TpmList TpmList;
  */
 extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
 							  TpmRequest *request, bool reads_all);
+
+/* what it asks for is a part of the scan's list, and each request counts before it is sent, as rent_or_buy.c has it */
+extern void tpm_list_set_payer(TpmList *list, struct TpmScan *payer);
 
 /*
  * The next page with at least one row, or NULL at the end.  It is valid until
@@ -44,6 +49,19 @@ extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
  */
 extern TpmProblem *tpm_list_refuses(TpmList *list);
 
+/*
+ * A page further on, numbered from 0, out of its turn; NULL: it is not known
+ * how to ask for it, or whether it is that one.  It lives in the current memory
+ * context, and is nothing that the list has read.
+ */
+extern TpmPage *tpm_list_look(TpmList *list, int page);
+
+/* for those who come after: that page lies before the bounds at which the list is left */
+extern void tpm_list_goes_as_far(const TpmList *list, int page);
+
+/* the page returned last has rows beyond the bounds */
+extern void tpm_list_left_at_bound(const TpmList *list);
+
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);
 
@@ -64,11 +82,17 @@ extern bool tpm_list_is_complete(const TpmList *list);
  */
 extern bool tpm_list_is_torn(const TpmList *list);
 
+/* has it been begun again, so that rows come that earlier pages lacked? */
+extern bool tpm_list_is_restarted(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
+/* its first page may be among those that have been requested already */
+extern void tpm_list_set_begun(TpmList *list, TpmPrefetch *begun);
 
 /* are pages under way that have not been returned? */
 extern bool tpm_list_has_asked(const TpmList *list);
@@ -84,6 +108,12 @@ extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
 
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
+
+/*
+ * Begins with this page, from 0: those in front of it are as good as received.
+ * cursor: of the same list, after its first page.
+ */
+extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
 
 /*
  * After tpm_list_set_cursor() with what a statement has left, however long

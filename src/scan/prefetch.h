@@ -35,4 +35,13 @@ extern TpmAnswer *tpm_prefetch_look(TpmPrefetch *ahead, const char *url, const T
 /* forgets all; what is under way is cut off */
 extern void tpm_prefetch_drop(TpmPrefetch *ahead);
 
+/*
+ * The same of calls that have nothing to do with each other: that for the URL,
+ * whichever it is, and the others go on.
+ */
+extern TpmAnswer *tpm_prefetch_take_any(TpmPrefetch *ahead, const char *url, const TpmProblem **problem);
+
+/* one that nobody will take is cut off */
+extern void tpm_prefetch_forget(TpmPrefetch *ahead, const char *url);
+
 #endif							/* TPM_PREFETCH_H */
