@@ -991,19 +991,6 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 
 /* ----- going on with what was left ----- */
 
-/* what is still to be read, and more requests than that */
-static TpmProblem *
-admit_left(TpmList *list, int more)
-{
-	int64		left = tpm_list_pages_left(list);
-
-	if (!list->reads_all || left < 0)
-		return NULL;
-	if (list->table->opt.pagination != TPM_PAGE_LINKS)
-		list->session->lanes = list->table->opt.fetch_concurrency;
-	return tpm_client_refuses(list->session, left + more);
-}
-
 /* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
 static bool
 ask_if_there(TpmList *list, const TpmProblem **problem)
@@ -1032,12 +1019,13 @@ tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, c
 	bool		there;
 
 	*last = NULL;
-	*problem = admit_left(list, follows ? 0 : 1);
 	if (!follows)
 	{
 		list->position = list->last;
 		list->url = tpm_request_url(list->table, list->request, &list->position);
 	}
+	*problem = tpm_list_refuses(list);
+	list->may_ask_ahead = false;
 	there = *problem == NULL && ask_if_there(list, problem);
 	MemoryContextSwitchTo(old);
 	if (!there || follows)

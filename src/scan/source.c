@@ -832,6 +832,7 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	bool		stands;
 
 	tpm_list_set_payer(source->list, source->scan);
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
 	if (!is_part(source))
 		tpm_list_set_payer(source->list, NULL);
