@@ -257,6 +257,7 @@ tpm_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignInsert = tpm_end_insert;
 	routine->ExplainForeignModify = tpm_explain_modify;
 	routine->AnalyzeForeignTable = tpm_analyze_table;
+	tpm_set_import_statistics(routine, tpm_import_statistics);
 	routine->ImportForeignSchema = tpm_import_foreign_schema;
 	PG_RETURN_POINTER(routine);
 }
