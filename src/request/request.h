@@ -45,12 +45,16 @@ typedef struct TpmRequest
 	bool		by_id;
 	List	   *terms;			/* of TpmTerm * */
 	char	   *sort;			/* value of the sort parameter, or NULL */
+	char	   *key_sort;		/* the same, where its rows are of several
+								 * keys and wanted key by key, or NULL */
 	char	   *fields;			/* value of the fields parameter, or NULL */
 	char	   *include;		/* value of the include parameter, where it is
 								 * more than the table's own, or NULL */
 	List	   *fields_of_included; /* of TpmFields * */
 	int			page_size;		/* asked for; 0 by id */
 	bool		may_tie;		/* rows may be equal in its order */
+	const char *bounds;			/* which list it is, where it is left at
+								 * bounds in its order; NULL: it is not */
 	bool		total_in_doubt; /* its total is the one without filters, too */
 } TpmRequest;
 

@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "document/document.h"
 #include "request/request.h"
+#include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
 
@@ -44,6 +45,19 @@ extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
  */
 extern TpmProblem *tpm_list_refuses(TpmList *list);
 
+/*
+ * A page further on, numbered from 0, out of its turn; NULL: it is not known
+ * how to ask for it, or whether it is that one.  It lives in the current memory
+ * context, and is nothing that the list has read.
+ */
+extern TpmPage *tpm_list_look(TpmList *list, int page);
+
+/* for those who come after: that page lies before the bounds at which the list is left */
+extern void tpm_list_goes_as_far(const TpmList *list, int page);
+
+/* the page returned last has rows beyond the bounds */
+extern void tpm_list_left_at_bound(const TpmList *list);
+
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);
 
@@ -64,11 +78,17 @@ extern bool tpm_list_is_complete(const TpmList *list);
  */
 extern bool tpm_list_is_torn(const TpmList *list);
 
+/* has it been begun again, so that rows come that earlier pages lacked? */
+extern bool tpm_list_is_restarted(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
+/* its first page may be among those that have been requested already */
+extern void tpm_list_set_begun(TpmList *list, TpmPrefetch *begun);
 
 /* are pages under way that have not been returned? */
 extern bool tpm_list_has_asked(const TpmList *list);
@@ -90,6 +110,16 @@ extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
  * cursor: of the same list, after its first page.
  */
 extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+
+/*
+ * After tpm_list_set_cursor() with what a statement has left, however long
+ * ago: can it be gone on with?  Where pages are computed *last is the page
+ * received last, asked for again: whether it is the same is the caller's to
+ * say.  A link is followed; what it leads to is returned when its turn comes.
+ * False: the API says no (4xx), or *problem.
+ */
+extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last,
+							   const TpmProblem **problem);
 
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);

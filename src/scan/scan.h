@@ -107,6 +107,8 @@ typedef struct TpmScan
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
 	MemoryContext source_context;	/* of it alone; NULL: the one above */
+	TpmPrefetch *begun;			/* first requests of lists that have left
+								 * before their turn, or NULL */
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
@@ -139,6 +141,7 @@ typedef struct TpmScan
 
 	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
 	dlist_node	open_node;		/* among this backend's open scans */
+	dlist_node	outlook_node;	/* among all that are set up */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
@@ -294,9 +297,13 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 /*
  * Raises the problem met while the source was opened or read, unless an older
  * answer may be given instead: then that is returned, and the user warned.
- * None of the rows of the request may have been returned.
+ * None of the rows of the request may have been returned.  NULL: of all
+ * requests of the query.
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
+
+/* the first request of one whose rows are wanted in no order; NULL: the cache has its answer */
+extern char *tpm_source_first_url(TpmScan *scan, TpmRequest *request);
 
 /* under which the cache keeps the list of a request */
 extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);
@@ -321,6 +328,12 @@ extern int64 tpm_source_rows(const TpmSource *source);
 
 /* do its rows come in the order of the plan? */
 extern bool tpm_source_is_ordered(const TpmSource *source);
+
+/* do they come from the API, as asked for by TpmRequest.key_sort? */
+extern bool tpm_source_is_by_key(const TpmSource *source);
+
+/* have all rows of the pages so far been given? */
+extern bool tpm_source_is_between_pages(const TpmSource *source);
 
 /* can the rows that are left be had without a request? */
 extern bool tpm_source_is_at_hand(const TpmSource *source);

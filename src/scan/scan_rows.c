@@ -140,6 +140,43 @@ end_source(TpmScan *scan)
 	scan->source = NULL;
 }
 
+/* how many of the lists of the query the cache does not have */
+static int
+lists_to_fetch(const TpmScan *scan)
+{
+	int			n = list_length(scan->query->requests);
+	ListCell   *lc;
+
+	if (!tpm_scan_uses_cache(scan))
+		return n;
+	foreach(lc, scan->query->requests)
+	{
+		TpmCacheKey key = tpm_source_key(scan, lfirst(lc));
+		TpmCached  *cached = tpm_cache_open(&key, &scan->age, true);
+
+		if (cached == NULL)
+			continue;
+		tpm_cache_close(cached);
+		n--;
+	}
+	return n;
+}
+
+/* several lists, each of a request at the least: may they all be read? */
+static const TpmProblem *
+refuses_lists(const TpmScan *scan)
+{
+	TpmSession *session = scan->session;
+	int64		expected = session->expected;
+	int64		expected_in_all = session->statement->expected;
+
+	if (tpm_client_refuses(session, list_length(scan->query->requests)) == NULL)
+		return NULL;
+	session->expected = expected;
+	session->statement->expected = expected_in_all;
+	return tpm_client_refuses(session, lists_to_fetch(scan));
+}
+
 static bool
 next_source(TpmScan *scan)
 {
@@ -156,8 +193,16 @@ next_source(TpmScan *scan)
 		if (scan->source)
 			scan->next_request = n;
 	}
-	if (scan->next_request == 0 && n > 1 && !tpm_scan_uses_cache(scan) && !tpm_scan_may_stop(scan))
-		tpm_client_admit(scan->session, n);
+	if (scan->source == NULL && scan->next_request == 0 && n > 1 && !tpm_scan_may_stop(scan))
+	{
+		const TpmProblem *problem = refuses_lists(scan);
+
+		if (problem)
+		{
+			scan->source = tpm_source_instead(scan, NULL, problem);
+			scan->next_request = n;
+		}
+	}
 	if (scan->source == NULL)
 	{
 		request = list_nth(scan->query->requests, scan->next_request);
