@@ -252,8 +252,8 @@ read_pages_as_owner(Relation rel, SamplePages *pages, int most, BlockNumber *npa
 	SetUserIdAndSecContext(userid, context);
 }
 
-bool
-tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
+static bool
+analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages)
 {
 	TpmTable   *table = tpm_get_table(RelationGetRelid(rel));
 
@@ -273,8 +273,8 @@ tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalp
 }
 
 /* the size of a table whose total the first page tells; false: it is to be sampled, and that page is a part of it */
-bool
-tpm_import_statistics(Relation rel, List *va_cols, int elevel)
+static bool
+import_statistics(Relation rel, List *va_cols, int elevel)
 {
 	TpmTable   *table = tpm_get_table(RelationGetRelid(rel));
 	SamplePages *pages;
@@ -293,4 +293,11 @@ tpm_import_statistics(Relation rel, List *va_cols, int elevel)
 					tpm_list_pages(pages->list), rows_of_table(pages))));
 	end_sample_pages(pages);
 	return true;
+}
+
+void
+tpm_plan_set_analyze(FdwRoutine *routine)
+{
+	routine->AnalyzeForeignTable = analyze_table;
+	tpm_set_import_statistics(routine, import_statistics);
 }
