@@ -6,13 +6,15 @@ import tpmtest
 from tpmtest import rows
 
 RECORDS = 1000
+# of links whose numbers tell which page is which
+STYLES = {"links": "number"}
 
 
-@pytest.fixture(scope="module", params=["number", "offset"])
+@pytest.fixture(scope="module", params=["number", "offset", "links"])
 def paged(cluster, request):
     """(a session, its sandbox): 50 pages, the API puts NULLs first where it sorts downwards; and a local copy."""
     sandbox = tpmtest.Sandbox("--records", str(RECORDS), "--rate-per-second", "0", "--rate-per-hour", "0",
-                              "--pagination", request.param).start()
+                              "--pagination", STYLES.get(request.param, request.param)).start()
     name = f"null_run_{request.param}"
     cluster.sql(f"CREATE DATABASE {name}")
     db = cluster.connect(name)
