@@ -39,6 +39,8 @@ typedef enum TpmLookaheadPrivate
 	LOOKAHEAD_SAFETY,			/* Integer: TpmSafety */
 	LOOKAHEAD_BOUND,			/* Integer: rows wanted of the plan below, 0
 								 * all */
+	LOOKAHEAD_LISTS,			/* Integer: lists of keys that may go side by
+								 * side */
 	LOOKAHEAD_KEYS				/* of Expr *, of the rows below, one for each
 								 * link */
 } TpmLookaheadPrivate;
@@ -72,6 +74,8 @@ typedef struct Lookahead
 	int			size;			/* keys of a request */
 	int			most;			/* rows to read ahead */
 	int			fill;			/* rows of the next fill; 0: not begun */
+	int			new_keys;		/* and keys of it, where the plan reads to its
+								 * end */
 	bool		whole;			/* the plan reads to its end */
 	TpmIdSet   *seen;			/* where it does: hashes of the keys shown */
 	int64		nseen;
@@ -222,7 +226,7 @@ tpm_lookahead_path(PlannerInfo *root, Path *outer, int bound)
 	path->custom_private = list_make5(NIL, makeInteger(0),
 									  makeInteger((int) Min(Max(root->limit_tuples, 0), INT_MAX)),
 									  makeInteger(TPM_SAFE), makeInteger(bound));
-	path->custom_private = lappend(path->custom_private, NIL);
+	path->custom_private = lappend(lappend(path->custom_private, makeInteger(1)), NIL);
 	path->methods = &path_methods;
 	return path;
 }
@@ -234,6 +238,7 @@ tpm_lookahead_add_key(PlannerInfo *root, CustomPath *path, TpmLookahead *ahead)
 	ListCell   *links = list_nth_cell(path->custom_private, LOOKAHEAD_LINKS);
 	ListCell   *size = list_nth_cell(path->custom_private, LOOKAHEAD_SIZE);
 	ListCell   *safety = list_nth_cell(path->custom_private, LOOKAHEAD_SAFETY);
+	ListCell   *lists = list_nth_cell(path->custom_private, LOOKAHEAD_LISTS);
 	ListCell   *keys = list_nth_cell(path->custom_private, LOOKAHEAD_KEYS);
 	Expr	   *key = key_of_rows(outer, ahead);
 
@@ -248,6 +253,9 @@ tpm_lookahead_add_key(PlannerInfo *root, CustomPath *path, TpmLookahead *ahead)
 	lfirst(links) = lappend_int(lfirst(links), ahead->link);
 	lfirst(keys) = lappend(lfirst(keys), key);
 	intVal(lfirst(size)) = Max(intVal(lfirst(size)), ahead->table->opt.page_size);
+	/* a subquery asks for one after the other */
+	if (ahead->rel)
+		intVal(lfirst(lists)) = Max(intVal(lfirst(lists)), ahead->table->opt.fetch_concurrency);
 	intVal(lfirst(safety)) = Max(intVal(lfirst(safety)), (int) ahead->safety);
 	return true;
 }
@@ -299,6 +307,15 @@ describe_source(TpmKeyWindow *window, const CustomScan *plan, Node *key)
 	window->source_column = var->varattno;
 }
 
+/* of so many lists, unless the room for that many rows is large already */
+static int
+rows_to_read_ahead(int of_a_list, int lists)
+{
+	int64		most = work_mem * INT64CONST(1024) / (sizeof(TupleTableSlot *) + 2 * sizeof(Datum)) / of_a_list;
+
+	return of_a_list * (int) Max(1, Min(lists, most));
+}
+
 static void
 begin_lookahead(CustomScanState *node, EState *estate, int eflags)
 {
@@ -313,7 +330,8 @@ begin_lookahead(CustomScanState *node, EState *estate, int eflags)
 	if (bound > 0)
 		ExecSetTupleBound(bound, child);
 	ahead->size = intVal(list_nth(plan->custom_private, LOOKAHEAD_SIZE));
-	ahead->rows = palloc0_array(TupleTableSlot *, ahead->size * ROWS_A_KEY);
+	ahead->most = rows_to_read_ahead(ahead->size * ROWS_A_KEY, intVal(list_nth(plan->custom_private, LOOKAHEAD_LISTS)));
+	ahead->rows = palloc0_array(TupleTableSlot *, ahead->most);
 	ahead->key_context = CreateExprContext(estate);
 	ahead->nwindows = list_length(links);
 	ahead->windows = palloc0_array(TpmKeyWindow, ahead->nwindows);
@@ -329,8 +347,8 @@ begin_lookahead(CustomScanState *node, EState *estate, int eflags)
 		window->type = exprType((Node *) key);
 		get_typlenbyval(window->type, &ahead->keys[i].typlen, &ahead->keys[i].typbyval);
 		describe_source(window, plan, (Node *) key);
-		window->keys = palloc_array(Datum, ahead->size * ROWS_A_KEY);
-		window->nulls = palloc_array(bool, ahead->size * ROWS_A_KEY);
+		window->keys = palloc_array(Datum, ahead->most);
+		window->nulls = palloc_array(bool, ahead->most);
 		tpm_key_window_register(window);
 	}
 }
@@ -346,7 +364,11 @@ begin_filling(Lookahead *ahead)
 	ahead->statement = tpm_statement_of(estate);
 	ahead->whole = tpm_plan_is_read_to_end(estate, &plan->scan.plan);
 	if (ahead->whole)
-		ahead->fill = ahead->most = ahead->size * ROWS_A_KEY;
+	{
+		/* the first list goes alone */
+		ahead->fill = ahead->size * ROWS_A_KEY;
+		ahead->new_keys = ahead->size;
+	}
 	else
 	{
 		bool		safe = intVal(list_nth(plan->custom_private, LOOKAHEAD_SAFETY)) == TPM_SAFE;
@@ -433,7 +455,7 @@ fill_window(Lookahead *ahead)
 	show_windows(ahead);
 	ResetExprContext(ahead->key_context);
 	while (!ahead->ended && ahead->n < ahead->fill &&
-		   (ahead->whole ? new_keys < ahead->size : ahead->statement->requests == sent))
+		   (ahead->whole ? new_keys < ahead->new_keys : ahead->statement->requests == sent))
 	{
 		TupleTableSlot *slot = ExecProcNode(linitial(ahead->node.custom_ps));
 		Size		size;
@@ -451,7 +473,12 @@ fill_window(Lookahead *ahead)
 		left -= size;
 	}
 	/* a fill that has ended before shows nothing of how many rows are wanted */
-	if (ahead->n == ahead->fill)
+	if (ahead->whole)
+	{
+		ahead->fill = ahead->most;
+		ahead->new_keys = ahead->most / ROWS_A_KEY;
+	}
+	else if (ahead->n == ahead->fill)
 		ahead->fill = Min(ahead->most, ahead->fill * 2);
 	MemoryContextSwitchTo(before);
 }

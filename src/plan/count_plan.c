@@ -129,7 +129,7 @@ tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, ForeignPath *best_path, L
 										   (tpm_plan_feeds_write(root) ? TPM_PLAN_NO_CACHE : 0)));
 	private = lappend(private, makeFloat("0"));
 	private = lappend(private, list_nth(best_path->fdw_private, TPM_PATH_REQUESTS));
-	private = tpm_plan_add_key(root, relation->table, &parts, best_path, private);
+	private = tpm_plan_add_key(root, relation->table, &parts, best_path, false, private);
 	Assert(list_length(private) == TPM_PRIV_COUNT);
 
 	return make_foreignscan(tlist, NIL, 0, list_concat(parts.values, quals), private,

@@ -11,13 +11,18 @@
  */
 #include "postgres.h"
 
+#include "access/stratnum.h"
 #include "access/transam.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 #include "plan/plan.h"
+#include "scan/order.h"
 
 bool
 tpm_is_key_column(const TpmColumn *column)
@@ -239,9 +244,35 @@ key_of_path(PlannerInfo *root, const TpmTable *table, List *conditions, const Fo
 	return true;
 }
 
+/*
+ * Is a list in the order of the key, which the API makes surely, worth more
+ * than one in the table's own?  It is where all rows of a key are wanted, and
+ * perhaps not of all keys; the first row of each is found sooner in the other.
+ */
+static bool
+is_read_by_key(PlannerInfo *root, const TpmTable *table, const TpmKey *key, int link, bool one_match)
+{
+	const TpmColumn *column = &table->columns[key->attnum - 1];
+	List	   *order = list_make4_int(key->attnum, false, false, true);
+	Oid			collation = ((OpExpr *) key->clause)->inputcollid;
+	TypeCacheEntry *entry = lookup_type_cache(column->type == VARCHAROID ? TEXTOID : column->type,
+											  TYPECACHE_BTREE_OPFAMILY);
+
+	/* a LIMIT beside a key of the same query is one of the join's rows */
+	if (link == 0 || one_match || (link < 0 && (root->limit_tuples >= 0 || root->tuple_fraction > 0)))
+		return false;
+	if (!tpm_key_takes_lists(table, key) || column == tpm_order_unique_column(table) ||
+		!tpm_order_is_total(table, order))
+		return false;
+	/* rows that are equal to a key stand together */
+	return tpm_order_is_shippable(column, entry->btree_opf, OidIsValid(column->collation) ? C_COLLATION_OID : InvalidOid) &&
+		get_op_opfamily_strategy(((OpExpr *) key->clause)->opno, entry->btree_opf) == BTEqualStrategyNumber &&
+		(!OidIsValid(collation) || get_collation_isdeterministic(collation));
+}
+
 List *
 tpm_plan_add_key(PlannerInfo *root, const TpmTable *table, const TpmPlanClauses *parts,
-				 const ForeignPath *path, List *private)
+				 const ForeignPath *path, bool one_match, List *private)
 {
 	TpmKey		key;
 	int			link;
@@ -264,5 +295,7 @@ tpm_plan_add_key(PlannerInfo *root, const TpmTable *table, const TpmPlanClauses 
 		condition++;
 	}
 	Assert(at != NIL);
+	at = lappend_int(at, list_nth(path->fdw_private, TPM_PATH_ORDER) == NIL &&
+					 is_read_by_key(root, table, &key, link, one_match));
 	return lappend(lappend(lappend(private, at), varying), makeInteger(link));
 }

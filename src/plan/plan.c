@@ -445,7 +445,8 @@ tpm_get_plan(PlannerInfo *root, RelOptInfo *rel, Oid foreigntableid, ForeignPath
 													  parts.stops)));
 	private = lappend(private, makeFloat(psprintf("%.0f", Max(root->limit_tuples, 0))));
 	private = lappend(private, list_nth(best_path->fdw_private, TPM_PATH_REQUESTS));
-	private = tpm_plan_add_key(root, relation->table, &parts, best_path, private);
+	private = tpm_plan_add_key(root, relation->table, &parts, best_path,
+							   is_searched_for_one_match(root, rel), private);
 	Assert(list_length(private) == TPM_PRIV_COUNT);
 
 	return make_foreignscan(tlist, parts.quals, rel->relid, parts.values, private, NIL, NIL,

@@ -143,9 +143,12 @@ extern bool tpm_key_takes_lists(const TpmTable *table, const TpmKey *key);
 /* a column for which one request gives the rows of one value */
 extern bool tpm_is_key_column(const TpmColumn *column);
 
-/* appends TPM_PRIV_KEY, TPM_PRIV_VARYING and TPM_PRIV_LINK; path: of the scan */
+/*
+ * Appends TPM_PRIV_KEY, TPM_PRIV_VARYING and TPM_PRIV_LINK; path: of the scan.
+ * one_match: no more than the first row of a key is wanted.
+ */
 extern List *tpm_plan_add_key(PlannerInfo *root, const TpmTable *table, const TpmPlanClauses *parts,
-							  const ForeignPath *path, List *private);
+							  const ForeignPath *path, bool one_match, List *private);
 
 /* count_plan.c */
 extern void tpm_get_upper_paths(PlannerInfo *root, UpperRelationKind stage, RelOptInfo *input,

@@ -45,6 +45,8 @@ typedef struct TpmRequest
 	bool		by_id;
 	List	   *terms;			/* of TpmTerm * */
 	char	   *sort;			/* value of the sort parameter, or NULL */
+	char	   *key_sort;		/* the same, where its rows are of several
+								 * keys and wanted key by key, or NULL */
 	char	   *fields;			/* value of the fields parameter, or NULL */
 	char	   *include;		/* value of the include parameter, where it is
 								 * more than the table's own, or NULL */

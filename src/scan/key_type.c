@@ -11,6 +11,9 @@
  */
 #include "postgres.h"
 
+#include "access/nbtree.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "utils/lsyscache.h"
@@ -79,4 +82,47 @@ tpm_key_is_of_column(TpmKeyType *type, Datum key, Datum value)
 	return DatumGetBool(type->column_is_left
 						? FunctionCall2Coll(&type->clause, type->collation, value, key)
 						: FunctionCall2Coll(&type->clause, type->collation, key, value));
+}
+
+/* texts are sorted by their bytes, which is no other equality */
+void
+tpm_key_type_describe_order(TpmKeyType *type, const TpmColumn *column, const OpExpr *clause)
+{
+	Oid			family = lookup_type_cache(column->type == VARCHAROID ? TEXTOID : column->type,
+										   TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+	int			strategy;
+	Oid			left,
+				right,
+				own,
+				other;
+
+	get_op_opfamily_properties(clause->opno, family, false, &strategy, &left, &right);
+	own = type->column_is_left ? left : right;
+	other = type->column_is_left ? right : left;
+	fmgr_info(get_opfamily_proc(family, left, right, BTORDER_PROC), &type->compare);
+	fmgr_info(get_opfamily_proc(family, own, own, BTORDER_PROC), &type->compare_columns);
+	fmgr_info(get_opfamily_proc(family, other, other, BTORDER_PROC), &type->compare_keys);
+	type->sort_collation = OidIsValid(column->collation) ? C_COLLATION_OID : InvalidOid;
+}
+
+int
+tpm_key_column_compare(TpmKeyType *type, Datum value, Datum key)
+{
+	int			compared = DatumGetInt32(FunctionCall2Coll(&type->compare, type->sort_collation,
+														   type->column_is_left ? value : key,
+														   type->column_is_left ? key : value));
+
+	return type->column_is_left ? compared : -compared;
+}
+
+int
+tpm_key_column_compare_values(TpmKeyType *type, Datum value, Datum other)
+{
+	return DatumGetInt32(FunctionCall2Coll(&type->compare_columns, type->sort_collation, value, other));
+}
+
+int
+tpm_keys_compare(TpmKeyType *type, Datum key, Datum other)
+{
+	return DatumGetInt32(FunctionCall2Coll(&type->compare_keys, type->sort_collation, key, other));
 }

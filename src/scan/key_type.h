@@ -25,6 +25,10 @@ typedef struct TpmKeyType
 	FmgrInfo	hash_column;
 	FmgrInfo	keys_equal;
 	FmgrInfo	clause;
+	FmgrInfo	compare;		/* the clause's two sides, as the API sorts */
+	FmgrInfo	compare_columns;
+	FmgrInfo	compare_keys;
+	Oid			sort_collation;
 } TpmKeyType;
 
 /*
@@ -41,5 +45,11 @@ extern uint64 tpm_key_wide_hash(TpmKeyType *type, Datum key);
 
 extern bool tpm_keys_are_equal(TpmKeyType *type, Datum key, Datum other);
 extern bool tpm_key_is_of_column(TpmKeyType *type, Datum key, Datum value);
+
+/* of a column that the API sorts by: <0, 0, >0 as a value of it stands to a key, or to another value */
+extern void tpm_key_type_describe_order(TpmKeyType *type, const TpmColumn *column, const OpExpr *clause);
+extern int	tpm_key_column_compare(TpmKeyType *type, Datum value, Datum key);
+extern int	tpm_keys_compare(TpmKeyType *type, Datum key, Datum other);
+extern int	tpm_key_column_compare_values(TpmKeyType *type, Datum value, Datum other);
 
 #endif							/* TPM_KEY_TYPE_H */

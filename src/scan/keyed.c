@@ -15,8 +15,9 @@
  * differ from key to key, is left to those tests.
  *
  * A batch is one list being read, page by page, as far as the key at hand
- * needs it.  A key is complete when its list has ended, and keeps that answer
- * to the end of the statement, or until memory is wanted for others.
+ * needs it.  A key is complete when its list has ended, or is beyond it
+ * (keyed_order.c), and keeps that answer to the end of the statement, or until
+ * memory is wanted for others.
  *
  *-------------------------------------------------------------------------
  */
@@ -133,16 +134,17 @@ create_keyed(TpmScan *scan)
 	MemoryContext context,
 				old;
 	TpmKeyed   *keyed;
+	OpExpr	   *clause;
 
 	if (key == NIL)
 		return NULL;
+	clause = castNode(OpExpr, list_nth(tpm_plan_quals(plan), lsecond_int(key)));
 	context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw keys", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	keyed = palloc0(sizeof(TpmKeyed));
 	keyed->context = context;
 	keyed->tests_rows = scan->tests_rows;
-	if (!tpm_key_type_describe(&keyed->type, &scan->conditions[linitial_int(key)],
-							   castNode(OpExpr, list_nth(tpm_plan_quals(plan), lsecond_int(key)))))
+	if (!tpm_key_type_describe(&keyed->type, &scan->conditions[linitial_int(key)], clause))
 	{
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
@@ -160,6 +162,9 @@ create_keyed(TpmScan *scan)
 			scan->session->expected = Max(scan->session->expected,
 										  (int64) floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS)));
 		keyed->list_of_keys = makeNullConst(keyed->type.array_type, -1, InvalidOid);
+		if (lthird_int(key))
+			tpm_keyed_order_create(keyed, scan, clause);
+		tpm_keyed_ahead_create(scan, keyed, intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK)));
 	}
 	keyed->slot = ExecInitExtraTupleSlot(estate, scan->tupdesc, &TTSOpsHeapTuple);
 	keyed->table.type = &keyed->type;
@@ -192,9 +197,8 @@ find_rows_of_column(TpmKeyed *keyed, Datum value)
 	return rows;
 }
 
-/* of a key of the batch; NULL: it has been asked for once more since */
-static KeyRows *
-rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i)
+KeyRows *
+tpm_keyed_rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i)
 {
 	KeyRows    *rows = find_rows(keyed, batch->keys[i]);
 
@@ -215,8 +219,10 @@ static void
 forget_batch(TpmKeyed *keyed, KeyBatch *batch)
 {
 	for (int i = 0; i < batch->nkeys; i++)
-		if (rows_of_batch(keyed, batch, i))
+		if (tpm_keyed_rows_of_batch(keyed, batch, i))
 			key_table_delete(keyed->entries, batch->keys[i]);
+	if (batch->url)
+		tpm_prefetch_forget(keyed->begun, batch->url);
 	if (batch->older)
 		batch->older->newer = batch->newer;
 	else
@@ -316,9 +322,10 @@ read_batch_row(TpmScan *scan)
 		bool		missing = scan->leaves_missing && tpm_rows_miss_id(scan);
 
 		keyed->needs_list |= missing;
+		keyed->pages_a_batch = Max(1, scan->pages - keyed->pages_before);
 		for (int i = 0; i < batch->nkeys; i++)
 		{
-			rows = rows_of_batch(keyed, batch, i);
+			rows = tpm_keyed_rows_of_batch(keyed, batch, i);
 			if (rows)
 				rows->state = missing && rows->first == NULL ? KEY_ALONE : KEY_COMPLETE;
 		}
@@ -327,7 +334,11 @@ read_batch_row(TpmScan *scan)
 	}
 	value = slot_getattr(keyed->slot, keyed->type.attnum, &isnull);
 	rows = isnull ? NULL : find_rows_of_column(keyed, value);
-	if (rows && rows->batch == batch)
+	if (rows && rows->batch != batch)
+		rows = NULL;
+	if (!isnull)
+		tpm_keyed_order_saw(scan, value, rows);
+	if (rows)
 		keep_row_of_key(keyed, rows, scan->sort ? 0 : scan->idhash);
 	return true;
 }
@@ -362,11 +373,13 @@ close_batch(TpmScan *scan, bool alone)
 	end_batch(scan);
 	for (int i = 0; i < batch->nkeys; i++)
 	{
-		KeyRows    *rows = rows_of_batch(keyed, batch, i);
+		KeyRows    *rows = tpm_keyed_rows_of_batch(keyed, batch, i);
 
-		if (rows == NULL)
+		if (rows == NULL || rows->state == KEY_COMPLETE)
 			continue;
-		if (is_of_use(rows))
+		if (rows->state == KEY_PASSED)
+			rows->state = KEY_COMPLETE;
+		else if (is_of_use(rows))
 			rows->state = KEY_PARTIAL;
 		else if (alone)
 			rows->state = KEY_ALONE;
@@ -391,14 +404,14 @@ pages_left(const TpmScan *scan)
  * requests than the keys without a row, each by itself?
  */
 static bool
-is_better_left(const TpmScan *scan)
+is_better_left(TpmScan *scan)
 {
-	const TpmKeyed *keyed = scan->keyed;
+	TpmKeyed   *keyed = scan->keyed;
 
 	if (scan->read_to_end || keyed->open->nkeys == 1 || scan->pages == keyed->pages_before ||
-		tpm_rows_are_at_hand(scan))
+		tpm_rows_are_at_hand(scan) || (scan->source && !tpm_source_is_between_pages(scan->source)))
 		return false;
-	return pages_left(scan) > keyed->open->nwithout;
+	return tpm_keyed_order_pages(keyed, pages_left(scan)) > keyed->open->nwithout;
 }
 
 /* ----- beginning a batch ----- */
@@ -487,10 +500,30 @@ new_batch(TpmScan *scan, Datum key)
 	return batch;
 }
 
-static void
-open_batch(TpmScan *scan, KeyBatch *batch)
+KeyBatch *
+tpm_keyed_next_batch(TpmScan *scan)
 {
-	TpmKeyed   *keyed = scan->keyed;
+	TpmKeyWindow *window = scan->keyed->window;
+	KeyBatch   *batch;
+
+	for (int i = window->next; i < window->n; i++)
+	{
+		size_t		bytes = 0;
+
+		if (window->nulls[i] || find_rows(scan->keyed, window->keys[i]) || is_included(scan, window->keys[i]) ||
+			!is_listable(scan, window->keys[i], &bytes))
+			continue;
+		batch = new_batch(scan, window->keys[i]);
+		add_keys_in_sight(scan, batch);
+		batch->waits = true;
+		return batch;
+	}
+	return NULL;
+}
+
+void
+tpm_keyed_set_values(TpmKeyed *keyed, const KeyBatch *batch)
+{
 	const TpmKeyType *type = &keyed->type;
 	TpmPlanCondition *key = &keyed->conditions[0];
 
@@ -503,6 +536,15 @@ open_batch(TpmScan *scan, KeyBatch *batch)
 		keyed->values[0] = PointerGetDatum(construct_array(batch->keys, batch->nkeys, type->type, type->len,
 														   type->byval, type->align));
 	}
+}
+
+static void
+open_batch(TpmScan *scan, KeyBatch *batch)
+{
+	TpmKeyed   *keyed = scan->keyed;
+
+	tpm_keyed_set_values(keyed, batch);
+	batch->waits = false;
 	/* rows of other keys fail the tests that count for the key at hand */
 	scan->tests_rows = false;
 	/* read for one key, the list would have to be read for others once more */
@@ -511,6 +553,7 @@ open_batch(TpmScan *scan, KeyBatch *batch)
 	keyed->pages_before = scan->pages;
 	keyed->is_priced = false;
 	keyed->open = batch;
+	tpm_keyed_order_begin(scan);
 }
 
 /* begins a list with the key, and others if there may be any; false: the API cannot be asked for it */
@@ -530,6 +573,8 @@ ask(TpmScan *scan, Datum key, bool with_others)
 		return false;
 	}
 	take_entry(keyed, key_table_lookup(keyed->entries, batch->keys[0]));
+	if (with_others && keyed->begun)
+		tpm_keyed_ask_ahead(scan);
 	return true;
 }
 
@@ -639,22 +684,47 @@ count_key(TpmScan *scan, Datum key)
 	scan->keys += keyed->is_new;
 }
 
+/* like rows, this is forgotten where it takes too much memory: the key is then as one that comes first */
+static void
+note_alone(TpmKeyed *keyed)
+{
+	MemoryContext old = MemoryContextSwitchTo(keyed->context);
+
+	if (keyed->alone && keyed->nalone * TPM_IDSET_BYTES >= work_mem * INT64CONST(1024))
+	{
+		tpm_idset_destroy(keyed->alone);
+		keyed->alone = NULL;
+		keyed->nalone = 0;
+	}
+	if (keyed->alone == NULL)
+		keyed->alone = tpm_idset_create(64);
+	keyed->nalone += tpm_idset_add(keyed->alone, tpm_key_wide_hash(&keyed->type, keyed->key));
+	MemoryContextSwitchTo(old);
+}
+
 /* the scan reads the key at hand by itself */
 static void
 step_aside(TpmScan *scan)
 {
 	TpmKeyed   *keyed = scan->keyed;
-	MemoryContext old;
 
 	if (keyed->open)
 		close_batch(scan, false);
-	old = MemoryContextSwitchTo(keyed->context);
-	if (keyed->alone == NULL)
-		keyed->alone = tpm_idset_create(64);
-	(void) tpm_idset_add(keyed->alone, tpm_key_wide_hash(&keyed->type, keyed->key));
-	MemoryContextSwitchTo(old);
+	note_alone(keyed);
 	scan->tests_rows = keyed->tests_rows;
 	scan->leaves_missing = false;
+}
+
+/* the batch of this key, whose turn it is */
+static KeyEntry *
+open_waiting(TpmScan *scan, KeyBatch *batch, Datum key)
+{
+	TpmKeyed   *keyed = scan->keyed;
+
+	if (keyed->open)
+		close_batch(scan, false);
+	open_batch(scan, batch);
+	return key_table_lookup(keyed->entries, key);
 }
 
 static bool
@@ -680,6 +750,8 @@ take_key(TpmScan *scan)
 	entry = key_table_lookup(keyed->entries, key);
 	if (entry && entry->rows->state != KEY_ALONE)
 	{
+		if (entry->rows->batch->waits)
+			entry = open_waiting(scan, entry->rows->batch, key);
 		take_entry(keyed, entry);
 		return true;
 	}
@@ -813,6 +885,8 @@ tpm_keyed_next(TpmScan *scan, TupleTableSlot *slot)
 			ExecStoreHeapTuple(row->tuple, slot, false);
 			return true;
 		}
+		if (keyed->rows->state == KEY_PASSED)
+			keyed->rows->state = KEY_COMPLETE;
 		if (keyed->rows->state == KEY_COMPLETE)
 			break;
 		CHECK_FOR_INTERRUPTS();
@@ -854,6 +928,16 @@ tpm_keyed_may_count(TpmScan *scan)
 void
 tpm_keyed_complete(TpmScan *scan)
 {
-	while (scan->keyed->open)
+	TpmKeyed   *keyed = scan->keyed;
+
+	while (keyed->open)
 		(void) read_batch_row(scan);
+	for (KeyBatch *batch = keyed->oldest; batch; batch = batch->newer)
+	{
+		if (!batch->waits)
+			continue;
+		open_batch(scan, batch);
+		while (keyed->open)
+			(void) read_batch_row(scan);
+	}
 }

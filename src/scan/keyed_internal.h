@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * keyed_internal.h
- *		What keyed.c and keyed_list.c share.
+ *		What keyed.c and its parts share: keyed_ahead.c, keyed_list.c and
+ *		keyed_order.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,12 +32,16 @@ typedef struct KeyBatch
 	int			nkeys;
 	int			nwithout;		/* keys of which no row has come */
 	bool		in_sight;		/* a row with one of them is still to come */
+	bool		waits;			/* its list has not been opened */
+	char	   *url;			/* of a first request that has left before its
+								 * turn, or NULL */
 } KeyBatch;
 
 typedef enum KeyState
 {
 	KEY_OPEN,					/* its list is being read */
-	KEY_COMPLETE,
+	KEY_PASSED,					/* its list is being read, and is beyond it */
+	KEY_COMPLETE,				/* and whoever asked knows it */
 	KEY_PARTIAL,				/* its list was left: there may be more rows */
 	KEY_ALONE					/* the same, without a row: it is to be asked
 								 * for by itself */
@@ -69,8 +74,17 @@ struct TpmKeyed
 	KeyBatch   *oldest;
 	KeyBatch   *open;			/* whose list is being read, or NULL */
 	int64		pages_before;	/* of the scan, when it was begun */
+	int64		pages_a_batch;	/* of the last one that was read to its end,
+								 * 0: none was */
+	TpmPrefetch *begun;			/* first requests of lists side by side; NULL:
+								 * one after the other */
 	bool		is_priced;		/* what the rest of it costs has been looked
 								 * at */
+	char	   *sort_parameter; /* by the key; NULL: the API does not, or
+								 * nobody wants it */
+	bool		in_order;		/* the open list comes key by key, so far */
+	bool		any_value;		/* of its rows; the last one: */
+	Datum		last_value;
 
 	/*
 	 * what a batch sends: the key first, then what holds for all keys alike;
@@ -109,6 +123,7 @@ struct TpmKeyed
 	bool		has_asked;		/* there was a lookup before */
 	TpmIdSet   *alone;			/* hashes of keys that were looked for by
 								 * themselves, or NULL */
+	int64		nalone;
 
 	/* for EXPLAIN ANALYZE */
 	TpmIdSet   *counted;		/* hashes of keys so far; NULL: nobody asks */
@@ -117,6 +132,33 @@ struct TpmKeyed
 
 /* keyed.c: ends the list of keys that is being read, and forgets these */
 extern void tpm_keyed_drop_open(TpmScan *scan);
+
+/* keyed.c: of a key of the batch; NULL: it has been asked for once more since */
+extern KeyRows *tpm_keyed_rows_of_batch(TpmKeyed *keyed, const KeyBatch *batch, int i);
+
+/* keyed.c: the keys that are coming, as a batch that waits; NULL: there are none to be asked for */
+extern KeyBatch *tpm_keyed_next_batch(TpmScan *scan);
+
+/* keyed.c: its conditions and values, in the current memory context until others are made */
+extern void tpm_keyed_set_values(TpmKeyed *keyed, const KeyBatch *batch);
+
+/* keyed_ahead.c: may lists of keys go side by side? */
+extern void tpm_keyed_ahead_create(TpmScan *scan, TpmKeyed *keyed, int link);
+
+/* the first requests of further batches leave, and that of the one which has been opened */
+extern void tpm_keyed_ask_ahead(TpmScan *scan);
+
+/* keyed_order.c: the plan says that the API sorts by the key */
+extern void tpm_keyed_order_create(TpmKeyed *keyed, const TpmScan *scan, const OpExpr *clause);
+
+/* a batch has been opened */
+extern void tpm_keyed_order_begin(TpmScan *scan);
+
+/* a row of it has this value; rows: of its key, before this one is kept, NULL: it was not asked for */
+extern void tpm_keyed_order_saw(TpmScan *scan, Datum value, const KeyRows *rows);
+
+/* of so many pages that are left of it, those up to the key at hand, as far as is known */
+extern int64 tpm_keyed_order_pages(TpmKeyed *keyed, int64 left);
 
 /* keyed_list.c; of the key at hand */
 

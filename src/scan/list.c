@@ -21,7 +21,6 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
-#include "scan/prefetch.h"
 #include "shared/counters.h"
 
 /*
@@ -44,6 +43,7 @@ struct TpmList
 	MemoryContext page_context;
 	MemoryContext body_context;
 	TpmPosition position;
+	TpmPosition last;			/* where the page received last begins */
 	char	   *url;			/* of the next page, NULL when complete */
 	TpmIdSet   *ids;			/* resources seen */
 	TpmIdSet   *urls;			/* links followed */
@@ -65,6 +65,8 @@ struct TpmList
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
 	TpmPrefetch *ahead;			/* pages requested before their turn */
+	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
+								 * that have been requested, or NULL */
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
@@ -122,6 +124,12 @@ tpm_list_ask_ahead(TpmList *list, bool may)
 	list->may_ask_ahead = may;
 }
 
+void
+tpm_list_set_begun(TpmList *list, TpmPrefetch *begun)
+{
+	list->begun = begun;
+}
+
 bool
 tpm_list_has_asked(const TpmList *list)
 {
@@ -147,6 +155,12 @@ tpm_list_is_torn(const TpmList *list)
 }
 
 bool
+tpm_list_is_restarted(const TpmList *list)
+{
+	return list->again || list->restarted;
+}
+
+bool
 tpm_list_has(const TpmList *list, uint64 idhash)
 {
 	return tpm_idset_has(list->ids, idhash);
@@ -166,6 +180,7 @@ tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
 {
 	cursor->url = list->url;
 	cursor->position = list->position;
+	cursor->last = list->last;
 	cursor->first_page_rows = list->first_page_rows;
 	cursor->page_size = list->request->page_size;
 	cursor->total = list->total;
@@ -190,6 +205,7 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
 	MemoryContextSwitchTo(old);
 	list->position = cursor->position;
+	list->last = cursor->last;
 	list->pages = Max(list->pages, cursor->position.page);
 	list->first_page_rows = cursor->first_page_rows;
 	list->request->page_size = cursor->page_size;
@@ -198,6 +214,20 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
+}
+
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
+{
+	TpmListCursor there = *cursor;
+
+	there.position.page = (int) page;
+	there.position.rows = there.position.offset = page * cursor->first_page_rows;
+	there.url = tpm_request_url(list->table, list->request, &there.position);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
 }
 
 static bool
@@ -711,7 +741,7 @@ ask_ahead(TpmList *list)
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
-		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
+		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position), TPM_CALL_READ);
 		position.page++;
 		position.offset += step;
 	}
@@ -723,7 +753,7 @@ follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
 		tpm_prefetch_count(list->ahead) == 0)
-		tpm_prefetch_start(list->ahead, list->url);
+		tpm_prefetch_start(list->ahead, list->url, TPM_CALL_READ);
 }
 
 /* ----- a look further on ----- */
@@ -841,12 +871,15 @@ facts_of(TpmList *list, const TpmPage *page, const TpmAnswer *answer)
 static TpmAnswer *
 answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 {
-	TpmAnswer  *answer;
+	TpmAnswer  *answer = NULL;
 
 	if (!tpm_idset_add(list->urls, hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	ask_ahead(list);
-	answer = tpm_prefetch_take(list->ahead, list->url, problem);
+	if (list->begun)
+		answer = tpm_prefetch_take_any(list->begun, list->url, problem);
+	if (answer == NULL && *problem == NULL)
+		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
 	if (answer && answer->status >= 200 && answer->status <= 299)
@@ -906,6 +939,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		received = page->nrows;
 		list->pages++;
 		list->first_page_rows = facts.first_page_rows;
+		list->last = list->position;
 		list->position.page++;
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
@@ -930,6 +964,66 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 	if (*problem == NULL)
 		tell_doubt(list);
 	return NULL;
+}
+
+/* ----- going on with what was left ----- */
+
+/* what is still to be read, and more requests than that */
+static TpmProblem *
+admit_left(TpmList *list, int more)
+{
+	int64		left = tpm_list_pages_left(list);
+
+	if (!list->reads_all || left < 0)
+		return NULL;
+	if (list->table->opt.pagination != TPM_PAGE_LINKS)
+		list->session->lanes = list->table->opt.fetch_concurrency;
+	return tpm_client_refuses(list->session, left + more);
+}
+
+/* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
+static bool
+ask_if_there(TpmList *list, const TpmProblem **problem)
+{
+	TpmAnswer  *answer;
+
+	tpm_prefetch_start(list->ahead, list->url, TPM_CALL_ANY);
+	answer = tpm_prefetch_look(list->ahead, list->url, problem);
+	if (answer == NULL)
+		return false;
+	if (answer->status >= 200 && answer->status <= 299)
+		return true;
+	/* those two are not about the page */
+	if (answer->status < 400 || answer->status > 499 || answer->status == 401 || answer->status == 429)
+		*problem = tpm_problem_of_status(list->session, tpm_call_name("GET", list->url), answer);
+	return false;
+}
+
+bool
+tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, const TpmProblem **problem)
+{
+	bool		follows = list->by_link || list->table->opt.pagination == TPM_PAGE_LINKS;
+	MemoryContext old = MemoryContextSwitchTo(list->context);
+	TpmListFacts facts;
+	bool		there;
+
+	*last = NULL;
+	*problem = admit_left(list, follows ? 0 : 1);
+	if (!follows)
+	{
+		list->position = list->last;
+		list->url = tpm_request_url(list->table, list->request, &list->position);
+	}
+	there = *problem == NULL && ask_if_there(list, problem);
+	MemoryContextSwitchTo(old);
+	if (!there || follows)
+		return there;
+	*last = fetch_page(list, &facts, problem);
+	if (*last == NULL)
+		return false;
+	(*last)->total = tpm_list_total(&facts);
+	tpm_list_set_cursor(list, cursor);
+	return true;
 }
 
 TpmPage *

@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "document/document.h"
 #include "request/request.h"
+#include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
 
@@ -77,11 +78,17 @@ extern bool tpm_list_is_complete(const TpmList *list);
  */
 extern bool tpm_list_is_torn(const TpmList *list);
 
+/* has it been begun again, so that rows come that earlier pages lacked? */
+extern bool tpm_list_is_restarted(const TpmList *list);
+
 /* was the resource among those received or remembered? */
 extern bool tpm_list_has(const TpmList *list, uint64 idhash);
 
 /* may pages be requested before their turn?  Not at first. */
 extern void tpm_list_ask_ahead(TpmList *list, bool may);
+
+/* its first page may be among those that have been requested already */
+extern void tpm_list_set_begun(TpmList *list, TpmPrefetch *begun);
 
 /* are pages under way that have not been returned? */
 extern bool tpm_list_has_asked(const TpmList *list);
@@ -97,6 +104,22 @@ extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
 
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
+
+/*
+ * Begins with this page, from 0: those in front of it are as good as received.
+ * cursor: of the same list, after its first page.
+ */
+extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+
+/*
+ * After tpm_list_set_cursor() with what a statement has left, however long
+ * ago: can it be gone on with?  Where pages are computed *last is the page
+ * received last, asked for again: whether it is the same is the caller's to
+ * say.  A link is followed; what it leads to is returned when its turn comes.
+ * False: the API says no (4xx), or *problem.
+ */
+extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last,
+							   const TpmProblem **problem);
 
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);

@@ -36,7 +36,9 @@ typedef enum TpmPrivate
 	TPM_PRIV_REQUESTS,			/* Float: requests estimated */
 	TPM_PRIV_KEY,				/* IntList: which of CONDITIONS, and which of
 								 * the plan quals, is the key of a scan by
-								 * key; NIL: it is none */
+								 * key, and whether rows of several keys are
+								 * to be asked for in its order; NIL: it is
+								 * none */
 	TPM_PRIV_VARYING,			/* IntList: which of CONDITIONS compare with
 								 * what may differ for each key */
 	TPM_PRIV_LINK,				/* Integer: of the window that shows further

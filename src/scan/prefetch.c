@@ -1,10 +1,10 @@
 /*-------------------------------------------------------------------------
  *
  * prefetch.c
- *		Pages of a list that are requested before their turn.
+ *		Pages that are requested before their turn: of a list, or the first ones
+ *		of several.
  *
- * Owns the calls of one list that are under way.  They go on whenever this
- * backend waits for anything.  A page's problem is told when its turn comes,
+ * Owns these calls.  They go on whenever this backend waits for anything.  A page's problem is told when its turn comes,
  * since the statement may never get there.
  *
  *-------------------------------------------------------------------------
@@ -62,7 +62,7 @@ advance(AheadCall *one, int64 *wake_us)
 }
 
 void
-tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
+tpm_prefetch_start(TpmPrefetch *ahead, const char *url, int flags)
 {
 	MemoryContext context = AllocSetContextCreate(ahead->context, "tpm_fdw page ahead",
 												  ALLOCSET_SMALL_SIZES);
@@ -72,7 +72,7 @@ tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
 
 	one->context = context;
 	one->url = pstrdup(url);
-	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, TPM_CALL_READ);
+	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, flags);
 	MemoryContextSwitchTo(ahead->context);
 	ahead->calls = lappend(ahead->calls, one);
 	MemoryContextSwitchTo(old);
@@ -99,28 +99,40 @@ tpm_prefetch_drop(TpmPrefetch *ahead)
 	forget_taken(ahead);
 }
 
-/* all go on; true once the first is done */
+/* all go on; true once this one is done */
 static bool
-first_is_done(TpmPrefetch *ahead, int64 *wake_us)
+is_done(TpmPrefetch *ahead, const AheadCall *one, int64 *wake_us)
 {
-	bool		done = false;
 	ListCell   *lc;
 
 	*wake_us = PG_INT64_MAX;
 	foreach(lc, ahead->calls)
-	{
-		if (advance(lfirst(lc), wake_us) && foreach_current_index(lc) == 0)
-			done = true;
-	}
-	return done;
+		(void) advance(lfirst(lc), wake_us);
+	return one->done;
+}
+
+static TpmAnswer *
+wait_for_one(TpmPrefetch *ahead, AheadCall *one, const TpmProblem **problem)
+{
+	int64		wake_us;
+
+	while (!is_done(ahead, one, &wake_us))
+		tpm_calls_pause(ahead->session, tpm_call_waiting_for(one->call), wake_us);
+	*problem = tpm_call_problem(one->call);
+	return *problem ? NULL : tpm_call_answer(one->call);
+}
+
+/* what is taken is there until the next one is */
+static void
+take_from_line(TpmPrefetch *ahead, AheadCall *one)
+{
+	ahead->calls = list_delete_ptr(ahead->calls, one);
+	ahead->taken = one;
 }
 
 TpmAnswer *
-tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+tpm_prefetch_look(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
 {
-	AheadCall  *first;
-	int64		wake_us;
-
 	*problem = NULL;
 	forget_taken(ahead);
 	if (ahead->calls == NIL || strcmp(((AheadCall *) linitial(ahead->calls))->url, url) != 0)
@@ -128,11 +140,53 @@ tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **proble
 		tpm_prefetch_drop(ahead);
 		return NULL;
 	}
-	first = linitial(ahead->calls);
-	while (!first_is_done(ahead, &wake_us))
-		tpm_calls_pause(ahead->session, tpm_call_waiting_for(first->call), wake_us);
-	ahead->calls = list_delete_first(ahead->calls);
-	ahead->taken = first;
-	*problem = tpm_call_problem(first->call);
-	return *problem ? NULL : tpm_call_answer(first->call);
+	return wait_for_one(ahead, linitial(ahead->calls), problem);
+}
+
+static AheadCall *
+find_call(const TpmPrefetch *ahead, const char *url)
+{
+	ListCell   *lc;
+
+	foreach(lc, ahead->calls)
+		if (strcmp(((AheadCall *) lfirst(lc))->url, url) == 0)
+		return lfirst(lc);
+	return NULL;
+}
+
+TpmAnswer *
+tpm_prefetch_take_any(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+{
+	AheadCall  *one = find_call(ahead, url);
+	TpmAnswer  *answer;
+
+	*problem = NULL;
+	if (one == NULL)
+		return NULL;
+	forget_taken(ahead);
+	answer = wait_for_one(ahead, one, problem);
+	take_from_line(ahead, one);
+	return answer;
+}
+
+void
+tpm_prefetch_forget(TpmPrefetch *ahead, const char *url)
+{
+	AheadCall  *one = find_call(ahead, url);
+
+	if (one == NULL)
+		return;
+	ahead->calls = list_delete_ptr(ahead->calls, one);
+	MemoryContextDelete(one->context);
+}
+
+TpmAnswer *
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+{
+	TpmAnswer  *answer = tpm_prefetch_look(ahead, url, problem);
+
+	if (ahead->calls == NIL)
+		return NULL;
+	take_from_line(ahead, linitial(ahead->calls));
+	return answer;
 }

@@ -107,6 +107,8 @@ typedef struct TpmScan
 	int			next_request;
 	TpmSource  *source;			/* of the request being read, or NULL */
 	MemoryContext source_context;	/* of it alone; NULL: the one above */
+	TpmPrefetch *begun;			/* first requests of lists that have left
+								 * before their turn, or NULL */
 	const char *path;			/* that it asks */
 	TpmIdSet   *seen;			/* ids that requests of this path have
 								 * brought, NULL: one request only */
@@ -300,6 +302,9 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
 
+/* the first request of one whose rows are wanted in no order; NULL: the cache has its answer */
+extern char *tpm_source_first_url(TpmScan *scan, TpmRequest *request);
+
 /* under which the cache keeps the list of a request */
 extern TpmCacheKey tpm_source_key(const TpmScan *scan, const TpmRequest *request);
 
@@ -323,6 +328,12 @@ extern int64 tpm_source_rows(const TpmSource *source);
 
 /* do its rows come in the order of the plan? */
 extern bool tpm_source_is_ordered(const TpmSource *source);
+
+/* do they come from the API, as asked for by TpmRequest.key_sort? */
+extern bool tpm_source_is_by_key(const TpmSource *source);
+
+/* have all rows of the pages so far been given? */
+extern bool tpm_source_is_between_pages(const TpmSource *source);
 
 /* can the rows that are left be had without a request? */
 extern bool tpm_source_is_at_hand(const TpmSource *source);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/null_run.h"
 #include "scan/outlook.h"
 #include "scan/reach.h"
 #include "scan/rent_or_buy.h"
@@ -45,6 +46,7 @@ struct TpmSource
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
 								 * or NULL */
 	bool		anonymous;		/* one of them had no id */
+	bool		skips;			/* pages of the list were passed over */
 };
 
 static TpmSource *
@@ -84,6 +86,9 @@ tpm_source_key(const TpmScan *scan, const TpmRequest *request)
 		.resource = scan->resource,
 	};
 
+	/* whoever takes up a list goes on in its order */
+	if (request->key_sort)
+		key.conditions = psprintf("%s sort=%s", key.conditions, request->key_sort);
 	return key;
 }
 
@@ -106,20 +111,18 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 
 /* order, members and page of a list that is read for this scan alone, or for all */
 static void
-spell(TpmSource *source)
+spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 {
-	TpmScan    *scan = source->scan;
-	TpmRequest *request = source->request;
-
-	if (source->cached == NULL && tpm_scan_may_name(scan))
+	if (!shared && tpm_scan_may_name(scan))
 		request->fields = tpm_request_fields(scan->table, scan->columns);
 	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
-	request->may_tie = source->ordered && !scan->order_is_total;
-	request->sort = source->ordered ? scan->sort_parameter : tpm_remote_query_stable_sort(scan->table);
-	request->bounds = source->ordered && scan->stops != NIL ? scan->query->key : NULL;
-	if (source->cached == NULL && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
+	request->may_tie = ordered && !scan->order_is_total;
+	request->sort = ordered ? scan->sort_parameter
+		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
+	request->bounds = ordered && scan->stops != NIL ? scan->query->key : NULL;
+	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
 }
@@ -134,6 +137,16 @@ everything_for_conditions(const TpmScan *scan, TpmCached *cached)
 	return NULL;
 }
 
+/* of a list that nobody has to go on with the order is nothing */
+static TpmCached *
+find_in_any_order(TpmScan *scan, const TpmRequest *request)
+{
+	TpmRequest	plain = *request;
+
+	plain.key_sort = NULL;
+	return find_cached(scan, &plain, true);
+}
+
 TpmSource *
 tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 {
@@ -143,9 +156,36 @@ tpm_source_open_complete(TpmScan *scan, TpmRequest *request)
 		return NULL;
 	if (request)
 		cached = find_cached(scan, request, true);
+	if (cached == NULL && request && request->key_sort)
+		cached = find_in_any_order(scan, request);
 	if (cached == NULL && scan->query->everything)
 		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
 	return cached ? from_cache(scan, request, cached) : NULL;
+}
+
+static bool
+shares_lists(const TpmScan *scan)
+{
+	return tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
+}
+
+char *
+tpm_source_first_url(TpmScan *scan, TpmRequest *request)
+{
+	TpmPosition position = {0};
+	TpmCached  *cached = NULL;
+
+	if (tpm_scan_uses_cache(scan))
+		cached = find_cached(scan, request, true);
+	if (cached == NULL && tpm_scan_uses_cache(scan) && scan->query->everything)
+		cached = everything_for_conditions(scan, find_cached(scan, scan->query->everything, true));
+	if (cached)
+	{
+		tpm_cache_close(cached);
+		return NULL;
+	}
+	spell(scan, request, false, shares_lists(scan));
+	return tpm_request_url(scan->table, request, &position);
 }
 
 /*
@@ -156,9 +196,8 @@ static TpmSource *
 open_new(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = new_source(scan, request);
-	bool		shares;
+	bool		shares = shares_lists(scan);
 
-	shares = tpm_scan_uses_cache(scan) && (scan->order == NULL || !tpm_scan_may_stop(scan));
 	if (shares)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
@@ -168,7 +207,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 		(scan->order_is_total || tpm_scan_may_stop(scan));
 	if (source->ordered && !scan->order_is_total)
 		source->returned = tpm_idset_create(128);
-	spell(source);
+	spell(scan, request, source->ordered, source->cached != NULL);
 	return source;
 }
 
@@ -356,6 +395,19 @@ tpm_source_is_ordered(const TpmSource *source)
 	return source->ordered;
 }
 
+bool
+tpm_source_is_by_key(const TpmSource *source)
+{
+	return !source->complete && source->request->key_sort &&
+		(source->list == NULL || !tpm_list_is_restarted(source->list));
+}
+
+bool
+tpm_source_is_between_pages(const TpmSource *source)
+{
+	return source->shared.nrows == 0 && (source->page == NULL || source->row >= source->page->nrows);
+}
+
 void
 tpm_source_keep_page(TpmSource *source)
 {
@@ -417,6 +469,7 @@ open_source_list(TpmSource *source)
 	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
+	tpm_list_set_begun(source->list, scan->begun);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -532,6 +585,87 @@ ask_for_all_members(TpmSource *source)
 	source->page = receive(source);
 }
 
+/* a page has come, and is verified to its end */
+static void
+take_page(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+
+	tpm_include_offer(scan, source->page, source->request->include != NULL);
+	tpm_scan_received(scan, source->page);
+	if (is_conditioned(source->request))
+		tpm_hidden_saw(scan, source->page);
+	if (source->ordered && !source->request->may_tie)
+		(void) tpm_order_verify(scan->order, source->page);
+}
+
+/* ----- NULLs in front of the values ----- */
+
+static bool
+is_row_unwanted(const TpmSource *source, int at)
+{
+	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
+}
+
+/* is the first page of the list full of NULLs that nobody wants, and can others be asked for by number? */
+static bool
+begins_with_nulls(const TpmSource *source)
+{
+	TpmListCursor cursor;
+
+	if (!source->ordered || source->request->may_tie ||
+		source->scan->table->opt.pagination == TPM_PAGE_LINKS)
+		return false;
+	tpm_list_get_cursor(source->list, &cursor);
+	return cursor.position.page == 1 && cursor.url != NULL && !cursor.by_link && !cursor.restarted &&
+		cursor.total >= 0 && cursor.position.offset == cursor.first_page_rows &&
+		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
+}
+
+/* reads that page of the list; false: there is none */
+static bool
+jump_to(TpmSource *source, const TpmListCursor *first, int64 page)
+{
+	open_list_again(source);
+	tpm_list_skip_to(source->list, first, page);
+	source->page = receive(source);
+	source->row = 0;
+	if (source->page)
+		take_page(source);
+	return source->page != NULL;
+}
+
+/*
+ * Goes to the page on which the NULLs end.  They are never in the middle of
+ * the values, so what lies between two of them is one, too.
+ */
+static bool
+pass_nulls(TpmSource *source)
+{
+	TpmNullRun	run;
+	TpmListCursor first,
+				now;
+
+	tpm_list_get_cursor(source->list, &first);
+	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
+							first.first_page_rows))
+		return true;
+	source->skips = true;
+	do
+	{
+		if (!jump_to(source, &first, run.at))
+		{
+			/* there are fewer than the first page has told */
+			if (source->problem || run.at == run.low + 1)
+				return false;
+			return jump_to(source, &first, run.low + 1);
+		}
+		tpm_list_get_cursor(source->list, &now);
+	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
+			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
+	return true;
+}
+
 static bool
 fetch(TpmSource *source)
 {
@@ -545,7 +679,8 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->problem)
 		return false;
-	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list) &&
+		!source->skips)
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
@@ -554,13 +689,8 @@ fetch(TpmSource *source)
 	}
 	if (source->page == NULL)
 		return false;
-	tpm_include_offer(scan, source->page, source->request->include != NULL);
-	tpm_scan_received(scan, source->page);
-	if (is_conditioned(source->request))
-		tpm_hidden_saw(scan, source->page);
-	if (source->ordered && !source->request->may_tie)
-		(void) tpm_order_verify(scan->order, source->page);
-	return true;
+	take_page(source);
+	return begins_with_nulls(source) ? pass_nulls(source) : true;
 }
 
 /* false: it was returned before the order was left */
@@ -585,19 +715,17 @@ take_up(TpmSource *source, const TpmListCursor *cursor)
 	tpm_list_set_cursor(source->list, cursor);
 }
 
-/* this reader has claimed the next page of a shared list */
+/* who has not got through gives the claim back at once */
 static bool
-fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+with_claim(TpmSource *source, const TpmListCursor *cursor,
+		   bool (*step) (TpmSource *source, const TpmListCursor *cursor))
 {
-	TpmListCursor after;
-	bool		any;
+	bool		result;
 
 	PG_TRY();
 	{
 		take_up(source, cursor);
-		/* who may not come back for them must not hold pages that others need */
-		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
-		any = fetch(source);
+		result = step(source, cursor);
 	}
 	PG_CATCH();
 	{
@@ -606,10 +734,27 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	}
 	PG_END_TRY();
 	if (source->problem)
-	{
 		tpm_cache_give_back(source->cached);
+	return result;
+}
+
+static bool
+fetch_shared(TpmSource *source, const TpmListCursor *cursor)
+{
+	/* who may not come back for them must not hold pages that others need */
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
+	return fetch(source);
+}
+
+/* this reader has claimed the next page of a shared list */
+static bool
+fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+{
+	TpmListCursor after;
+	bool		any = with_claim(source, cursor, fetch_shared);
+
+	if (source->problem)
 		return false;
-	}
 	tpm_list_get_cursor(source->list, &after);
 	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
 	{
@@ -647,6 +792,70 @@ tpm_source_wait(TpmScan *scan)
 	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
 }
 
+/* rows that have moved since have moved those of the last page, or changed how many there are */
+static bool
+is_last_page(const TpmSource *source, const TpmListCursor *cursor, const TpmPage *page)
+{
+	TpmIdSet   *ids = tpm_idset_create(page->nrows);
+	bool		same;
+
+	for (int i = 0; i < page->nrows; i++)
+	{
+		if (page->rows[i].idhash != 0)
+			tpm_idset_add(ids, page->rows[i].idhash);
+	}
+	same = page->total == cursor->total && tpm_cache_ends_with(source->cached, ids, page->nrows);
+	tpm_idset_destroy(ids);
+	return same;
+}
+
+static bool
+stands_as_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	const TpmProblem *problem;
+	TpmPage    *last;
+	bool		stands;
+
+	if (is_conditioned(source->request))
+		tpm_rent_count(source->scan);
+	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
+	return stands && (last == NULL || is_last_page(source, cursor, last));
+}
+
+/* this reader goes on with a list that statements have left, before it returns a row of it */
+static bool
+go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	bool		stands = with_claim(source, cursor, stands_as_left);
+
+	if (source->problem)
+		return false;
+	if (stands)
+		tpm_cache_go_on(source->cached, tpm_list_has_asked(source->list));
+	else
+	{
+		tpm_cache_begin_anew(source->cached);
+		open_list_again(source);
+	}
+	return true;
+}
+
+/* all that the page has: this reader may have to fetch the one behind it */
+static void
+remember_page(TpmSource *source)
+{
+	TpmCachedPage page = source->shared;
+	HeapTupleData tuple;
+	uint64		idhash;
+
+	open_source_list(source);
+	while (tpm_cache_row(&page, &tuple, &idhash))
+		tpm_list_remember(source->list, idhash);
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -659,6 +868,8 @@ next_page(TpmSource *source)
 		{
 			case TPM_CACHE_PAGE:
 				tpm_scan_check_members(source->scan, source->shared.nrows, &source->shared.members);
+				if (!source->complete)
+					remember_page(source);
 				return true;
 			case TPM_CACHE_END:
 				if (!source->scan->told_doubt)
@@ -667,6 +878,10 @@ next_page(TpmSource *source)
 				return false;
 			case TPM_CACHE_CLAIMED:
 				return fetch_claimed(source, &cursor) && !is_too_long(source);
+			case TPM_CACHE_LEFT:
+				if (!go_on_with_left(source, &cursor))
+					return false;
+				break;
 			case TPM_CACHE_WAIT:
 				tpm_source_wait(source->scan);
 				break;
@@ -714,15 +929,7 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 			continue;
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
-		{
-			/* this reader may have to fetch the page after those of others */
-			if (!source->complete)
-			{
-				open_source_list(source);
-				tpm_list_remember(source->list, *idhash);
-			}
 			return true;
-		}
 		source->page = NULL;
 		if (source->at_end || !next_page(source))
 		{
