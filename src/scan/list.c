@@ -21,6 +21,7 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
+#include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 
 /*
@@ -64,6 +65,7 @@ struct TpmList
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
+	struct TpmScan *payer;		/* for whom requests count, or NULL */
 	TpmPrefetch *ahead;			/* pages requested before their turn */
 	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
 								 * that have been requested, or NULL */
@@ -103,6 +105,20 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
+}
+
+void
+tpm_list_set_payer(TpmList *list, struct TpmScan *payer)
+{
+	list->payer = payer;
+}
+
+/* before anything is sent */
+static void
+count_request(const TpmList *list)
+{
+	if (list->payer)
+		tpm_rent_count(list->payer);
 }
 
 void
@@ -741,6 +757,7 @@ ask_ahead(TpmList *list)
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
+		count_request(list);
 		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position), TPM_CALL_READ);
 		position.page++;
 		position.offset += step;
@@ -753,7 +770,10 @@ follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
 		tpm_prefetch_count(list->ahead) == 0)
+	{
+		count_request(list);
 		tpm_prefetch_start(list->ahead, list->url, TPM_CALL_READ);
+	}
 }
 
 /* ----- a look further on ----- */
@@ -881,7 +901,10 @@ answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
+	{
+		count_request(list);
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
+	}
 	if (answer && answer->status >= 200 && answer->status <= 299)
 		return answer;
 	if (answer && answer->status == 413)
@@ -987,6 +1010,7 @@ ask_if_there(TpmList *list, const TpmProblem **problem)
 {
 	TpmAnswer  *answer;
 
+	count_request(list);
 	tpm_prefetch_start(list->ahead, list->url, TPM_CALL_ANY);
 	answer = tpm_prefetch_look(list->ahead, list->url, problem);
 	if (answer == NULL)

@@ -14,6 +14,7 @@
 #include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
+struct TpmScan;
 
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
@@ -22,6 +23,9 @@ typedef struct TpmList TpmList;
  */
 extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
 							  TpmRequest *request, bool reads_all);
+
+/* what it asks for is a part of the scan's list, and each request counts before it is sent, as rent_or_buy.c has it */
+extern void tpm_list_set_payer(TpmList *list, struct TpmScan *payer);
 
 /*
  * The next page with at least one row, or NULL at the end.  It is valid until

@@ -100,7 +100,8 @@ tpm_rows_set_path(TpmScan *scan, int at)
 
 /*
  * Several requests of one path ask for parts of one list, and a filter that
- * matches more than it should brings a row in more than one of them.
+ * matches more than it should brings a row in more than one of them.  So may
+ * the whole list that answers in place of the last of several ids.
  */
 static void
 separate_requests(TpmScan *scan, const TpmRequest *request)
@@ -108,7 +109,7 @@ separate_requests(TpmScan *scan, const TpmRequest *request)
 	/* nor may the list bring once more what was found by its id */
 	if (scan->query->ids != NIL || list_length(scan->query->requests) == 1)
 		return;
-	if (scan->seen && strcmp(scan->path, request->path) == 0)
+	if (scan->seen && (request->by_id || strcmp(scan->path, request->path) == 0))
 		return;
 	if (scan->seen)
 		tpm_idset_destroy(scan->seen);
@@ -298,6 +299,7 @@ next_unsorted(TpmScan *scan)
 				continue;
 			if (scan->seen && scan->query->nmet < list_length(scan->query->ids))
 				meet_id(scan);
+			scan->nameless |= scan->idhash == 0;
 			scan->rows++;
 			return true;
 		}
@@ -358,6 +360,7 @@ begin_query(TpmScan *scan)
 	scan->source = NULL;
 	scan->source_context = NULL;
 	scan->at_end = false;
+	scan->nameless = false;
 	scan->order_settled = (scan->order == NULL);
 	scan->in_order = false;
 }

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/keyed.h"
 #include "scan/null_run.h"
 #include "scan/outlook.h"
 #include "scan/reach.h"
@@ -32,7 +33,8 @@ struct TpmSource
 	TpmRequest *request;
 	TpmCached  *cached;			/* NULL: read alone */
 	bool		ordered;		/* asked for in the order of the plan */
-	bool		complete;		/* the cached list needed no request */
+	bool		complete;		/* the cached list needs no request */
+	bool		exchanged;		/* it has taken the place of a part */
 	TpmList    *list;			/* NULL until a page must be fetched */
 	TpmPage    *page;			/* of the list, being returned */
 	int			row;
@@ -440,6 +442,20 @@ tpm_source_is_at_hand(const TpmSource *source)
 
 /* ----- from the API ----- */
 
+static bool
+is_conditioned(const TpmRequest *request)
+{
+	return request->by_id || request->terms != NIL;
+}
+
+/* would the table's list, kept as a whole, have all that is asked for? */
+static bool
+is_part(const TpmSource *source)
+{
+	return is_conditioned(source->request) ||
+		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
+}
+
 /*
  * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
  * that hands them on as they come may not want the rest.
@@ -470,6 +486,8 @@ open_source_list(TpmSource *source)
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
 	tpm_list_set_begun(source->list, scan->begun);
+	if (is_part(source))
+		tpm_list_set_payer(source->list, scan);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -495,12 +513,6 @@ is_refusal(const TpmProblem *problem)
 		problem->sqlerrcode == ERRCODE_FDW_TABLE_NOT_FOUND;
 }
 
-static bool
-is_conditioned(const TpmRequest *request)
-{
-	return request->by_id || request->terms != NIL;
-}
-
 static TpmPage *
 receive(TpmSource *source)
 {
@@ -508,8 +520,6 @@ receive(TpmSource *source)
 	bool		first = tpm_list_pages(source->list) == 0;
 	TpmPage    *page;
 
-	if (is_conditioned(source->request) && !tpm_list_is_complete(source->list))
-		tpm_rent_count(source->scan);
 	page = tpm_list_try_next(source->list, &problem);
 	if (problem && first && source->request->include && is_refusal(problem))
 	{
@@ -557,6 +567,7 @@ leave_order(TpmSource *source)
 	source->request = request;
 	source->ordered = false;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, request, true);
+	tpm_list_set_payer(source->list, scan);
 	tpm_list_ask_ahead(source->list, true);
 	MemoryContextSwitchTo(old);
 }
@@ -685,7 +696,7 @@ fetch(TpmSource *source)
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
 		leave_order(source);
-		return fetch(source);
+		return next_page(source);
 	}
 	if (source->page == NULL)
 		return false;
@@ -816,8 +827,6 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	TpmPage    *last;
 	bool		stands;
 
-	if (is_conditioned(source->request))
-		tpm_rent_count(source->scan);
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
@@ -856,6 +865,166 @@ remember_page(TpmSource *source)
 		tpm_list_remember(source->list, idhash);
 }
 
+/* ----- the whole list in place of its parts ----- */
+
+/*
+ * A list of which nobody knows the size is priced by its first page, which may
+ * fail like none that was asked for.  False: it is not to be read, for now.
+ */
+static bool
+is_worth_reading(TpmSource *whole, int64 more)
+{
+	bool		on_trial = whole->on_trial;
+
+	if (tpm_rent_size_is_known(whole->scan))
+		return true;
+	whole->on_trial = true;
+	(void) next_page(whole);
+	whole->on_trial = on_trial;
+	if (whole->problem)
+	{
+		whole->problem = NULL;
+		return false;
+	}
+	return !tpm_rent_size_is_known(whole->scan) || (tpm_rent_is_due(whole->scan, more) && tpm_rent_may_buy(whole->scan));
+}
+
+/* to its end, as far as the cache keeps it; not if nobody can tell where that is */
+static void
+read_whole(TpmSource *whole)
+{
+	while (whole->cached && !tpm_cache_is_complete(whole->cached) && tpm_rent_size_is_known(whole->scan) &&
+		   next_page(whole))
+		;
+}
+
+static bool
+is_due(const TpmScan *scan, int64 more)
+{
+	return tpm_scan_uses_cache(scan) && scan->query->everything && !scan->no_purchase && tpm_rent_is_due(scan, more);
+}
+
+TpmSource *
+tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem **problem)
+{
+	MemoryContext context,
+				old;
+	TpmSource  *whole,
+			   *result = NULL;
+	bool		was_read;
+
+	if (!is_due(scan, more))
+		return NULL;
+	scan->no_purchase = !tpm_rent_may_buy(scan);
+	if (scan->no_purchase)
+		return NULL;
+	context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw whole list", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	scan->buys = true;
+	whole = open_new(scan, memcpy(palloc(sizeof(TpmRequest)), scan->query->everything, sizeof(TpmRequest)));
+	whole->on_trial = problem != NULL;
+	was_read = is_worth_reading(whole, more);
+	if (was_read)
+		read_whole(whole);
+	scan->buys = false;
+	MemoryContextSwitchTo(old);
+	if (whole->problem)
+		*problem = tpm_problem_copy(whole->problem);
+	else if (was_read)
+		result = tpm_source_open_complete(scan, request);
+	MemoryContextDelete(context);
+	scan->took_whole_list |= result != NULL;
+	scan->no_purchase = was_read && result == NULL;
+	if (scan->no_purchase)
+		tpm_rent_bought(scan, false);
+	return result;
+}
+
+/* that the part at hand, and what follows it, are going to take; where the plan may stop, who knows */
+static int64
+requests_left(const TpmSource *source)
+{
+	const TpmScan *scan = source->scan;
+	int64		left = 1;
+
+	/* all of it, to be sorted here */
+	if (!source->ordered && !is_conditioned(source->request))
+		return PG_INT32_MAX;
+	if (!scan->read_to_end)
+		return 1;
+	if (source->list && tpm_list_pages(source->list) > 0)
+		left = Max(left, tpm_list_pages_left(source->list));
+	return left + list_length(scan->query->requests) - scan->next_request;
+}
+
+/*
+ * The list that answers in place of the part whose next page is about to be
+ * asked for: somebody else has completed it meanwhile, or it is bought.  NULL:
+ * neither; *tried tells whether there was an attempt.
+ */
+static TpmSource *
+find_whole(TpmSource *source, bool *tried)
+{
+	TpmScan    *scan = source->scan;
+	TpmSource  *whole = NULL;
+
+	if (source->list && tpm_list_pages(source->list) > 0)
+		whole = tpm_source_open_complete(scan, NULL);
+	*tried = whole != NULL || is_due(scan, requests_left(source));
+	if (!*tried)
+		return NULL;
+	if (source->cached)
+		tpm_cache_give_back(source->cached);
+	if (whole)
+		return whole;
+	return tpm_source_buy(scan, source->request, requests_left(source), source->on_trial ? &source->problem : NULL);
+}
+
+/*
+ * Before a page is asked for: does the whole list answer from here on?  Rows
+ * that have been returned are left out of it, and the others sorted by whoever
+ * reads them.  False: nothing was tried, the page is to be asked for.
+ */
+static bool
+exchange(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+	MemoryContext old;
+	TpmSource  *whole;
+	bool		tried;
+
+	if (!is_part(source) || scan->nameless || tpm_keyed_reads_batch(scan) ||
+		(source->list && tpm_list_is_complete(source->list)))
+		return false;
+	old = MemoryContextSwitchTo(source->context);
+	whole = find_whole(source, &tried);
+	MemoryContextSwitchTo(old);
+	if (whole == NULL)
+		return tried;
+	if (source->cached)
+		leave_cache(source);
+	if (source->list)
+		tpm_list_close(source->list);
+	/* on trial, nothing has been returned */
+	if (source->on_trial)
+		source->list = NULL;
+	source->cached = whole->cached;
+	source->complete = source->exchanged = true;
+	source->ordered = false;
+	source->page = NULL;
+	source->shared.nrows = 0;
+	scan->next_request = list_length(scan->query->requests);
+	return true;
+}
+
+/* of the whole list: has the part in whose place it is given this row? */
+static bool
+was_given_by_part(const TpmSource *source, uint64 idhash)
+{
+	return source->exchanged && ((source->list && tpm_list_has(source->list, idhash)) ||
+								 (source->returned && tpm_idset_has(source->returned, idhash)));
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -877,7 +1046,11 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				return fetch_claimed(source, &cursor) && !is_too_long(source);
+				if (!exchange(source))
+					return fetch_claimed(source, &cursor) && !is_too_long(source);
+				if (source->problem)
+					return false;
+				break;
 			case TPM_CACHE_LEFT:
 				if (!go_on_with_left(source, &cursor))
 					return false;
@@ -893,6 +1066,8 @@ next_page(TpmSource *source)
 		}
 	}
 	open_source_list(source);
+	if (exchange(source))
+		return source->problem == NULL && next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);
 }
@@ -929,7 +1104,11 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 			continue;
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
+		{
+			if (was_given_by_part(source, *idhash))
+				continue;
 			return true;
+		}
 		source->page = NULL;
 		if (source->at_end || !next_page(source))
 		{
