@@ -2,6 +2,8 @@
 a restart."""
 
 import itertools
+import os
+import random
 import sys
 
 import psycopg2
@@ -14,8 +16,13 @@ sys.path.insert(0, str(tpmtest.ROOT / "test" / "clients"))
 
 import shapes  # noqa: E402
 
+SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
 # what needs few requests first, and then ever larger parts of the list, which costs most in all
 WORST = ["a count", "the ten newest", "open ones of the last quarter", "changes by month", "by country", "by status"]
+ORDERS = [WORST, WORST[::-1], *(random.Random(f"{SEED}/{turn}").sample(WORST, len(WORST)) for turn in range(4))]
+LATER = ["SELECT country AS country, COUNT(*) AS count FROM {s}.third_parties WHERE risk_rating IN ('High') GROUP BY country"
+         " ORDER BY count DESC LIMIT 1000", "SELECT COUNT(*) AS count FROM {s}.third_parties WHERE country IN ('DE') LIMIT 50000",
+         "SELECT name AS name FROM {s}.third_parties WHERE id IN ('17') LIMIT 1000"]
 PAGE = 100
 NUMBERS = itertools.count(1)
 
@@ -38,6 +45,11 @@ class Api:
     def settings(self):
         """The superuser reads whatever it takes."""
         rows(self.owner, "SET tpm_fdw.max_requests = 0; SET tpm_fdw.leave_free = 0; SET tpm_fdw.cache_ttl = '1h'")
+
+    def truth(self):
+        """A copy of the table, for what charts have to show."""
+        source = self.table()
+        rows(self.owner, f"CREATE SCHEMA truth; CREATE TABLE truth.third_parties AS SELECT * FROM {source}.third_parties")
 
     def table(self):
         """The view of a table that nothing is known of, in a schema of its own."""
@@ -87,8 +99,39 @@ def opened(api, schema, charts, setting="SELECT"):
 @pytest.fixture(scope="module")
 def small():
     api = Api(5000)
+    api.truth()
     yield api
     api.close()
+
+
+@pytest.mark.parametrize("turn", range(len(ORDERS)))
+def test_cold_then_warm(small, turn):
+    """Twice the list, and one request while its size is not known; then nothing, whatever is asked."""
+    order = ORDERS[turn]
+    print(f"SEED={SEED}", order)
+    schema = small.table()
+    charts = [shapes.CHARTS[name] for name in order]
+    right = [small.shown("truth", chart) for chart in charts + LATER]
+    assert [shown for shown, _, _ in opened(small, schema, charts)] == right[:len(charts)]
+    assert small.pages <= small.sandbox.request_count() <= 2 * small.pages + 1
+    small.sandbox.reset()
+    assert [shown for shown, _, _ in opened(small, schema, charts + LATER)] == right
+    assert small.sandbox.request_count() == 0
+
+
+def test_all_at_once(small):
+    """As a browser opens them: what was in flight in each session comes on top."""
+    schema = small.table()
+    small.sandbox.settings(latency_ms=5)
+    charts = list(shapes.CHARTS.values())
+    views = [tpmtest.in_thread(lambda chart=chart: opened(small, schema, [chart])[0][0]) for chart in charts]
+    for thread, _ in views:
+        thread.join()
+    assert [shown for _, (shown,) in views] == [small.shown("truth", chart) for chart in charts]
+    assert small.sandbox.request_count() <= 2 * small.pages + 1 + len(charts)
+    small.sandbox.reset()
+    opened(small, schema, charts)
+    assert small.sandbox.request_count() == 0
 
 
 # ----- one that cannot -----
@@ -197,10 +240,11 @@ def test_first_query_after_a_restart(small, mode):
 
 
 def test_a_read_that_was_given_up(small):
-    """Without a total its size is only known to be more than was read: the next one is refused at once, after a restart, too."""
+    """Without a total it is only known that there is more than was read: where that is not kept, the next one is refused at once."""
     schema = small.table()
     rows(small.owner, f"ALTER FOREIGN TABLE {schema.replace('charts', 'api')}.third_parties OPTIONS (DROP total_pointer)")
     assert refused(small, schema, 20) == 20
+    rows(small.owner, "SELECT tpm_fdw_reset_cache()")
     assert refused(small, schema, 20) == 0
     small.restart()
     assert refused(small, schema, 20) == 0
