@@ -32,7 +32,7 @@ COMMENT ON VIEW tpm_fdw_tokens IS 'access tokens held in shared memory, without 
 
 CREATE FUNCTION tpm_fdw_cache(OUT server name, OUT database name, OUT relation text,
 	OUT conditions text, OUT complete boolean, OUT rows bigint, OUT bytes bigint, OUT requests int,
-	OUT fetched timestamptz, OUT expires timestamptz, OUT hits bigint)
+	OUT fetched timestamptz, OUT expires timestamptz, OUT hits bigint, OUT rent bigint)
 RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION tpm_fdw_cache() IS 'rows of the view tpm_fdw_cache';
 CREATE VIEW tpm_fdw_cache AS SELECT * FROM tpm_fdw_cache();

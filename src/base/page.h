@@ -100,6 +100,7 @@ typedef struct TpmListCursor
 								 * complete, or not begun if position.page is
 								 * 0 */
 	TpmPosition position;
+	TpmPosition last;			/* where the page received last begins */
 	int			first_page_rows;
 	int			page_size;
 	int64		total;			/* -1: none told */

@@ -13,6 +13,8 @@
 
 #include "common/base64.h"
 
+#include "lib/stringinfo.h"
+
 #include "base/url_query.h"
 
 static int
@@ -63,6 +65,31 @@ tpm_url_query(const char *url)
 		at = begin[len] == '&' ? begin + len : NULL;
 	}
 	return pairs;
+}
+
+char *
+tpm_url_with_number(const char *url, const char *name, int64 number)
+{
+	StringInfoData result;
+	const char *at = strchr(url, '?');
+	bool		found = false;
+
+	initStringInfo(&result);
+	appendBinaryStringInfo(&result, url, at ? (int) (at - url) : (int) strlen(url));
+	while (at != NULL && *at != '\0')
+	{
+		const char *begin = at + 1;
+		size_t		len = strcspn(begin, "&");
+		size_t		name_len = strcspn(begin, "=&");
+		bool		is_it = strcmp(decoded_part(begin, name_len), name) == 0;
+
+		appendBinaryStringInfo(&result, at, 1 + (is_it ? name_len : len));
+		if (is_it)
+			appendStringInfo(&result, "=" INT64_FORMAT, number);
+		found |= is_it;
+		at = begin + len;
+	}
+	return found ? result.data : NULL;
 }
 
 TpmUrlPair *

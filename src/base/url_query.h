@@ -25,6 +25,9 @@ extern List *tpm_url_query(const char *url);
 /* NULL: none is called so */
 extern TpmUrlPair *tpm_url_pair(List *pairs, const char *name);
 
+/* the URL with this number for the value of the parameter; NULL: it has none that is called so */
+extern char *tpm_url_with_number(const char *url, const char *name, int64 number);
+
 /* the same address, however its query is encoded */
 extern bool tpm_url_is_same(const char *a, const char *b);
 

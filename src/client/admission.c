@@ -169,17 +169,22 @@ tpm_call_check_enabled(TpmCall *call)
 }
 
 bool
+tpm_call_is_limited(const TpmCall *call)
+{
+	return (call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) == 0;
+}
+
+bool
 tpm_call_check_max_requests(TpmCall *call)
 {
 	TpmStatement *statement = call->session->statement;
 
-	if ((call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)) || tpm_max_requests == 0 ||
-		statement->requests < tpm_max_requests)
+	if (!tpm_call_is_limited(call) || tpm_max_requests == 0 || statement->departed < tpm_max_requests)
 		return true;
 	tpm_call_fail(call, tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 									psprintf("the statement needs more than %d requests", tpm_max_requests),
 									psprintf(INT64_FORMAT " requests have been sent; the setting tpm_fdw.max_requests allows no more.",
-											 statement->requests),
+											 statement->departed),
 									"Add a condition that the API can filter by, or raise tpm_fdw.max_requests."));
 	return false;
 }
@@ -280,17 +285,53 @@ tpm_client_admit_writes(TpmSession *session, int64 n)
 	announce_long_wait(session, n);
 }
 
+static bool
+exceeds_max_requests(const TpmStatement *statement, int64 n)
+{
+	return tpm_max_requests > 0 && statement->requests + n > tpm_max_requests;
+}
+
+int64
+tpm_client_allows(TpmSession *session, int64 n)
+{
+	TpmStatement *statement = session->statement;
+	int64		expected = statement->expected;
+	int64		may = 0;
+
+	/* it would be a statement of so many */
+	statement->expected = Max(expected, statement->requests + n);
+	while (may < n)
+	{
+		int64		middle = may + (n - may + 1) / 2;
+
+		if (exceeds_max_requests(statement, middle + session->besides) ||
+			(tpm_max_wait >= 0 && would_wait_too_long(session, middle + session->besides)))
+			n = middle - 1;
+		else
+			may = middle;
+	}
+	statement->expected = expected;
+	return may;
+}
+
 TpmProblem *
 tpm_client_refuses(TpmSession *session, int64 n)
 {
 	TpmStatement *statement = session->statement;
 	TpmProblem *problem;
 
-	statement->expected = Max(statement->expected, statement->requests + n);
 	session->expected = Max(session->expected, session->requests + n);
+
+	/*
+	 * one request tells whether there are rows, without which others may not
+	 * begin
+	 */
+	if (n > 1)
+		n += session->besides;
+	statement->expected = Max(statement->expected, statement->requests + n);
 	if (n <= 0)
 		return NULL;
-	if (tpm_max_requests > 0 && statement->requests + n > tpm_max_requests)
+	if (exceeds_max_requests(statement, n))
 		return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 						   psprintf("the statement needs " INT64_FORMAT " requests, more than tpm_fdw.max_requests (%d)",
 									statement->requests + n, tpm_max_requests),

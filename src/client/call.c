@@ -437,9 +437,11 @@ step_sent(TpmCall *call)
 	if (t->sendings > 0)
 	{
 		call->session->requests++;
-		if (!(call->flags & (TPM_CALL_WRITE | TPM_CALL_CHECK | TPM_CALL_PART)))
+		if (tpm_call_is_limited(call))
 			call->session->statement->requests++;
 	}
+	else if (tpm_call_is_limited(call))
+		call->session->statement->departed--;
 	if (t->outcome == TPM_OUTCOME_ANSWERED)
 		call_answered(call);
 	else
@@ -571,6 +573,8 @@ send_call(TpmCall *call)
 	spec->headers = list_concat(spec->headers, call->extra_headers);
 	call->sent_at = GetCurrentTimestamp();
 	call->transfer = tpm_transfer_start(spec);
+	if (tpm_call_is_limited(call))
+		session->statement->departed++;
 	MemoryContextSwitchTo(old);
 	tpm_call_enter(call, CALL_SENT);
 }
@@ -589,8 +593,8 @@ step_slot(TpmCall *call)
 		call->wake_us = PG_INT64_MAX;
 		return;
 	}
-	if (!tpm_call_check_enabled(call) ||
-		(call->ticket == NULL && !tpm_call_check_max_requests(call)))
+	/* others of the statement may have left while this one stood in line */
+	if (!tpm_call_check_enabled(call) || !tpm_call_check_max_requests(call))
 		return;
 	old = MemoryContextSwitchTo(call->attempt_context);
 	changed = tpm_session_refresh_limits(call->session, &problem);

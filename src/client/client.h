@@ -43,7 +43,8 @@ extern bool tpm_log_requests;
 typedef struct TpmStatement
 {
 	EState	   *estate;			/* NULL: ANALYZE, IMPORT, a function */
-	int64		requests;		/* reads sent */
+	int64		requests;		/* reads sent, and over */
+	int64		departed;		/* those under way, or given up, as well */
 	int64		expected;		/* known to be needed in all, 0 unknown */
 	int64		writes;			/* rows sent, or about to be */
 	int64		queued;			/* rows of COPY that wait to be sent */
@@ -95,6 +96,8 @@ typedef struct TpmSession
 
 	int64		expected;		/* requests known to be needed in all, 0: not
 								 * known */
+	int64		besides;		/* that other scans of the statement are known
+								 * to need */
 	int			lanes;			/* requests that may be under way at a time, 0
 								 * as 1 */
 	bool		announced;		/* people know how long it will take */
@@ -213,6 +216,9 @@ extern TpmProblem *tpm_client_refuses(TpmSession *session, int64 n);
 
 /* the same, raised */
 extern void tpm_client_admit(TpmSession *session, int64 n);
+
+/* how many of n more requests it would not refuse */
+extern int64 tpm_client_allows(TpmSession *session, int64 n);
 
 /* the same for n requests of writes, which max_requests does not count */
 extern void tpm_client_admit_writes(TpmSession *session, int64 n);

@@ -82,6 +82,9 @@ extern void tpm_call_give_token_back(TpmCall *call, const char *error);
 extern void tpm_call_step_token(TpmCall *call);
 extern void tpm_call_step_token_sent(TpmCall *call);
 
+/* admission.c: is it one of those that tpm_fdw.max_requests counts? */
+extern bool tpm_call_is_limited(const TpmCall *call);
+
 /* admission.c: each fails the call and returns false if it may not be sent */
 extern bool tpm_call_check_enabled(TpmCall *call);
 extern bool tpm_call_check_max_requests(TpmCall *call);

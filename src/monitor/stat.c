@@ -29,6 +29,7 @@
 #include "shared/budget/budget.h"
 #include "shared/cache/cache.h"
 #include "shared/counters.h"
+#include "shared/rent.h"
 #include "shared/shared.h"
 #include "shared/token/token.h"
 
@@ -267,6 +268,36 @@ tpm_fdw_tokens(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* what has been spent on parts of a list stands in rows of its own: there need not be any list */
+static void
+put_rents(ReturnSetInfo *result)
+{
+	TpmRentRow *rents;
+	int			n = tpm_rent_rows(&rents);
+
+	for (int i = 0; i < n; i++)
+	{
+		const TpmRentKey *key = &rents[i].key;
+		ViewRow		row = {0};
+
+		if (!may_see_role(key->userid))
+			continue;
+		add_server(&row, rents[i].dbid, key->serverid);
+		add_database(&row, rents[i].dbid);
+		add_relation(&row, rents[i].dbid, key->relid);
+		add_text(&row, NULL);
+		add_view_value(&row, BoolGetDatum(false), false);
+		add_bigint(&row, 0);
+		add_bigint(&row, 0);
+		add_int(&row, 0);
+		add_time(&row, 0);
+		add_time(&row, 0);
+		add_bigint(&row, 0);
+		add_bigint(&row, rents[i].spent);
+		put_row(result, &row);
+	}
+}
+
 Datum
 tpm_fdw_cache(PG_FUNCTION_ARGS)
 {
@@ -291,8 +322,10 @@ tpm_fdw_cache(PG_FUNCTION_ARGS)
 		add_time(&row, info->fetched);
 		add_time(&row, info->expires);
 		add_bigint(&row, info->hits);
+		add_view_value(&row, (Datum) 0, true);
 		put_row(result, &row);
 	}
+	put_rents(result);
 	return (Datum) 0;
 }
 

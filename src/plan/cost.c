@@ -157,6 +157,8 @@ tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent
 {
 	double		lists = 1;
 	double		ids = 0;
+	int			a_page = table->opt.page_size;
+	TpmTableStats learnt;
 	ListCell   *lc;
 
 	foreach(lc, conditions)
@@ -171,7 +173,9 @@ tpm_estimate_requests(const TpmTable *table, const List *conditions, double sent
 		else if (column->kind == TPM_COL_ID && !tpm_column_takes_lists(column))
 			ids = array_length(condition->value);
 	}
-	return Max(ids, lists * Max(1.0, ceil(sent_rows / lists / table->opt.page_size)));
+	if (tpm_table_stats_get(table->relid, table->options_hash, &learnt))
+		a_page = tpm_table_stats_page(&learnt, a_page);
+	return Max(ids, lists * Max(1.0, ceil(sent_rows / lists / a_page)));
 }
 
 void

@@ -53,6 +53,8 @@ typedef struct TpmRequest
 	List	   *fields_of_included; /* of TpmFields * */
 	int			page_size;		/* asked for; 0 by id */
 	bool		may_tie;		/* rows may be equal in its order */
+	const char *bounds;			/* which list it is, where it is left at
+								 * bounds in its order; NULL: it is not */
 	bool		total_in_doubt; /* its total is the one without filters, too */
 } TpmRequest;
 

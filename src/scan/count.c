@@ -86,7 +86,7 @@ read_small_page(TpmScan *scan, const TpmRequest *request, TpmListCursor *cursor,
 
 	small->page_size = Min(small->page_size, TPM_MIN_ORDERED_PAGE);
 	list = tpm_list_open(scan->session, scan->table, scan->decoder, small, false);
-	tpm_rent_count(scan);
+	tpm_list_set_payer(list, scan);
 	page = tpm_list_try_next(list, problem);
 	tpm_list_get_cursor(list, cursor);
 	scan->pages++;
@@ -187,6 +187,13 @@ ask_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
 	TpmListCursor cursor;
 	TpmPage    *page;
 
+	/*
+	 * the whole list may have come while another's count was waited for, or
+	 * be worth its price now
+	 */
+	if (tpm_source_open_complete(scan, request) != NULL ||
+		tpm_source_buy(scan, request, 1, problem) != NULL || *problem)
+		return -1;
 	tpm_rows_set_path(scan, 0);
 	page = read_small_page(scan, request, &cursor, problem);
 	if (*problem || !page_matches(scan, page) ||

@@ -940,6 +940,12 @@ tpm_keyed_may_count(TpmScan *scan)
 	return false;
 }
 
+bool
+tpm_keyed_reads_batch(const TpmScan *scan)
+{
+	return scan->keyed != NULL && scan->keyed->open != NULL;
+}
+
 void
 tpm_keyed_complete(TpmScan *scan)
 {

@@ -33,6 +33,9 @@ extern void tpm_keyed_count_row(TpmScan *scan, TupleTableSlot *row);
  */
 extern bool tpm_keyed_may_count(TpmScan *scan);
 
+/* are the rows being read those of several keys? */
+extern bool tpm_keyed_reads_batch(const TpmScan *scan);
+
 /*
  * Before somebody writes: all that has been asked for is read to its end.  The
  * key at hand stays at hand.

@@ -38,7 +38,7 @@ send_first_request(TpmScan *scan, KeyBatch *batch, TpmRequest *request)
 	if (url == NULL)
 		return;
 	batch->url = MemoryContextStrdup(batch->context, url);
-	tpm_prefetch_start(scan->keyed->begun, batch->url);
+	tpm_prefetch_start(scan->keyed->begun, batch->url, TPM_CALL_READ);
 }
 
 /* of a batch that waits */

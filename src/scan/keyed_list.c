@@ -185,7 +185,7 @@ tpm_keyed_buy_list(TpmScan *scan)
 		return false;
 	if (!reads)
 		tpm_rows_begin_with(scan, NULL, 0, NULL, NULL);
-	keyed->no_purchase = !tpm_rent_may_buy(scan);
+	keyed->no_purchase = scan->stops != NIL || !tpm_rent_may_buy(scan);
 	if (!reads)
 		tpm_rows_end(scan);
 	if (keyed->no_purchase)
@@ -211,7 +211,7 @@ tpm_keyed_buy_list(TpmScan *scan)
 bool
 tpm_keyed_rent_or_buy(TpmScan *scan, int64 requests)
 {
-	return tpm_rent_is_due(scan, requests) && tpm_keyed_buy_list(scan);
+	return tpm_rent_size_is_known(scan) && tpm_rent_is_due(scan, requests) && tpm_keyed_buy_list(scan);
 }
 
 /* no request says which rows are wanted: the whole list has to be read for them */

@@ -21,6 +21,7 @@
 #include "base/url_query.h"
 #include "scan/list.h"
 #include "scan/list_end.h"
+#include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 
 /*
@@ -43,6 +44,7 @@ struct TpmList
 	MemoryContext page_context;
 	MemoryContext body_context;
 	TpmPosition position;
+	TpmPosition last;			/* where the page received last begins */
 	char	   *url;			/* of the next page, NULL when complete */
 	TpmIdSet   *ids;			/* resources seen */
 	TpmIdSet   *urls;			/* links followed */
@@ -63,6 +65,7 @@ struct TpmList
 	bool		linked;			/* a page has named a next one */
 	bool		by_link;		/* the next page cannot be computed */
 	TpmListDoubt doubt;
+	struct TpmScan *payer;		/* for whom requests count, or NULL */
 	TpmPrefetch *ahead;			/* pages requested before their turn */
 	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
 								 * that have been requested, or NULL */
@@ -102,6 +105,20 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
+}
+
+void
+tpm_list_set_payer(TpmList *list, struct TpmScan *payer)
+{
+	list->payer = payer;
+}
+
+/* before anything is sent */
+static void
+count_request(const TpmList *list)
+{
+	if (list->payer)
+		tpm_rent_count(list->payer);
 }
 
 void
@@ -179,6 +196,7 @@ tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
 {
 	cursor->url = list->url;
 	cursor->position = list->position;
+	cursor->last = list->last;
 	cursor->first_page_rows = list->first_page_rows;
 	cursor->page_size = list->request->page_size;
 	cursor->total = list->total;
@@ -203,6 +221,7 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->url = cursor->url ? pstrdup(cursor->url) : NULL;
 	MemoryContextSwitchTo(old);
 	list->position = cursor->position;
+	list->last = cursor->last;
 	list->pages = Max(list->pages, cursor->position.page);
 	list->first_page_rows = cursor->first_page_rows;
 	list->request->page_size = cursor->page_size;
@@ -211,6 +230,20 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
+}
+
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
+{
+	TpmListCursor there = *cursor;
+
+	there.position.page = (int) page;
+	there.position.rows = there.position.offset = page * cursor->first_page_rows;
+	there.url = tpm_request_url(list->table, list->request, &there.position);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
 }
 
 static bool
@@ -576,9 +609,12 @@ learn_filter(TpmList *list)
 
 /* which list it is, among those of its table */
 static uint64
-hash_of_conditions(const TpmList *list)
+hash_of_list(const TpmList *list)
 {
-	return hash_text(tpm_request_conditions(list->table, list->request));
+	const TpmRequest *request = list->request;
+
+	return hash_text(request->bounds ? psprintf("%s %s", request->sort, request->bounds)
+					 : tpm_request_conditions(list->table, request));
 }
 
 /* pages were asked for in the size in which whoever reads all of a list asks for them */
@@ -588,6 +624,23 @@ has_full_pages(const TpmList *list)
 	return list->request->page_size == list->table->opt.page_size || list->restarted;
 }
 
+static void
+learn_pages(const TpmList *list, int64 pages, bool ended)
+{
+	uint64		which;
+	TpmTableStats learnt;
+	int64		known = -1;
+
+	if (list->request->by_id || !has_full_pages(list))
+		return;
+	which = hash_of_list(list);
+	if (get_learnt(list, &learnt))
+		known = tpm_table_stats_pages_of_list(&learnt, which);
+	/* a list of one page is no burden */
+	if (ended ? known != pages && Max(known, pages) > 1 : known < pages)
+		tpm_table_stats_long_list(list->table->relid, list->table->options_hash, which, pages, ended);
+}
+
 /*
  * How long a list is that tells no total: page by page, since nobody knows
  * whether it will be read to its end.
@@ -595,19 +648,15 @@ has_full_pages(const TpmList *list)
 static void
 learn_length(const TpmList *list)
 {
-	int64		pages = list->position.page + (list->url != NULL);
-	uint64		conditions;
-	TpmTableStats learnt;
-	int64		known = -1;
+	if (list->total < 0 || (list->request->bounds && list->url == NULL))
+		learn_pages(list, list->position.page + (list->url != NULL && !list->request->bounds), list->url == NULL);
+}
 
-	if (list->total >= 0 || list->request->by_id || !has_full_pages(list))
-		return;
-	conditions = hash_of_conditions(list);
-	if (get_learnt(list, &learnt))
-		known = tpm_table_stats_pages_of_list(&learnt, conditions);
-	/* a list of one page is no burden */
-	if (list->url == NULL ? known != pages && Max(known, pages) > 1 : known < pages)
-		tpm_table_stats_long_list(list->table->relid, list->table->options_hash, conditions, pages, list->url == NULL);
+void
+tpm_list_left_at_bound(const TpmList *list)
+{
+	if (list->request->bounds)
+		learn_pages(list, list->position.page, true);
 }
 
 /* the size of the table, or of a part of it, for plans and for those who come after */
@@ -647,15 +696,16 @@ static int64
 pages_in_all(const TpmList *list)
 {
 	TpmTableStats learnt;
+	bool		bounded = list->request->bounds != NULL;
 
-	if (list->total >= 0 && list->first_page_rows > 0)
+	if (list->total >= 0 && list->first_page_rows > 0 && !bounded)
 		return pages_of(list->total, list->first_page_rows);
 	if (!get_learnt(list, &learnt))
 		return -1;
-	if (is_whole_table(list) && learnt.total >= 0 &&
+	if (is_whole_table(list) && !bounded && learnt.total >= 0 &&
 		!TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return pages_of(learnt.total, tpm_table_stats_page(&learnt, list->request->page_size));
-	return tpm_table_stats_pages_of_list(&learnt, hash_of_conditions(list));
+	return tpm_table_stats_pages_of_list(&learnt, hash_of_list(list));
 }
 
 TpmProblem *
@@ -663,7 +713,8 @@ tpm_list_refuses(TpmList *list)
 {
 	int64		pages;
 
-	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted)
+	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted ||
+		(list->pages > 0 && (list->total < 0 || list->request->bounds)))
 		return NULL;
 	pages = pages_in_all(list);
 	if (pages < 0)
@@ -706,7 +757,8 @@ ask_ahead(TpmList *list)
 	while (tpm_prefetch_count(list->ahead) < wanted &&
 		   (int64) position.page * list->first_page_rows < list->total)
 	{
-		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position));
+		count_request(list);
+		tpm_prefetch_start(list->ahead, tpm_request_url(list->table, list->request, &position), TPM_CALL_READ);
 		position.page++;
 		position.offset += step;
 	}
@@ -718,7 +770,76 @@ follow_ahead(TpmList *list)
 {
 	if (list->url != NULL && list->table->opt.pagination == TPM_PAGE_LINKS && pages_ahead(list) > 0 &&
 		tpm_prefetch_count(list->ahead) == 0)
-		tpm_prefetch_start(list->ahead, list->url);
+	{
+		count_request(list);
+		tpm_prefetch_start(list->ahead, list->url, TPM_CALL_READ);
+	}
+}
+
+/* ----- a look further on ----- */
+
+/* the number by which a link names its page, where it does; -1 */
+static int64
+number_in_link(const TpmList *list, const char *url)
+{
+	TpmUrlPair *pair = tpm_url_pair(tpm_url_query(url), list->table->opt.page_number_parameter);
+
+	return pair ? tpm_whole_number(pair->value) : -1;
+}
+
+static bool
+is_linked_as(const TpmList *list, const char *url, const char *link, int64 number)
+{
+	char	   *resolved = link ? tpm_url_resolve(url, tpm_url_of_link(link)) : NULL;
+
+	return resolved != NULL && number_in_link(list, resolved) == number;
+}
+
+/*
+ * The address of a page that is not next; *number: by what its own links have
+ * to show that it is the one, where nothing but a link tells how pages are
+ * counted.  NULL: it is not known.
+ */
+static char *
+address_of_page(const TpmList *list, int page, int64 *number)
+{
+	TpmPosition position = {.page = page,.offset = (int64) page * list->first_page_rows};
+	int64		second;
+
+	*number = -1;
+	if (list->table->opt.pagination != TPM_PAGE_LINKS && !list->by_link)
+		return tpm_request_url(list->table, list->request, &position);
+	second = list->position.page == 1 ? number_in_link(list, list->url) : -1;
+	if (second != 1 && second != 2)
+		return NULL;
+	*number = second - 1 + page;
+	return tpm_url_with_number(tpm_url_quote(list->url), list->table->opt.page_number_parameter, *number);
+}
+
+TpmPage *
+tpm_list_look(TpmList *list, int page)
+{
+	const TpmProblem *problem = NULL;
+	TpmAnswer  *answer;
+	TpmPage    *result;
+	int64		number;
+	char	   *url = address_of_page(list, page, &number);
+
+	answer = url ? tpm_client_try_get(list->session, url, TPM_CALL_READ, &problem) : NULL;
+	if (answer == NULL || answer->status < 200 || answer->status > 299)
+		return NULL;
+	tpm_decoder_set_secrets(list->decoder, answer->secrets);
+	result = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, tpm_call_name("GET", url));
+	if (number >= 0 && !is_linked_as(list, url, result->links.next, number + 1) &&
+		!is_linked_as(list, url, result->links.prev, number - 1))
+		return NULL;
+	return result;
+}
+
+void
+tpm_list_goes_as_far(const TpmList *list, int page)
+{
+	learn_pages(list, page + 1, false);
 }
 
 /* ----- pages ----- */
@@ -780,7 +901,10 @@ answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 	if (answer == NULL && *problem == NULL)
 		answer = tpm_prefetch_take(list->ahead, list->url, problem);
 	if (answer == NULL && *problem == NULL)
+	{
+		count_request(list);
 		answer = tpm_client_try_get(list->session, list->url, TPM_CALL_READ, problem);
+	}
 	if (answer && answer->status >= 200 && answer->status <= 299)
 		return answer;
 	if (answer && answer->status == 413)
@@ -823,8 +947,10 @@ fetch_page(TpmList *list, TpmListFacts *facts, const TpmProblem **problem)
 TpmPage *
 tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 {
-	/* what was learnt counts before the first page, its total is for whoever reads on */
-	*problem = list->pages == 0 || list->total >= 0 ? tpm_list_refuses(list) : NULL;
+	*problem = tpm_list_refuses(list);
+	/* up to here all of it lies before the bounds */
+	if (list->request->bounds && list->pages > 0 && list->url != NULL)
+		learn_pages(list, list->position.page + 1, false);
 	while (list->url != NULL && *problem == NULL)
 	{
 		TpmListFacts facts;
@@ -836,6 +962,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		received = page->nrows;
 		list->pages++;
 		list->first_page_rows = facts.first_page_rows;
+		list->last = list->position;
 		list->position.page++;
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
@@ -860,6 +987,67 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 	if (*problem == NULL)
 		tell_doubt(list);
 	return NULL;
+}
+
+/* ----- going on with what was left ----- */
+
+/* what is still to be read, and more requests than that */
+static TpmProblem *
+admit_left(TpmList *list, int more)
+{
+	int64		left = tpm_list_pages_left(list);
+
+	if (!list->reads_all || left < 0)
+		return NULL;
+	if (list->table->opt.pagination != TPM_PAGE_LINKS)
+		list->session->lanes = list->table->opt.fetch_concurrency;
+	return tpm_client_refuses(list->session, left + more);
+}
+
+/* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
+static bool
+ask_if_there(TpmList *list, const TpmProblem **problem)
+{
+	TpmAnswer  *answer;
+
+	count_request(list);
+	tpm_prefetch_start(list->ahead, list->url, TPM_CALL_ANY);
+	answer = tpm_prefetch_look(list->ahead, list->url, problem);
+	if (answer == NULL)
+		return false;
+	if (answer->status >= 200 && answer->status <= 299)
+		return true;
+	/* those two are not about the page */
+	if (answer->status < 400 || answer->status > 499 || answer->status == 401 || answer->status == 429)
+		*problem = tpm_problem_of_status(list->session, tpm_call_name("GET", list->url), answer);
+	return false;
+}
+
+bool
+tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, const TpmProblem **problem)
+{
+	bool		follows = list->by_link || list->table->opt.pagination == TPM_PAGE_LINKS;
+	MemoryContext old = MemoryContextSwitchTo(list->context);
+	TpmListFacts facts;
+	bool		there;
+
+	*last = NULL;
+	*problem = admit_left(list, follows ? 0 : 1);
+	if (!follows)
+	{
+		list->position = list->last;
+		list->url = tpm_request_url(list->table, list->request, &list->position);
+	}
+	there = *problem == NULL && ask_if_there(list, problem);
+	MemoryContextSwitchTo(old);
+	if (!there || follows)
+		return there;
+	*last = fetch_page(list, &facts, problem);
+	if (*last == NULL)
+		return false;
+	(*last)->total = tpm_list_total(&facts);
+	tpm_list_set_cursor(list, cursor);
+	return true;
 }
 
 TpmPage *

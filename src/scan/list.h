@@ -14,6 +14,7 @@
 #include "scan/prefetch.h"
 
 typedef struct TpmList TpmList;
+struct TpmScan;
 
 /*
  * Begins to read; nothing is sent before tpm_list_next().  The list lives in
@@ -22,6 +23,9 @@ typedef struct TpmList TpmList;
  */
 extern TpmList *tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder,
 							  TpmRequest *request, bool reads_all);
+
+/* what it asks for is a part of the scan's list, and each request counts before it is sent, as rent_or_buy.c has it */
+extern void tpm_list_set_payer(TpmList *list, struct TpmScan *payer);
 
 /*
  * The next page with at least one row, or NULL at the end.  It is valid until
@@ -44,6 +48,19 @@ extern TpmPage *tpm_list_try_next(TpmList *list, const TpmProblem **problem);
  * total has told, it is not judged again.
  */
 extern TpmProblem *tpm_list_refuses(TpmList *list);
+
+/*
+ * A page further on, numbered from 0, out of its turn; NULL: it is not known
+ * how to ask for it, or whether it is that one.  It lives in the current memory
+ * context, and is nothing that the list has read.
+ */
+extern TpmPage *tpm_list_look(TpmList *list, int page);
+
+/* for those who come after: that page lies before the bounds at which the list is left */
+extern void tpm_list_goes_as_far(const TpmList *list, int page);
+
+/* the page returned last has rows beyond the bounds */
+extern void tpm_list_left_at_bound(const TpmList *list);
 
 /* no further page is wanted: what was asked for ahead is cut off */
 extern void tpm_list_close(TpmList *list);
@@ -91,6 +108,22 @@ extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
 
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
+
+/*
+ * Begins with this page, from 0: those in front of it are as good as received.
+ * cursor: of the same list, after its first page.
+ */
+extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+
+/*
+ * After tpm_list_set_cursor() with what a statement has left, however long
+ * ago: can it be gone on with?  Where pages are computed *last is the page
+ * received last, asked for again: whether it is the same is the caller's to
+ * say.  A link is followed; what it leads to is returned when its turn comes.
+ * False: the API says no (4xx), or *problem.
+ */
+extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last,
+							   const TpmProblem **problem);
 
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);

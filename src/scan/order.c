@@ -273,6 +273,18 @@ tpm_order_verify(TpmOrder *order, const TpmPage *page)
 	return parted;
 }
 
+bool
+tpm_order_is_unwanted(const TpmOrder *order, HeapTuple tuple)
+{
+	return order->keys[0].nulls_anywhere && heap_attisnull(tuple, order->keys[0].attnum, order->tupdesc);
+}
+
+AttrNumber
+tpm_order_attnum(const TpmOrder *order)
+{
+	return order->keys[0].attnum;
+}
+
 Tuplesortstate *
 tpm_order_sort(const TpmOrder *order)
 {

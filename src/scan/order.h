@@ -58,6 +58,12 @@ extern void tpm_order_begin(TpmOrder *order);
  */
 extern bool tpm_order_verify(TpmOrder *order, const TpmPage *page);
 
+/* has the row no value by the first key, where none without one is wanted? */
+extern bool tpm_order_is_unwanted(const TpmOrder *order, HeapTuple tuple);
+
+/* the column of the first key */
+extern AttrNumber tpm_order_attnum(const TpmOrder *order);
+
 /* a sort by the order, for rows that come from elsewhere */
 extern Tuplesortstate *tpm_order_sort(const TpmOrder *order);
 

@@ -200,7 +200,7 @@ multiply_runs(EndSearch *search, double rows, bool sees_ahead)
 
 /* back to where the search was, but for what it has found */
 static void
-leave(EndSearch *search, const EndSearch *before)
+return_to(EndSearch *search, const EndSearch *before)
 {
 	search->runs = before->runs;
 	search->evaluations = before->evaluations;
@@ -295,7 +295,7 @@ is_found_in_expression(Node *node, void *context)
 
 		enter_subplan(search, (SubPlan *) node);
 		found = is_found_in_subplan(search, ((SubPlan *) node)->plan_id, subquery_reads_all((SubPlan *) node));
-		leave(search, &before);
+		return_to(search, &before);
 		if (found)
 			return true;
 	}
@@ -363,7 +363,7 @@ is_found_in_right(EndSearch *search, const Plan *plan, bool all)
 
 	enter_right(search, plan);
 	found = is_found_in(search, plan->righttree, right_reads_all(plan, all));
-	leave(search, &before);
+	return_to(search, &before);
 	return found;
 }
 

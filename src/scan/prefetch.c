@@ -62,7 +62,7 @@ advance(AheadCall *one, int64 *wake_us)
 }
 
 void
-tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
+tpm_prefetch_start(TpmPrefetch *ahead, const char *url, int flags)
 {
 	MemoryContext context = AllocSetContextCreate(ahead->context, "tpm_fdw page ahead",
 												  ALLOCSET_SMALL_SIZES);
@@ -72,7 +72,7 @@ tpm_prefetch_start(TpmPrefetch *ahead, const char *url)
 
 	one->context = context;
 	one->url = pstrdup(url);
-	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, TPM_CALL_READ);
+	one->call = tpm_call_start(ahead->session, "GET", one->url, NULL, NIL, flags);
 	MemoryContextSwitchTo(ahead->context);
 	ahead->calls = lappend(ahead->calls, one);
 	MemoryContextSwitchTo(old);
@@ -118,14 +118,20 @@ wait_for_one(TpmPrefetch *ahead, AheadCall *one, const TpmProblem **problem)
 
 	while (!is_done(ahead, one, &wake_us))
 		tpm_calls_pause(ahead->session, tpm_call_waiting_for(one->call), wake_us);
-	ahead->calls = list_delete_ptr(ahead->calls, one);
-	ahead->taken = one;
 	*problem = tpm_call_problem(one->call);
 	return *problem ? NULL : tpm_call_answer(one->call);
 }
 
+/* what is taken is there until the next one is */
+static void
+take_from_line(TpmPrefetch *ahead, AheadCall *one)
+{
+	ahead->calls = list_delete_ptr(ahead->calls, one);
+	ahead->taken = one;
+}
+
 TpmAnswer *
-tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+tpm_prefetch_look(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
 {
 	*problem = NULL;
 	forget_taken(ahead);
@@ -152,12 +158,15 @@ TpmAnswer *
 tpm_prefetch_take_any(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
 {
 	AheadCall  *one = find_call(ahead, url);
+	TpmAnswer  *answer;
 
 	*problem = NULL;
 	if (one == NULL)
 		return NULL;
 	forget_taken(ahead);
-	return wait_for_one(ahead, one, problem);
+	answer = wait_for_one(ahead, one, problem);
+	take_from_line(ahead, one);
+	return answer;
 }
 
 void
@@ -169,4 +178,15 @@ tpm_prefetch_forget(TpmPrefetch *ahead, const char *url)
 		return;
 	ahead->calls = list_delete_ptr(ahead->calls, one);
 	MemoryContextDelete(one->context);
+}
+
+TpmAnswer *
+tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem)
+{
+	TpmAnswer  *answer = tpm_prefetch_look(ahead, url, problem);
+
+	if (ahead->calls == NIL)
+		return NULL;
+	take_from_line(ahead, linitial(ahead->calls));
+	return answer;
 }

@@ -18,8 +18,8 @@ extern TpmPrefetch *tpm_prefetch_create(TpmSession *session);
 /* requests that are under way or done and not taken */
 extern int	tpm_prefetch_count(const TpmPrefetch *ahead);
 
-/* begins a GET behind those that are there; does not wait */
-extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url);
+/* begins a GET behind those that are there, with the flags of a call; does not wait */
+extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url, int flags);
 
 /*
  * The answer to the first of them, which is waited for; NULL if the first is
@@ -28,6 +28,9 @@ extern void tpm_prefetch_start(TpmPrefetch *ahead, const char *url);
  * turn comes.  Both are valid until the next call.
  */
 extern TpmAnswer *tpm_prefetch_take(TpmPrefetch *ahead, const char *url, const TpmProblem **problem);
+
+/* the same, and its turn is yet to come */
+extern TpmAnswer *tpm_prefetch_look(TpmPrefetch *ahead, const char *url, const TpmProblem **problem);
 
 /* forgets all; what is under way is cut off */
 extern void tpm_prefetch_drop(TpmPrefetch *ahead);

@@ -25,6 +25,8 @@ rent_key(const TpmScan *scan)
 		.relid = scan->table->relid,
 		.options_hash = scan->table->options_hash,
 		.credential = scan->session->token.hash,
+		.serverid = scan->table->server->serverid,
+		.userid = scan->userid,
 	};
 
 	return key;
@@ -48,26 +50,34 @@ tpm_rent_count(TpmScan *scan)
 }
 
 bool
+tpm_rent_size_is_known(const TpmScan *scan)
+{
+	return tpm_remote_query_pages(scan->table, 0) > 0;
+}
+
+/* of the whole list; nobody has seen its end or its total: so many that there are at the least */
+static int64
+least_pages(const TpmScan *scan)
+{
+	int64		pages = tpm_remote_query_pages(scan->table, 0);
+	TpmTableStats learnt;
+
+	if (pages == 0 && tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt))
+	{
+		int64		a_page = tpm_table_stats_page(&learnt, scan->table->opt.page_size);
+
+		pages = (learnt.at_least + a_page - 1) / a_page;
+	}
+	return Max(pages, 1);
+}
+
+bool
 tpm_rent_is_due(const TpmScan *scan, int64 more)
 {
 	TpmRentKey	key = rent_key(scan);
-	int64		pages = tpm_remote_query_pages(scan->table, 0);
-	int64		spent = scan->rent;
+	int64		spent = tpm_scan_uses_cache(scan) ? tpm_rent_get(&key, ttl_us(scan)) : scan->rent;
 
-	if (pages == 0)
-		return false;
-	if (tpm_scan_uses_cache(scan))
-	{
-		int64		of_all = tpm_rent_get(&key, ttl_us(scan));
-
-		/*
-		 * who may want one row only does not buy for what others have spent,
-		 * at first
-		 */
-		if (of_all < 0 || scan->read_to_end || scan->rent > 0)
-			spent = of_all;
-	}
-	return spent >= 0 && spent + more > pages;
+	return spent >= 0 && spent + more > least_pages(scan);
 }
 
 /* as far as the rows that have come tell */
@@ -81,18 +91,37 @@ would_be_kept(const TpmScan *scan)
 		tpm_cache_would_keep((int64) (bytes * learnt.total));
 }
 
-/* what is read alone is kept by the scan itself, in a file if need be */
+/* is the hour's budget large enough?  Who is patient waits for what he asked for, not for more than that. */
+static bool
+fits_the_hour(TpmSession *session, int64 requests)
+{
+	TpmBudgetState state;
+
+	tpm_budget_state(&session->budget, &state);
+	return state.limit_hour == 0 ||
+		state.used_hour + state.waiting + requests <= state.limit_hour * (1 - tpm_leave_free);
+}
+
+/*
+ * A list of which nobody knows the size is priced by its first page, and may
+ * turn out to cost too much: then the part follows.  So two requests are the
+ * least.
+ *
+ * What is read alone is kept by the scan itself, in a file if need be.
+ */
 bool
 tpm_rent_may_buy(TpmScan *scan)
 {
 	TpmSession *session = scan->session;
+	int64		pages = tpm_remote_query_pages(scan->table, 2);
 	int64		expected = session->expected;
 	int64		expected_in_all = session->statement->expected;
 
-	if (scan->query->everything == NULL || scan->table->required_filters != NIL || scan->stops != NIL ||
-		!tpm_hidden_may_read_all(scan) || (tpm_scan_uses_cache(scan) && !would_be_kept(scan)))
+	if (scan->query->everything == NULL || scan->table->required_filters != NIL ||
+		!tpm_hidden_may_read_all(scan) || (tpm_scan_uses_cache(scan) && !would_be_kept(scan)) ||
+		!fits_the_hour(session, pages))
 		return false;
-	if (tpm_client_refuses(session, tpm_remote_query_pages(scan->table, 0)) == NULL)
+	if (tpm_client_refuses(session, pages) == NULL)
 		return true;
 	/* they are not going to be sent */
 	session->expected = expected;
@@ -106,5 +135,5 @@ tpm_rent_bought(const TpmScan *scan, bool kept)
 	TpmRentKey	key = rent_key(scan);
 
 	if (tpm_scan_uses_cache(scan))
-		tpm_rent_settle(&key, kept);
+		tpm_rent_settle(&key, ttl_us(scan), kept);
 }

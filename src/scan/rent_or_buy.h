@@ -13,7 +13,10 @@
 /* a request for a part of the list is about to be sent */
 extern void tpm_rent_count(TpmScan *scan);
 
-/* would so many more cost, with those before, more than the whole list? */
+/* does anybody know how many requests the whole list takes? */
+extern bool tpm_rent_size_is_known(const TpmScan *scan);
+
+/* would so many more cost, with those before, more than the whole list, or than what is known of it? */
 extern bool tpm_rent_is_due(const TpmScan *scan, int64 more);
 
 /*

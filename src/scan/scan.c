@@ -29,6 +29,7 @@
 #include "compat.h"
 #include "document/convert.h"
 #include "scan/keyed.h"
+#include "scan/outlook.h"
 #include "scan/plan_end.h"
 #include "scan/scan.h"
 
@@ -165,6 +166,7 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 												ALLOCSET_DEFAULT_SIZES);
 	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);
 	scan->owner = CurrentResourceOwner;
+	tpm_outlook_register(scan);
 	scan->result_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw results",
 												 ALLOCSET_SMALL_SIZES);
 }

@@ -121,6 +121,7 @@ typedef struct TpmScan
 	bool		reads_all;		/* an id was not found under its own text: the
 								 * list answers, from then on */
 	bool		at_end;
+	bool		nameless;		/* a row without id has been given */
 
 	HeapTupleData tuple;		/* the row that the slot holds */
 	uint64		idhash;			/* its id's, as it came, 0: it has none */
@@ -141,6 +142,7 @@ typedef struct TpmScan
 
 	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
 	dlist_node	open_node;		/* among this backend's open scans */
+	dlist_node	outlook_node;	/* among all that are set up */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
@@ -174,6 +176,7 @@ typedef struct TpmScan
 	int64		keys_found;		/* those with a row */
 	bool		took_whole_list;	/* instead of asking for further keys */
 	bool		buys;			/* the list is read for later lookups */
+	bool		no_purchase;	/* it cannot be read so, or was in vain */
 	int64		rent;			/* requests for parts of a list */
 	int64		received_rows;
 	int64		received_bytes; /* of them */
@@ -296,7 +299,8 @@ extern TpmSource *tpm_source_open(TpmScan *scan, TpmRequest *request);
 /*
  * Raises the problem met while the source was opened or read, unless an older
  * answer may be given instead: then that is returned, and the user warned.
- * None of the rows of the request may have been returned.
+ * None of the rows of the request may have been returned.  NULL: of all
+ * requests of the query.
  */
 extern TpmSource *tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
 
@@ -320,6 +324,16 @@ extern void tpm_source_wait(TpmScan *scan);
 
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
+
+/*
+ * So many more requests for parts of the list are about to be sent.  Would they
+ * and those before cost more than all of it, and may it be read for what the
+ * scan asks for: then it is, into the cache, and answers the request from there.
+ * NULL: it does not.  With *problem NULL, where that is asked for, instead of
+ * raising what keeps the API from answering.
+ */
+extern TpmSource *tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more,
+								 const TpmProblem **problem);
 
 /* how many rows one has that needs no request */
 extern int64 tpm_source_rows(const TpmSource *source);

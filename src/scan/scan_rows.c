@@ -100,7 +100,8 @@ tpm_rows_set_path(TpmScan *scan, int at)
 
 /*
  * Several requests of one path ask for parts of one list, and a filter that
- * matches more than it should brings a row in more than one of them.
+ * matches more than it should brings a row in more than one of them.  So may
+ * the whole list that answers in place of the last of several ids.
  */
 static void
 separate_requests(TpmScan *scan, const TpmRequest *request)
@@ -108,7 +109,7 @@ separate_requests(TpmScan *scan, const TpmRequest *request)
 	/* nor may the list bring once more what was found by its id */
 	if (scan->query->ids != NIL || list_length(scan->query->requests) == 1)
 		return;
-	if (scan->seen && strcmp(scan->path, request->path) == 0)
+	if (scan->seen && (request->by_id || strcmp(scan->path, request->path) == 0))
 		return;
 	if (scan->seen)
 		tpm_idset_destroy(scan->seen);
@@ -140,6 +141,43 @@ end_source(TpmScan *scan)
 	scan->source = NULL;
 }
 
+/* how many of the lists of the query the cache does not have */
+static int
+lists_to_fetch(const TpmScan *scan)
+{
+	int			n = list_length(scan->query->requests);
+	ListCell   *lc;
+
+	if (!tpm_scan_uses_cache(scan))
+		return n;
+	foreach(lc, scan->query->requests)
+	{
+		TpmCacheKey key = tpm_source_key(scan, lfirst(lc));
+		TpmCached  *cached = tpm_cache_open(&key, &scan->age, true);
+
+		if (cached == NULL)
+			continue;
+		tpm_cache_close(cached);
+		n--;
+	}
+	return n;
+}
+
+/* several lists, each of a request at the least: may they all be read? */
+static const TpmProblem *
+refuses_lists(const TpmScan *scan)
+{
+	TpmSession *session = scan->session;
+	int64		expected = session->expected;
+	int64		expected_in_all = session->statement->expected;
+
+	if (tpm_client_refuses(session, list_length(scan->query->requests)) == NULL)
+		return NULL;
+	session->expected = expected;
+	session->statement->expected = expected_in_all;
+	return tpm_client_refuses(session, lists_to_fetch(scan));
+}
+
 static bool
 next_source(TpmScan *scan)
 {
@@ -156,8 +194,16 @@ next_source(TpmScan *scan)
 		if (scan->source)
 			scan->next_request = n;
 	}
-	if (scan->next_request == 0 && n > 1 && !tpm_scan_uses_cache(scan) && !tpm_scan_may_stop(scan))
-		tpm_client_admit(scan->session, n);
+	if (scan->source == NULL && scan->next_request == 0 && n > 1 && !tpm_scan_may_stop(scan))
+	{
+		const TpmProblem *problem = refuses_lists(scan);
+
+		if (problem)
+		{
+			scan->source = tpm_source_instead(scan, NULL, problem);
+			scan->next_request = n;
+		}
+	}
 	if (scan->source == NULL)
 	{
 		request = list_nth(scan->query->requests, scan->next_request);
@@ -253,6 +299,7 @@ next_unsorted(TpmScan *scan)
 				continue;
 			if (scan->seen && scan->query->nmet < list_length(scan->query->ids))
 				meet_id(scan);
+			scan->nameless |= scan->idhash == 0;
 			scan->rows++;
 			return true;
 		}
@@ -313,6 +360,7 @@ begin_query(TpmScan *scan)
 	scan->source = NULL;
 	scan->source_context = NULL;
 	scan->at_end = false;
+	scan->nameless = false;
 	scan->order_settled = (scan->order == NULL);
 	scan->in_order = false;
 }

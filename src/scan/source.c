@@ -17,6 +17,10 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
+#include "scan/keyed.h"
+#include "scan/null_run.h"
+#include "scan/outlook.h"
+#include "scan/reach.h"
 #include "scan/rent_or_buy.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
@@ -29,7 +33,8 @@ struct TpmSource
 	TpmRequest *request;
 	TpmCached  *cached;			/* NULL: read alone */
 	bool		ordered;		/* asked for in the order of the plan */
-	bool		complete;		/* the cached list needed no request */
+	bool		complete;		/* the cached list needs no request */
+	bool		exchanged;		/* it has taken the place of a part */
 	TpmList    *list;			/* NULL until a page must be fetched */
 	TpmPage    *page;			/* of the list, being returned */
 	int			row;
@@ -43,6 +48,7 @@ struct TpmSource
 	TpmIdSet   *returned;		/* rows returned in an order that may be left,
 								 * or NULL */
 	bool		anonymous;		/* one of them had no id */
+	bool		skips;			/* pages of the list were passed over */
 };
 
 static TpmSource *
@@ -117,6 +123,7 @@ spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 	request->may_tie = ordered && !scan->order_is_total;
 	request->sort = ordered ? scan->sort_parameter
 		: request->key_sort ? request->key_sort : tpm_remote_query_stable_sort(scan->table);
+	request->bounds = ordered && scan->stops != NIL ? scan->query->key : NULL;
 	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
@@ -215,13 +222,18 @@ leave_cache(TpmSource *source)
 	source->cached = NULL;
 }
 
-/* a list that answers the request, however old within so many seconds */
+/* a list that answers the request, or any of the query where there are several (NULL), however old within so many seconds */
 static TpmCached *
 find_older(TpmScan *scan, TpmRequest *request, int seconds)
 {
-	TpmCacheKey key = tpm_source_key(scan, request);
-	TpmCached  *older = tpm_cache_open_stale(&key, seconds);
+	TpmCached  *older = NULL;
+	TpmCacheKey key;
 
+	if (request)
+	{
+		key = tpm_source_key(scan, request);
+		older = tpm_cache_open_stale(&key, seconds);
+	}
 	if (older == NULL && scan->query->everything)
 	{
 		key = tpm_source_key(scan, scan->query->everything);
@@ -360,6 +372,7 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = tpm_source_open_complete(scan, request);
 	TpmCached  *older = NULL;
+	const TpmProblem *problem;
 
 	if (source)
 		return source;
@@ -367,8 +380,9 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		return open_new(scan, request);
+	problem = tpm_reach_refuses_by(scan, older);
 	tpm_cache_close(older);
-	return open_or_older(scan, request);
+	return problem ? tpm_source_instead(scan, request, problem) : open_or_older(scan, request);
 }
 
 int64
@@ -428,6 +442,20 @@ tpm_source_is_at_hand(const TpmSource *source)
 
 /* ----- from the API ----- */
 
+static bool
+is_conditioned(const TpmRequest *request)
+{
+	return request->by_id || request->terms != NIL;
+}
+
+/* would the table's list, kept as a whole, have all that is asked for? */
+static bool
+is_part(const TpmSource *source)
+{
+	return is_conditioned(source->request) ||
+		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
+}
+
 /*
  * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
  * that hands them on as they come may not want the rest.
@@ -453,9 +481,13 @@ open_source_list(TpmSource *source)
 		return;
 	source->list_context = AllocSetContextCreate(source->context, "tpm_fdw list", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(source->list_context);
+	/* what is looked up again and again is judged by itself */
+	scan->session->besides = takes_all(source) && bms_is_empty(scan->node->ss.ps.plan->extParam) ? tpm_outlook(scan) : 0;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
-								 takes_all(source));
+								 takes_all(source) || (scan->read_to_end && source->request->bounds));
 	tpm_list_set_begun(source->list, scan->begun);
+	if (is_part(source))
+		tpm_list_set_payer(source->list, scan);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
@@ -481,12 +513,6 @@ is_refusal(const TpmProblem *problem)
 		problem->sqlerrcode == ERRCODE_FDW_TABLE_NOT_FOUND;
 }
 
-static bool
-is_conditioned(const TpmRequest *request)
-{
-	return request->by_id || request->terms != NIL;
-}
-
 static TpmPage *
 receive(TpmSource *source)
 {
@@ -494,8 +520,6 @@ receive(TpmSource *source)
 	bool		first = tpm_list_pages(source->list) == 0;
 	TpmPage    *page;
 
-	if (is_conditioned(source->request) && !tpm_list_is_complete(source->list))
-		tpm_rent_count(source->scan);
 	page = tpm_list_try_next(source->list, &problem);
 	if (problem && first && source->request->include && is_refusal(problem))
 	{
@@ -538,10 +562,12 @@ leave_order(TpmSource *source)
 	tpm_list_close(source->list);
 	request->sort = tpm_remote_query_stable_sort(scan->table);
 	request->may_tie = false;
+	request->bounds = NULL;
 	request->page_size = scan->table->opt.page_size;
 	source->request = request;
 	source->ordered = false;
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, request, true);
+	tpm_list_set_payer(source->list, scan);
 	tpm_list_ask_ahead(source->list, true);
 	MemoryContextSwitchTo(old);
 }
@@ -570,6 +596,87 @@ ask_for_all_members(TpmSource *source)
 	source->page = receive(source);
 }
 
+/* a page has come, and is verified to its end */
+static void
+take_page(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+
+	tpm_include_offer(scan, source->page, source->request->include != NULL);
+	tpm_scan_received(scan, source->page);
+	if (is_conditioned(source->request))
+		tpm_hidden_saw(scan, source->page);
+	if (source->ordered && !source->request->may_tie)
+		(void) tpm_order_verify(scan->order, source->page);
+}
+
+/* ----- NULLs in front of the values ----- */
+
+static bool
+is_row_unwanted(const TpmSource *source, int at)
+{
+	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
+}
+
+/* is the first page of the list full of NULLs that nobody wants, and can others be asked for by number? */
+static bool
+begins_with_nulls(const TpmSource *source)
+{
+	TpmListCursor cursor;
+
+	if (!source->ordered || source->request->may_tie ||
+		source->scan->table->opt.pagination == TPM_PAGE_LINKS)
+		return false;
+	tpm_list_get_cursor(source->list, &cursor);
+	return cursor.position.page == 1 && cursor.url != NULL && !cursor.by_link && !cursor.restarted &&
+		cursor.total >= 0 && cursor.position.offset == cursor.first_page_rows &&
+		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
+}
+
+/* reads that page of the list; false: there is none */
+static bool
+jump_to(TpmSource *source, const TpmListCursor *first, int64 page)
+{
+	open_list_again(source);
+	tpm_list_skip_to(source->list, first, page);
+	source->page = receive(source);
+	source->row = 0;
+	if (source->page)
+		take_page(source);
+	return source->page != NULL;
+}
+
+/*
+ * Goes to the page on which the NULLs end.  They are never in the middle of
+ * the values, so what lies between two of them is one, too.
+ */
+static bool
+pass_nulls(TpmSource *source)
+{
+	TpmNullRun	run;
+	TpmListCursor first,
+				now;
+
+	tpm_list_get_cursor(source->list, &first);
+	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
+							first.first_page_rows))
+		return true;
+	source->skips = true;
+	do
+	{
+		if (!jump_to(source, &first, run.at))
+		{
+			/* there are fewer than the first page has told */
+			if (source->problem || run.at == run.low + 1)
+				return false;
+			return jump_to(source, &first, run.low + 1);
+		}
+		tpm_list_get_cursor(source->list, &now);
+	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
+			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
+	return true;
+}
+
 static bool
 fetch(TpmSource *source)
 {
@@ -583,22 +690,18 @@ fetch(TpmSource *source)
 	source->row = 0;
 	if (source->problem)
 		return false;
-	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list) &&
+		!source->skips)
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
 		leave_order(source);
-		return fetch(source);
+		return next_page(source);
 	}
 	if (source->page == NULL)
 		return false;
-	tpm_include_offer(scan, source->page, source->request->include != NULL);
-	tpm_scan_received(scan, source->page);
-	if (is_conditioned(source->request))
-		tpm_hidden_saw(scan, source->page);
-	if (source->ordered && !source->request->may_tie)
-		(void) tpm_order_verify(scan->order, source->page);
-	return true;
+	take_page(source);
+	return begins_with_nulls(source) ? pass_nulls(source) : true;
 }
 
 /* false: it was returned before the order was left */
@@ -623,19 +726,17 @@ take_up(TpmSource *source, const TpmListCursor *cursor)
 	tpm_list_set_cursor(source->list, cursor);
 }
 
-/* this reader has claimed the next page of a shared list */
+/* who has not got through gives the claim back at once */
 static bool
-fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+with_claim(TpmSource *source, const TpmListCursor *cursor,
+		   bool (*step) (TpmSource *source, const TpmListCursor *cursor))
 {
-	TpmListCursor after;
-	bool		any;
+	bool		result;
 
 	PG_TRY();
 	{
 		take_up(source, cursor);
-		/* who may not come back for them must not hold pages that others need */
-		tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
-		any = fetch(source);
+		result = step(source, cursor);
 	}
 	PG_CATCH();
 	{
@@ -644,10 +745,27 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	}
 	PG_END_TRY();
 	if (source->problem)
-	{
 		tpm_cache_give_back(source->cached);
+	return result;
+}
+
+static bool
+fetch_shared(TpmSource *source, const TpmListCursor *cursor)
+{
+	/* who may not come back for them must not hold pages that others need */
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
+	return fetch(source);
+}
+
+/* this reader has claimed the next page of a shared list */
+static bool
+fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
+{
+	TpmListCursor after;
+	bool		any = with_claim(source, cursor, fetch_shared);
+
+	if (source->problem)
 		return false;
-	}
 	tpm_list_get_cursor(source->list, &after);
 	if (!tpm_cache_append(source->cached, source->page, &after, tpm_list_has_asked(source->list)))
 	{
@@ -665,10 +783,12 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 
 /* the list is longer than what may be sent; what has come of it stays where it is */
 static bool
-is_refused(TpmSource *source)
+is_too_long(TpmSource *source)
 {
 	const TpmProblem *problem = source->list ? tpm_list_refuses(source->list) : NULL;
 
+	if (problem == NULL && source->ordered && source->page)
+		problem = tpm_reach_refuses(source->scan, source->list, source->page);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -683,6 +803,228 @@ tpm_source_wait(TpmScan *scan)
 	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
 }
 
+/* rows that have moved since have moved those of the last page, or changed how many there are */
+static bool
+is_last_page(const TpmSource *source, const TpmListCursor *cursor, const TpmPage *page)
+{
+	TpmIdSet   *ids = tpm_idset_create(page->nrows);
+	bool		same;
+
+	for (int i = 0; i < page->nrows; i++)
+	{
+		if (page->rows[i].idhash != 0)
+			tpm_idset_add(ids, page->rows[i].idhash);
+	}
+	same = page->total == cursor->total && tpm_cache_ends_with(source->cached, ids, page->nrows);
+	tpm_idset_destroy(ids);
+	return same;
+}
+
+static bool
+stands_as_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	const TpmProblem *problem;
+	TpmPage    *last;
+	bool		stands;
+
+	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
+	if (problem && !source->on_trial)
+		raise_named(source->scan, source->request, problem);
+	source->problem = problem;
+	return stands && (last == NULL || is_last_page(source, cursor, last));
+}
+
+/* this reader goes on with a list that statements have left, before it returns a row of it */
+static bool
+go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
+{
+	bool		stands = with_claim(source, cursor, stands_as_left);
+
+	if (source->problem)
+		return false;
+	if (stands)
+		tpm_cache_go_on(source->cached, tpm_list_has_asked(source->list));
+	else
+	{
+		tpm_cache_begin_anew(source->cached);
+		open_list_again(source);
+	}
+	return true;
+}
+
+/* all that the page has: this reader may have to fetch the one behind it */
+static void
+remember_page(TpmSource *source)
+{
+	TpmCachedPage page = source->shared;
+	HeapTupleData tuple;
+	uint64		idhash;
+
+	open_source_list(source);
+	while (tpm_cache_row(&page, &tuple, &idhash))
+		tpm_list_remember(source->list, idhash);
+}
+
+/* ----- the whole list in place of its parts ----- */
+
+/*
+ * A list of which nobody knows the size is priced by its first page, which may
+ * fail like none that was asked for.  False: it is not to be read, for now.
+ */
+static bool
+is_worth_reading(TpmSource *whole, int64 more)
+{
+	bool		on_trial = whole->on_trial;
+
+	if (tpm_rent_size_is_known(whole->scan))
+		return true;
+	whole->on_trial = true;
+	(void) next_page(whole);
+	whole->on_trial = on_trial;
+	if (whole->problem)
+	{
+		whole->problem = NULL;
+		return false;
+	}
+	return !tpm_rent_size_is_known(whole->scan) || (tpm_rent_is_due(whole->scan, more) && tpm_rent_may_buy(whole->scan));
+}
+
+/* to its end, as far as the cache keeps it; not if nobody can tell where that is */
+static void
+read_whole(TpmSource *whole)
+{
+	while (whole->cached && !tpm_cache_is_complete(whole->cached) && tpm_rent_size_is_known(whole->scan) &&
+		   next_page(whole))
+		;
+}
+
+static bool
+is_due(const TpmScan *scan, int64 more)
+{
+	return tpm_scan_uses_cache(scan) && scan->query->everything && !scan->no_purchase && tpm_rent_is_due(scan, more);
+}
+
+TpmSource *
+tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem **problem)
+{
+	MemoryContext context,
+				old;
+	TpmSource  *whole,
+			   *result = NULL;
+	bool		was_read;
+
+	if (!is_due(scan, more))
+		return NULL;
+	scan->no_purchase = !tpm_rent_may_buy(scan);
+	if (scan->no_purchase)
+		return NULL;
+	context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw whole list", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	scan->buys = true;
+	whole = open_new(scan, memcpy(palloc(sizeof(TpmRequest)), scan->query->everything, sizeof(TpmRequest)));
+	whole->on_trial = problem != NULL;
+	was_read = is_worth_reading(whole, more);
+	if (was_read)
+		read_whole(whole);
+	scan->buys = false;
+	MemoryContextSwitchTo(old);
+	if (whole->problem)
+		*problem = tpm_problem_copy(whole->problem);
+	else if (was_read)
+		result = tpm_source_open_complete(scan, request);
+	MemoryContextDelete(context);
+	scan->took_whole_list |= result != NULL;
+	scan->no_purchase = was_read && result == NULL;
+	if (scan->no_purchase)
+		tpm_rent_bought(scan, false);
+	return result;
+}
+
+/* that the part at hand, and what follows it, are going to take; where the plan may stop, who knows */
+static int64
+requests_left(const TpmSource *source)
+{
+	const TpmScan *scan = source->scan;
+	int64		left = 1;
+
+	/* all of it, to be sorted here */
+	if (!source->ordered && !is_conditioned(source->request))
+		return PG_INT32_MAX;
+	if (!scan->read_to_end)
+		return 1;
+	if (source->list && tpm_list_pages(source->list) > 0)
+		left = Max(left, tpm_list_pages_left(source->list));
+	return left + list_length(scan->query->requests) - scan->next_request;
+}
+
+/*
+ * The list that answers in place of the part whose next page is about to be
+ * asked for: somebody else has completed it meanwhile, or it is bought.  NULL:
+ * neither; *tried tells whether there was an attempt.
+ */
+static TpmSource *
+find_whole(TpmSource *source, bool *tried)
+{
+	TpmScan    *scan = source->scan;
+	TpmSource  *whole = NULL;
+
+	if (source->list && tpm_list_pages(source->list) > 0)
+		whole = tpm_source_open_complete(scan, NULL);
+	*tried = whole != NULL || is_due(scan, requests_left(source));
+	if (!*tried)
+		return NULL;
+	if (source->cached)
+		tpm_cache_give_back(source->cached);
+	if (whole)
+		return whole;
+	return tpm_source_buy(scan, source->request, requests_left(source), source->on_trial ? &source->problem : NULL);
+}
+
+/*
+ * Before a page is asked for: does the whole list answer from here on?  Rows
+ * that have been returned are left out of it, and the others sorted by whoever
+ * reads them.  False: nothing was tried, the page is to be asked for.
+ */
+static bool
+exchange(TpmSource *source)
+{
+	TpmScan    *scan = source->scan;
+	MemoryContext old;
+	TpmSource  *whole;
+	bool		tried;
+
+	if (!is_part(source) || scan->nameless || tpm_keyed_reads_batch(scan) ||
+		(source->list && tpm_list_is_complete(source->list)))
+		return false;
+	old = MemoryContextSwitchTo(source->context);
+	whole = find_whole(source, &tried);
+	MemoryContextSwitchTo(old);
+	if (whole == NULL)
+		return tried;
+	if (source->cached)
+		leave_cache(source);
+	if (source->list)
+		tpm_list_close(source->list);
+	/* on trial, nothing has been returned */
+	if (source->on_trial)
+		source->list = NULL;
+	source->cached = whole->cached;
+	source->complete = source->exchanged = true;
+	source->ordered = false;
+	source->page = NULL;
+	source->shared.nrows = 0;
+	scan->next_request = list_length(scan->query->requests);
+	return true;
+}
+
+/* of the whole list: has the part in whose place it is given this row? */
+static bool
+was_given_by_part(const TpmSource *source, uint64 idhash)
+{
+	return source->exchanged && ((source->list && tpm_list_has(source->list, idhash)) ||
+								 (source->returned && tpm_idset_has(source->returned, idhash)));
+}
+
 /* true if there is a page to return rows from */
 static bool
 next_page(TpmSource *source)
@@ -695,6 +1037,8 @@ next_page(TpmSource *source)
 		{
 			case TPM_CACHE_PAGE:
 				tpm_scan_check_members(source->scan, source->shared.nrows, &source->shared.members);
+				if (!source->complete)
+					remember_page(source);
 				return true;
 			case TPM_CACHE_END:
 				if (!source->scan->told_doubt)
@@ -702,7 +1046,15 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				return fetch_claimed(source, &cursor) && !is_refused(source);
+				if (!exchange(source))
+					return fetch_claimed(source, &cursor) && !is_too_long(source);
+				if (source->problem)
+					return false;
+				break;
+			case TPM_CACHE_LEFT:
+				if (!go_on_with_left(source, &cursor))
+					return false;
+				break;
 			case TPM_CACHE_WAIT:
 				tpm_source_wait(source->scan);
 				break;
@@ -714,8 +1066,10 @@ next_page(TpmSource *source)
 		}
 	}
 	open_source_list(source);
+	if (exchange(source))
+		return source->problem == NULL && next_page(source);
 	tpm_list_ask_ahead(source->list, true);
-	return fetch(source) && !is_refused(source);
+	return fetch(source) && !is_too_long(source);
 }
 
 /* false: no row of the list from this one on can be wanted */
@@ -732,6 +1086,7 @@ is_wanted(TpmSource *source, HeapTuple tuple)
 		return true;
 	source->at_end = true;
 	source->page = NULL;
+	tpm_list_left_at_bound(source->list);
 	return false;
 }
 
@@ -750,12 +1105,8 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
 		{
-			/* this reader may have to fetch the page after those of others */
-			if (!source->complete)
-			{
-				open_source_list(source);
-				tpm_list_remember(source->list, *idhash);
-			}
+			if (was_given_by_part(source, *idhash))
+				continue;
 			return true;
 		}
 		source->page = NULL;

@@ -192,6 +192,7 @@ typedef struct TpmTableStats
 } TpmTableStats;
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
+
 /* a_page 0: nothing is told of it */
 extern void tpm_table_stats_total(Oid relid, uint64 options_hash, int64 total, int a_page);
 

@@ -8,8 +8,9 @@
  * for which the list would be kept; what follows from it is the scan's.
  *
  * Time goes in steps, so that what is spent on both sides of one is still seen
- * together.  They cover a little more than that time, never less; of sessions
- * that keep lists for different times, the shortest.
+ * together.  They cover a little more than that time, never less.  Sessions
+ * that keep lists for different times look back differently far: each time has
+ * its own count, and what anybody spends is in all of them.
  *
  * Locking: one LWLock over all, taken exclusively.  Nothing in here throws or
  * waits while holding it; a look walks the few tables that share a part of the
@@ -25,15 +26,15 @@
 #include "shared/rent.h"
 
 #define RENT_PARTS		64
-#define RENTS_A_PART	8
+#define RENTS_A_PART	16
 #define RENT_STEPS		16
 
 typedef struct Rent
 {
 	Oid			dbid;			/* InvalidOid: free */
 	TpmRentKey	key;
+	int64		ttl_us;			/* it looks back so far */
 	int64		used_us;		/* when */
-	int64		step_us;		/* 0: nothing is counted */
 	int64		step;			/* the last one that is counted, since the
 								 * clock began */
 	int64		spent[RENT_STEPS];	/* in step n at n % RENT_STEPS */
@@ -68,28 +69,25 @@ const TpmSharedArea tpm_rent_area = {"tpm_fdw_rent", rent_size, rent_init};
 
 /* ----- the counters; with the lock held ----- */
 
-/* the table's, or the one that makes room for it: it was used longest ago */
 static Rent *
-find_rent(const TpmRentKey *key)
+rents_near(const TpmRentKey *key)
 {
 	uint64		all[] = {MyDatabaseId, key->relid, key->options_hash, key->credential};
-	Rent	   *part = shared->rents[hash_bytes_extended((unsigned char *) all, sizeof(all), 0) % RENT_PARTS];
-	Rent	   *oldest = part;
 
-	for (int i = 0; i < RENTS_A_PART; i++)
-	{
-		Rent	   *rent = &part[i];
+	return shared->rents[hash_bytes_extended((unsigned char *) all, sizeof(all), 0) % RENT_PARTS];
+}
 
-		if (rent->dbid == MyDatabaseId && rent->key.relid == key->relid &&
-			rent->key.options_hash == key->options_hash && rent->key.credential == key->credential)
-			return rent;
-		if (rent->used_us < oldest->used_us)
-			oldest = rent;
-	}
-	memset(oldest, 0, sizeof(Rent));
-	oldest->dbid = MyDatabaseId;
-	oldest->key = *key;
-	return oldest;
+static bool
+is_rent_of(const Rent *rent, Oid dbid, const TpmRentKey *key)
+{
+	return rent->dbid == dbid && rent->key.relid == key->relid &&
+		rent->key.options_hash == key->options_hash && rent->key.credential == key->credential;
+}
+
+static int64
+step_at(const Rent *rent, int64 now)
+{
+	return now / (rent->ttl_us / (RENT_STEPS - 1) + 1);
 }
 
 static int64
@@ -102,37 +100,54 @@ spent_in_all(const Rent *rent)
 	return sum;
 }
 
-static void
-go_on_to(Rent *rent, int64 step)
+/* brings the count up to date; what it comes to */
+static int64
+go_on(Rent *rent, int64 now)
 {
+	int64		step = step_at(rent, now);
+	int64		sum;
+
 	for (int64 at = Max(rent->step, step - RENT_STEPS) + 1; at <= step; at++)
 		rent->spent[at % RENT_STEPS] = 0;
 	rent->step = step;
+	sum = spent_in_all(rent);
+	rent->in_vain &= sum > 0;
+	return sum;
 }
 
 /*
- * Brings the counter up to date.  It goes by the shortest time that anybody
- * has asked for: what was counted in longer steps is as if spent now, which
- * may not be said again and again.
+ * The table's count over this time, or a new one in place of the one that was
+ * used longest ago.  What others have counted is as if spent now: that is
+ * later than it was, so that nothing is forgotten too early.
  */
-static void
-look_at_clock(Rent *rent, int64 ttl_us)
+static Rent *
+find_rent(const TpmRentKey *key, int64 ttl_us)
 {
 	int64		now = tpm_monotonic_us();
-	int64		step_us = ttl_us / (RENT_STEPS - 1) + 1;
-	int64		sum;
+	Rent	   *part = rents_near(key);
+	Rent	   *oldest = part;
+	Rent		made = {.dbid = MyDatabaseId,.key = *key,.ttl_us = ttl_us,.used_us = now};
+	int64		spent = 0;
 
-	rent->used_us = now;
-	if (rent->step_us > 0)
-		go_on_to(rent, now / rent->step_us);
-	sum = spent_in_all(rent);
-	rent->in_vain &= sum > 0;
-	if (rent->step_us > 0 && rent->step_us <= step_us)
-		return;
-	memset(rent->spent, 0, sizeof(rent->spent));
-	rent->step_us = step_us;
-	rent->step = now / step_us;
-	rent->spent[rent->step % RENT_STEPS] = sum;
+	for (int i = 0; i < RENTS_A_PART; i++)
+	{
+		Rent	   *rent = &part[i];
+
+		if (rent->used_us < oldest->used_us)
+			oldest = rent;
+		if (!is_rent_of(rent, MyDatabaseId, key))
+			continue;
+		spent = Max(spent, go_on(rent, now));
+		made.in_vain |= rent->in_vain;
+		if (rent->ttl_us != ttl_us)
+			continue;
+		rent->used_us = now;
+		return rent;
+	}
+	made.step = step_at(&made, now);
+	made.spent[made.step % RENT_STEPS] = spent;
+	*oldest = made;
+	return oldest;
 }
 
 /* ----- what others ask and tell ----- */
@@ -140,14 +155,22 @@ look_at_clock(Rent *rent, int64 ttl_us)
 void
 tpm_rent_add(const TpmRentKey *key, int64 ttl_us, int requests)
 {
-	Rent	   *rent;
+	Rent	   *part;
+	int64		now;
 
 	if (shared == NULL)
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	rent = find_rent(key);
-	look_at_clock(rent, ttl_us);
-	rent->spent[rent->step % RENT_STEPS] += requests;
+	part = rents_near(key);
+	(void) find_rent(key, ttl_us);
+	now = tpm_monotonic_us();
+	for (int i = 0; i < RENTS_A_PART; i++)
+	{
+		if (!is_rent_of(&part[i], MyDatabaseId, key))
+			continue;
+		(void) go_on(&part[i], now);
+		part[i].spent[part[i].step % RENT_STEPS] += requests;
+	}
 	LWLockRelease(&shared->lock);
 }
 
@@ -160,24 +183,68 @@ tpm_rent_get(const TpmRentKey *key, int64 ttl_us)
 	if (shared == NULL)
 		return 0;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	rent = find_rent(key);
-	look_at_clock(rent, ttl_us);
+	rent = find_rent(key, ttl_us);
 	spent = rent->in_vain ? -1 : spent_in_all(rent);
 	LWLockRelease(&shared->lock);
 	return spent;
 }
 
 void
-tpm_rent_settle(const TpmRentKey *key, bool kept)
+tpm_rent_settle(const TpmRentKey *key, int64 ttl_us, bool kept)
 {
-	Rent	   *rent;
+	Rent	   *part;
 
 	if (shared == NULL)
 		return;
 	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
-	rent = find_rent(key);
-	if (kept)
-		memset(rent->spent, 0, sizeof(rent->spent));
-	rent->in_vain = !kept;
+	part = rents_near(key);
+	(void) find_rent(key, ttl_us);
+	for (int i = 0; i < RENTS_A_PART; i++)
+	{
+		if (!is_rent_of(&part[i], MyDatabaseId, key))
+			continue;
+		if (kept)
+			memset(part[i].spent, 0, sizeof(part[i].spent));
+		part[i].in_vain = !kept;
+	}
 	LWLockRelease(&shared->lock);
+}
+
+/* of several times the table's one that was looked at last */
+static bool
+is_shown(const Rent *part, const Rent *rent)
+{
+	for (int i = 0; i < RENTS_A_PART; i++)
+	{
+		if (is_rent_of(&part[i], rent->dbid, &rent->key) && part[i].used_us > rent->used_us)
+			return false;
+	}
+	return true;
+}
+
+int
+tpm_rent_rows(TpmRentRow **rows)
+{
+	int			n = 0;
+	int64		now = tpm_monotonic_us();
+
+	*rows = NULL;
+	if (shared == NULL)
+		return 0;
+	*rows = palloc(sizeof(TpmRentRow) * RENT_PARTS * RENTS_A_PART);
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < RENT_PARTS * RENTS_A_PART; i++)
+	{
+		Rent	   *part = shared->rents[i / RENTS_A_PART];
+		Rent	   *rent = &part[i % RENTS_A_PART];
+		int64		spent = OidIsValid(rent->dbid) && is_shown(part, rent) ? go_on(rent, now) : 0;
+
+		if (spent > 0)
+			(*rows)[n++] = (TpmRentRow)
+		{
+			.dbid = rent->dbid,.key = rent->key,.spent = spent
+		};
+	}
+	LWLockRelease(&shared->lock);
+	return n;
 }

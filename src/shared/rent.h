@@ -19,6 +19,8 @@ typedef struct TpmRentKey
 	Oid			relid;			/* of this database */
 	uint64		options_hash;
 	uint64		credential;		/* keyed hash */
+	Oid			serverid;		/* these two for the view */
+	Oid			userid;			/* role whose mapping was used */
 } TpmRentKey;
 
 /* requests for a part of the list are about to be sent; ttl_us: for how long the whole would be kept */
@@ -28,6 +30,17 @@ extern void tpm_rent_add(const TpmRentKey *key, int64 ttl_us, int requests);
 extern int64 tpm_rent_get(const TpmRentKey *key, int64 ttl_us);
 
 /* the list is there as a whole, or could not be kept: begins anew */
-extern void tpm_rent_settle(const TpmRentKey *key, bool kept);
+extern void tpm_rent_settle(const TpmRentKey *key, int64 ttl_us, bool kept);
+
+/* a table on parts of which something has been spent */
+typedef struct TpmRentRow
+{
+	Oid			dbid;
+	TpmRentKey	key;
+	int64		spent;
+} TpmRentRow;
+
+/* palloc'd; how many */
+extern int	tpm_rent_rows(TpmRentRow **rows);
 
 #endif							/* TPM_RENT_H */

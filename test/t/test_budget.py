@@ -209,6 +209,18 @@ def test_too_many_pages_of_a_list_read_before(tpm, sandbox):
     assert len(tpmtest.rows(tpm, "SELECT name FROM third_parties LIMIT 120")) == 120
 
 
+@pytest.mark.parametrize("most", range(1, 10))
+def test_max_requests_of_pages_side_by_side(tpm, sandbox, most):
+    """Requests that are under way count, too; the list may stop early, so nothing is known before."""
+    tpmtest.rows(tpm, "ALTER SERVER tpm OPTIONS (ADD pagination 'number', ADD page_size '30')")
+    tpmtest.rows(tpm, f"SET tpm_fdw.max_requests = {most}; SET enable_sort = off")
+    sandbox.reset()
+    sandbox.settings(pagination="number", latency_ms=5)
+    with pytest.raises(psycopg2.Error) as caught:
+        tpmtest.rows(tpm, "SELECT id FROM third_parties WHERE city = 'nowhere' ORDER BY id DESC LIMIT 2")
+    assert caught.value.pgcode == "53400" and sandbox.request_count() == most
+
+
 def test_too_many_pages_without_a_total(tpm, sandbox):
     """Not known: stopped at the 200th request."""
     tpmtest.rows(tpm, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD page_size '1', SET total_pointer '/none')"

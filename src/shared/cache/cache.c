@@ -41,8 +41,9 @@ release_hold(TpmCached *cached)
 		if (cached->claim != 0 && list->claim == cached->claim && list->claimer != 0)
 			tpm_cache_end_claim(list);
 		list->holders--;
-		/* a list that nobody goes on with is no answer */
-		if (list->holders == 0 && (list->slot < 0 || !list->complete))
+		if (list->holders == 0 && !list->complete)
+			list->left = true;
+		if (list->holders == 0 && (list->slot < 0 || (list->left && !tpm_cache_can_go_on(list))))
 			tpm_cache_unlink(cached->pointer);
 		LWLockRelease(&tpm_cache->lock);
 		cached->list = NULL;

@@ -15,6 +15,7 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+#include "base/idset.h"
 #include "base/page.h"
 #include "shared/shared.h"
 
@@ -88,6 +89,8 @@ typedef enum TpmCacheVerdict
 	TPM_CACHE_PAGE,				/* the page is there */
 	TPM_CACHE_END,				/* the list is complete, there are no more */
 	TPM_CACHE_CLAIMED,			/* this reader fetches it: append or give back */
+	TPM_CACHE_LEFT,				/* the same, once it is known how a list goes
+								 * on that nobody reads any more */
 	TPM_CACHE_WAIT,				/* another backend fetches it */
 	TPM_CACHE_ALONE				/* the list is not kept: go on from the cursor */
 } TpmCacheVerdict;
@@ -103,7 +106,7 @@ typedef struct TpmCachedPage
 
 /*
  * The reader's next page.  With WAIT this backend's latch is set when the
- * claim ends.  With CLAIMED and ALONE *cursor says where the list goes on,
+ * claim ends.  With CLAIMED, LEFT and ALONE *cursor says where the list goes on,
  * with END how it ended; its text is valid until the next call.
  */
 extern TpmCacheVerdict tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor);
@@ -126,6 +129,16 @@ extern HeapTupleHeader tpm_cache_copy_row(HeapTuple tuple);
 extern bool tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor,
 							 bool keep);
 extern void tpm_cache_give_back(TpmCached *cached);
+
+/*
+ * A claim on a list that was left ends: it goes on as it stands (keep: as
+ * above), or it begins anew.  Nobody has seen a page of it since.
+ */
+extern void tpm_cache_go_on(TpmCached *cached, bool keep);
+extern void tpm_cache_begin_anew(TpmCached *cached);
+
+/* is its last page of just these n resources? */
+extern bool tpm_cache_ends_with(const TpmCached *cached, TpmIdSet *ids, int n);
 
 /* the holder of a claim is alive; true if this backend is fetching a page that it has claimed */
 extern bool tpm_cache_heartbeat(void);

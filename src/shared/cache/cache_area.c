@@ -123,10 +123,10 @@ free_chunk(dsa_pointer pointer, Size bytes)
 	tpm_cache->bytes -= bytes;
 }
 
+/* and where they go on */
 void
-tpm_cache_free_list(dsa_pointer pointer)
+tpm_cache_free_pages(SharedList *list)
 {
-	SharedList *list = tpm_cache_list_at(pointer);
 	dsa_pointer page = list->first;
 
 	while (DsaPointerIsValid(page))
@@ -137,10 +137,18 @@ tpm_cache_free_list(dsa_pointer pointer)
 		free_chunk(page, header->bytes);
 		page = next;
 	}
-	if (DsaPointerIsValid(list->conditions))
-		dsa_free(tpm_cache_dsa, list->conditions);
 	if (DsaPointerIsValid(list->url))
 		dsa_free(tpm_cache_dsa, list->url);
+}
+
+void
+tpm_cache_free_list(dsa_pointer pointer)
+{
+	SharedList *list = tpm_cache_list_at(pointer);
+
+	tpm_cache_free_pages(list);
+	if (DsaPointerIsValid(list->conditions))
+		dsa_free(tpm_cache_dsa, list->conditions);
 	free_chunk(pointer, sizeof(SharedList));
 }
 

@@ -42,6 +42,9 @@ typedef struct SharedList
 	int			holders;
 	bool		complete;
 	bool		closed;			/* not kept: its readers go on alone */
+	bool		left;			/* nobody reads it: whoever goes on makes sure
+								 * that it still stands */
+	bool		continued;		/* so it is as old as its first page */
 	bool		answers_all;	/* conditions, too */
 	uint64		writes;			/* the resource's counter at the first request */
 	TpmCacheAge age;			/* of who began it; for the view */
@@ -112,9 +115,12 @@ extern bool tpm_cache_attach(void);
 extern SharedList *tpm_cache_list_at(dsa_pointer pointer);
 extern dsa_pointer tpm_cache_allocate(Size bytes);
 extern dsa_pointer tpm_cache_copy_text(const char *text);
+extern void tpm_cache_free_pages(SharedList *list);
 extern void tpm_cache_free_list(dsa_pointer pointer);
 
 /* cache_list.c: all of it under the lock */
+extern bool tpm_cache_can_go_on(const SharedList *list);
+extern void tpm_cache_begin(SharedList *list);
 extern void tpm_cache_init_directory(CacheHeader *header);
 extern pg_atomic_uint64 *tpm_cache_write_counter(uint64 resource);
 extern int64 tpm_cache_lifetime(const SharedList *list, const TpmCacheAge *age);

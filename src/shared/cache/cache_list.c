@@ -228,6 +228,32 @@ tpm_cache_find_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheA
 	return NULL;
 }
 
+/*
+ * May whoever comes next go on with it?  A second reading, which passes over
+ * what the first has brought, is gone with whoever read it.
+ */
+bool
+tpm_cache_can_go_on(const SharedList *list)
+{
+	return list->pages > 0 && !list->cursor.restarted;
+}
+
+/* the others of the same key, or those of them that were left */
+static void
+drop_others(const TpmCacheKey *key, uint64 hash, dsa_pointer except, bool complete)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, bucket_of_key(hash))
+	{
+		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
+		const SharedList *list = tpm_cache_list_at(slot->list);
+
+		if (slot->hash == hash && slot->list != except && (complete || list->left) && is_key_of(list, key))
+			tpm_cache_unlink(slot->list);
+	}
+}
+
 /* stale lists of the same key stay for cache_stale until they are replaced */
 void
 tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
@@ -239,19 +265,23 @@ tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
 		.conditions = dsa_get_address(tpm_cache_dsa, list->conditions),
 		.resource = list->resource,
 	};
-	uint64		hash;
-	dlist_mutable_iter iter;
 
-	if (!list->complete || list->slot < 0)
-		return;
-	hash = tpm_cache->slots[list->slot].hash;
-	dlist_foreach_modify(iter, bucket_of_key(hash))
-	{
-		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
+	if (list->complete && list->slot >= 0)
+		drop_others(&key, tpm_cache->slots[list->slot].hash, pointer, true);
+}
 
-		if (slot->hash == hash && slot->list != pointer && is_key_of(tpm_cache_list_at(slot->list), &key))
-			tpm_cache_unlink(slot->list);
-	}
+/* nothing of it has been asked for */
+void
+tpm_cache_begin(SharedList *list)
+{
+	list->left = list->continued = false;
+	list->writes = pg_atomic_read_u64(tpm_cache_write_counter(list->resource));
+	list->begun_us = tpm_monotonic_us();
+	list->rows = list->bytes = 0;
+	list->requests = list->pages = 0;
+	list->first = list->last = list->url = InvalidDsaPointer;
+	memset(&list->cursor, 0, sizeof(list->cursor));
+	list->cursor.total = -1;
 }
 
 /* copying may evict, and nothing that is copied takes a slot */
@@ -264,9 +294,12 @@ has_free_slot(void)
 dsa_pointer
 tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 {
+	uint64		hash = hash_of_key(key);
 	dsa_pointer pointer;
 	SharedList *list;
 
+	/* nobody can go on with those, or this one would not be new */
+	drop_others(key, hash, InvalidDsaPointer, false);
 	if (!has_free_slot())
 		return InvalidDsaPointer;
 	pointer = tpm_cache_allocate(sizeof(SharedList));
@@ -288,12 +321,10 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	list->options_hash = key->options_hash;
 	list->credential = key->credential;
 	list->resource = key->resource;
-	list->writes = pg_atomic_read_u64(tpm_cache_write_counter(key->resource));
-	list->begun_us = tpm_monotonic_us();
 	list->age = *age;
-	list->cursor.total = -1;
+	tpm_cache_begin(list);
 	ConditionVariableInit(&list->changed);
-	enter(list, pointer, hash_of_key(key));
+	enter(list, pointer, hash);
 	return pointer;
 }
 

@@ -115,8 +115,12 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	if (!list->complete)
 		ConditionVariablePrepareToSleep(&list->changed);
 	lock_with_room(cached);
-	next = DsaPointerIsValid(cached->page)
-		? ((CachedPage *) dsa_get_address(tpm_cache_dsa, cached->page))->next : list->first;
+	if (list->left)
+		next = InvalidDsaPointer;	/* it may have to begin anew */
+	else if (DsaPointerIsValid(cached->page))
+		next = ((CachedPage *) dsa_get_address(tpm_cache_dsa, cached->page))->next;
+	else
+		next = list->first;
 	if (DsaPointerIsValid(next))
 	{
 		CachedPage *header = dsa_get_address(tpm_cache_dsa, next);
@@ -142,7 +146,7 @@ tpm_cache_next(TpmCached *cached, TpmCachedPage *page, TpmListCursor *cursor)
 	{
 		copy_cursor(cached, cursor);
 		take_claim(cached);
-		verdict = TPM_CACHE_CLAIMED;
+		verdict = list->left ? TPM_CACHE_LEFT : TPM_CACHE_CLAIMED;
 	}
 	else
 		verdict = TPM_CACHE_WAIT;
@@ -254,12 +258,29 @@ move_cursor(SharedList *list, const TpmListCursor *cursor)
 	if (cursor->url == NULL)
 	{
 		list->complete = true;
-		list->completed_us = tpm_monotonic_us();
-		list->completed = GetCurrentTimestamp();
+		list->completed_us = list->continued ? list->begun_us : tpm_monotonic_us();
+		list->completed = GetCurrentTimestamp() - (tpm_monotonic_us() - list->completed_us);
 		tpm_cache_used(list);
 	}
 	else if (!DsaPointerIsValid(list->url))
 		tpm_cache_close_list(list);
+}
+
+/* keep: this reader has asked for the page behind it */
+static void
+rest_or_end_claim(TpmCached *cached, bool keep)
+{
+	SharedList *list = cached->list;
+
+	if (keep)
+	{
+		list->seen_us = tpm_monotonic_us();
+		list->resting = true;
+		ConditionVariableBroadcast(&list->changed);
+		return;
+	}
+	tpm_cache_end_claim(list);
+	cached->claim = 0;
 }
 
 bool
@@ -284,17 +305,9 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, 
 		}
 		else
 			tpm_cache_close_list(list);
-		keep = keep && kept && !list->complete;
-		if (keep)
-		{
-			list->seen_us = tpm_monotonic_us();
-			list->resting = true;
-			ConditionVariableBroadcast(&list->changed);
-		}
-		else
-			tpm_cache_end_claim(list);
+		rest_or_end_claim(cached, keep && kept && !list->complete);
 	}
-	if (!kept || !keep)
+	if (!kept)
 		cached->claim = 0;
 	LWLockRelease(&tpm_cache->lock);
 	return kept;
@@ -327,5 +340,57 @@ tpm_cache_give_back(TpmCached *cached)
 	if (list->claim == cached->claim)
 		tpm_cache_end_claim(list);
 	cached->claim = 0;
+	LWLockRelease(&tpm_cache->lock);
+}
+
+/* ----- a list that was left ----- */
+
+bool
+tpm_cache_ends_with(const TpmCached *cached, TpmIdSet *ids, int n)
+{
+	const SharedList *list = cached->list;
+	bool		same = false;
+
+	LWLockAcquire(&tpm_cache->lock, LW_SHARED);
+	if (holds_claim(cached))
+	{
+		const CachedPage *last = dsa_get_address(tpm_cache_dsa, list->last);
+		TpmCachedPage page = {.rows = (char *) last + MAXALIGN(sizeof(CachedPage)),.nrows = last->nrows};
+		HeapTupleData tuple;
+		uint64		idhash;
+
+		same = last->nrows == n;
+		while (same && tpm_cache_row(&page, &tuple, &idhash))
+			same = tpm_idset_has(ids, idhash);
+	}
+	LWLockRelease(&tpm_cache->lock);
+	return same;
+}
+
+void
+tpm_cache_go_on(TpmCached *cached, bool keep)
+{
+	SharedList *list = cached->list;
+
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (holds_claim(cached))
+	{
+		list->left = false;
+		list->continued = true;
+		rest_or_end_claim(cached, keep);
+	}
+	LWLockRelease(&tpm_cache->lock);
+}
+
+void
+tpm_cache_begin_anew(TpmCached *cached)
+{
+	LWLockAcquire(&tpm_cache->lock, LW_EXCLUSIVE);
+	if (holds_claim(cached))
+	{
+		tpm_cache_free_pages(cached->list);
+		tpm_cache_begin(cached->list);
+		rest_or_end_claim(cached, false);
+	}
 	LWLockRelease(&tpm_cache->lock);
 }
