@@ -175,10 +175,10 @@ extern void tpm_estimate_cost(double requests, double rows, Cost *startup,
 							  Cost *total);
 
 /*
- * The requests for so many different keys, as many in one as a page has rows;
- * *each: what the rows of one key cost beside them.
+ * The requests for so many different keys; *each: what the rows of one key cost
+ * beside them.
  */
-extern double tpm_estimate_lookahead(const TpmTable *table, double keys, double rows_per_key,
+extern double tpm_estimate_lookahead(const TpmTable *table, double keys, int keys_a_request, double rows_per_key,
 									 Cost *each);
 
 #endif							/* TPM_PLAN_H */
