@@ -286,7 +286,7 @@ put_rents(ReturnSetInfo *result)
 		add_database(&row, rents[i].dbid);
 		add_relation(&row, rents[i].dbid, key->relid);
 		add_text(&row, NULL);
-		add_view_value(&row, BoolGetDatum(false), false);
+		add_view_value(&row, (Datum) 0, true);
 		add_bigint(&row, 0);
 		add_bigint(&row, 0);
 		add_int(&row, 0);

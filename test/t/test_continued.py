@@ -262,7 +262,9 @@ def test_conditions_have_lists_of_their_own(world):
     odd = [number for number in world.api.ids if number % 2]
     assert world.answer(statement=statement)[0] == odd
     assert world.answer(statement=statement) == (odd, 0)
-    assert world.answer() == (world.api.ids, PAGES)
+    answer, sent = world.answer()
+    # where what was left could not be gone on with, parts have cost so much that the whole list was read for them
+    assert answer == world.api.ids and sent in (0, PAGES)
 
 
 def test_limit(world):
