@@ -29,6 +29,7 @@ typedef struct TpmLookahead
 	const RelOptInfo *rel;		/* NULL: it is in a subquery */
 	const TpmTable *table;
 	TpmKey		key;
+	bool		takes_lists;	/* several keys are one request */
 	Node	   *source;			/* what of an outer row the key is made of */
 	int			link;			/* see scan/key_window.h */
 	TpmSafety	safety;			/* of reading the outer rows ahead */

@@ -41,6 +41,16 @@ new_link(void)
 	return last;
 }
 
+/*
+ * Keys that are a request each may be under way together.  What else differs
+ * from row to row would be left out of these, and may be what the path needs.
+ */
+static bool
+go_side_by_side(const TpmTable *table, const ParamPathInfo *info)
+{
+	return table->opt.fetch_concurrency > 1 && list_length(info->ppi_clauses) == 1;
+}
+
 /* a scan of ours whose key can be had of outer rows */
 static bool
 looks_ahead_for_scan(PlannerInfo *root, const ForeignPath *path, TpmLookahead *ahead)
@@ -56,8 +66,10 @@ looks_ahead_for_scan(PlannerInfo *root, const ForeignPath *path, TpmLookahead *a
 		return false;
 	conditions = list_concat_copy(relation->conditions,
 								  tpm_read_conditions(relation->table, rel, info->ppi_clauses, &exact));
-	if (!tpm_plan_key(root, relation->table, conditions, &ahead->key) ||
-		!tpm_key_takes_lists(relation->table, &ahead->key))
+	if (!tpm_plan_key(root, relation->table, conditions, &ahead->key))
+		return false;
+	ahead->takes_lists = tpm_key_takes_lists(relation->table, &ahead->key);
+	if (!ahead->takes_lists && !go_side_by_side(relation->table, info))
 		return false;
 	ahead->rel = rel;
 	ahead->table = relation->table;

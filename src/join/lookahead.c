@@ -241,18 +241,20 @@ tpm_lookahead_add_key(PlannerInfo *root, CustomPath *path, TpmLookahead *ahead)
 	ListCell   *lists = list_nth_cell(path->custom_private, LOOKAHEAD_LISTS);
 	ListCell   *keys = list_nth_cell(path->custom_private, LOOKAHEAD_KEYS);
 	Expr	   *key = key_of_rows(outer, ahead);
+	int			keys_a_request;
 
 	if (key == NULL)
 		return false;
+	keys_a_request = ahead->takes_lists ? ahead->table->opt.page_size : 1;
 	ahead->requests = tpm_estimate_lookahead(ahead->table, estimate_num_groups(root, list_make1(key), outer->rows, NULL, NULL),
-											 ahead->rows_per_key, &ahead->each);
+											 keys_a_request, ahead->rows_per_key, &ahead->each);
 	if (comes_included(root, outer, ahead))
 		ahead->requests = 0;
 	path->path.startup_cost += TPM_REQUEST_COST * Min(ahead->requests, 1);
 	path->path.total_cost += TPM_REQUEST_COST * ahead->requests;
 	lfirst(links) = lappend_int(lfirst(links), ahead->link);
 	lfirst(keys) = lappend(lfirst(keys), key);
-	intVal(lfirst(size)) = Max(intVal(lfirst(size)), ahead->table->opt.page_size);
+	intVal(lfirst(size)) = Max(intVal(lfirst(size)), keys_a_request);
 	/* a subquery asks for one after the other */
 	if (ahead->rel)
 		intVal(lfirst(lists)) = Max(intVal(lfirst(lists)), ahead->table->opt.fetch_concurrency);

@@ -44,6 +44,7 @@ find_scan_by_param(PlannerInfo *root, const Bitmapset *params, TpmLookahead *ahe
 		if (!IsA(param, Param) || !bms_is_member(param->paramid, params))
 			continue;
 		ahead->rel = NULL;
+		ahead->takes_lists = true;
 		ahead->table = relation->table;
 		ahead->link = TPM_LINK_OF_PARAM(param->paramid);
 		ahead->rows_per_key = relation->sent_rows;

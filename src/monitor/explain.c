@@ -128,7 +128,7 @@ expected_requests(ForeignScanState *node, double *loops)
 	/* those of a join's look-ahead are for all keys already */
 	if (link < 0 && runs.keys > 1)
 		requests = Min(requests * runs.keys,
-					   tpm_estimate_lookahead(scan->table, runs.keys, plan->scan.plan.plan_rows, &each));
+					   tpm_estimate_lookahead(scan->table, runs.keys, scan->table->opt.page_size, plan->scan.plan.plan_rows, &each));
 	else if (link <= 0)
 		*loops *= runs.keys;
 	return requests * *loops;
@@ -178,7 +178,7 @@ shown_conditions(const TpmScan *scan, const ForeignScan *plan, int *n)
 		if (ahead && list_member_int(list_nth(plan->fdw_private, TPM_PRIV_VARYING), i))
 			continue;
 		conditions[*n] = scan->conditions[i];
-		if (ahead && i == linitial_int(key))
+		if (ahead && i == linitial_int(key) && tpm_column_takes_lists(&scan->table->columns[conditions[*n].attnum - 1]))
 			conditions[*n].op = TPM_COND_IN;
 		(*n)++;
 	}

@@ -187,11 +187,11 @@ tpm_estimate_cost(double requests, double rows, Cost *startup, Cost *total)
 }
 
 double
-tpm_estimate_lookahead(const TpmTable *table, double keys, double rows_per_key, Cost *each)
+tpm_estimate_lookahead(const TpmTable *table, double keys, int keys_a_request, double rows_per_key, Cost *each)
 {
 	double		page_size = table->opt.page_size;
 
 	*each = TPM_ROW_COST * rows_per_key;
-	return Max(1.0, ceil(keys / page_size)) *
-		Max(1.0, ceil(Min(keys, page_size) * rows_per_key / page_size));
+	return Max(1.0, ceil(keys / keys_a_request)) *
+		Max(1.0, ceil(Min(keys, keys_a_request) * rows_per_key / page_size));
 }

@@ -157,7 +157,7 @@ extern ForeignScan *tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, Forei
 									   List *tlist);
 
 /* analyze.c */
-extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages);
+extern void tpm_plan_set_analyze(FdwRoutine *routine);
 
 /* column_stats.c: called by _PG_init */
 extern void tpm_plan_install_hooks(void);
@@ -175,10 +175,10 @@ extern void tpm_estimate_cost(double requests, double rows, Cost *startup,
 							  Cost *total);
 
 /*
- * The requests for so many different keys, as many in one as a page has rows;
- * *each: what the rows of one key cost beside them.
+ * The requests for so many different keys; *each: what the rows of one key cost
+ * beside them.
  */
-extern double tpm_estimate_lookahead(const TpmTable *table, double keys, double rows_per_key,
+extern double tpm_estimate_lookahead(const TpmTable *table, double keys, int keys_a_request, double rows_per_key,
 									 Cost *each);
 
 #endif							/* TPM_PLAN_H */

@@ -117,10 +117,11 @@ static TpmKeyWindow *
 find_window(const TpmKeyed *keyed, const TpmScan *scan, const List *private)
 {
 	TpmKeyWindow *window;
+	int			link = intVal(list_nth(private, TPM_PRIV_LINK));
 
-	if (!takes_lists_of_keys(keyed, scan, list_nth(private, TPM_PRIV_VARYING)))
+	if (!keyed->takes_lists && (link <= 0 || list_nth(private, TPM_PRIV_VARYING) != NIL))
 		return NULL;
-	window = tpm_key_window_find(scan->node->ss.ps.state, intVal(list_nth(private, TPM_PRIV_LINK)));
+	window = tpm_key_window_find(scan->node->ss.ps.state, link);
 	return window && window->type == keyed->type.type ? window : NULL;
 }
 
@@ -151,6 +152,7 @@ create_keyed(TpmScan *scan)
 		return NULL;
 	}
 	make_conditions(keyed, scan, linitial_int(key), list_nth(plan->fdw_private, TPM_PRIV_VARYING));
+	keyed->takes_lists = takes_lists_of_keys(keyed, scan, list_nth(plan->fdw_private, TPM_PRIV_VARYING));
 	keyed->window = find_window(keyed, scan, plan->fdw_private);
 	if (keyed->window)
 	{
@@ -161,7 +163,8 @@ create_keyed(TpmScan *scan)
 		if (scan->read_to_end)
 			scan->session->expected = Max(scan->session->expected,
 										  (int64) floatVal(list_nth(plan->fdw_private, TPM_PRIV_REQUESTS)));
-		keyed->list_of_keys = makeNullConst(keyed->type.array_type, -1, InvalidOid);
+		if (keyed->takes_lists)
+			keyed->list_of_keys = makeNullConst(keyed->type.array_type, -1, InvalidOid);
 		if (lthird_int(key))
 			tpm_keyed_order_create(keyed, scan, clause);
 		tpm_keyed_ahead_create(scan, keyed, intVal(list_nth(plan->fdw_private, TPM_PRIV_LINK)));
@@ -468,7 +471,7 @@ add_keys_in_sight(TpmScan *scan, KeyBatch *batch)
 	TpmKeyWindow *window = keyed->window;
 	size_t		bytes = 0;
 
-	if (!is_listable(scan, batch->keys[0], &bytes))
+	if (!keyed->takes_lists || !is_listable(scan, batch->keys[0], &bytes))
 		return;
 	for (int i = window->next; i < window->n && batch->nkeys < scan->table->opt.page_size; i++)
 	{
@@ -500,6 +503,20 @@ new_batch(TpmScan *scan, Datum key)
 	return batch;
 }
 
+/* can a request be made of the key before its turn? */
+static bool
+is_askable(TpmScan *scan, Datum key)
+{
+	const TpmKeyType *type = &scan->keyed->type;
+	size_t		bytes = 0;
+	bool		none;
+
+	if (scan->keyed->takes_lists)
+		return is_listable(scan, key, &bytes);
+	return tpm_condition_values(scan->table, &scan->table->columns[type->attnum - 1], TPM_COND_EQ, key, false,
+								type->type, &none) != NIL;
+}
+
 KeyBatch *
 tpm_keyed_next_batch(TpmScan *scan)
 {
@@ -508,10 +525,8 @@ tpm_keyed_next_batch(TpmScan *scan)
 
 	for (int i = window->next; i < window->n; i++)
 	{
-		size_t		bytes = 0;
-
 		if (window->nulls[i] || find_rows(scan->keyed, window->keys[i]) || is_included(scan, window->keys[i]) ||
-			!is_listable(scan, window->keys[i], &bytes))
+			!is_askable(scan, window->keys[i]))
 			continue;
 		batch = new_batch(scan, window->keys[i]);
 		add_keys_in_sight(scan, batch);

@@ -59,7 +59,8 @@ static bool
 are_too_many(const TpmScan *scan, int n)
 {
 	return (tpm_max_requests > 0 && scan->session->statement->requests + n > tpm_max_requests) ||
-		tpm_rent_is_due(scan, n * scan->keyed->pages_a_batch);
+		(!scan->keyed->no_purchase && tpm_rent_size_is_known(scan) &&
+		 tpm_rent_is_due(scan, n * scan->keyed->pages_a_batch));
 }
 
 void

@@ -67,7 +67,9 @@ struct TpmKeyed
 {
 	TpmKeyType	type;
 	KeyTable	table;
-	TpmKeyWindow *window;		/* NULL: each key is asked for by itself */
+	TpmKeyWindow *window;		/* NULL: each key is asked for by itself, in
+								 * its turn */
+	bool		takes_lists;	/* several keys are one request */
 	MemoryContext context;		/* of all this */
 	struct key_table_hash *entries;
 	KeyBatch   *newest;

@@ -35,8 +35,8 @@ def session(db, slow):
 
 
 def lists(sandbox):
-    """When each list of third parties was asked for, in seconds."""
-    return [request["time"] for request in sandbox.requests() if "third_parties?" in f"{request['path']}?"]
+    """When each of the requests came that are for keys, in seconds."""
+    return [request["time"] for request in sandbox.requests() if request["path"].startswith("/v1/third_parties")]
 
 
 def most_at_once(sandbox):
@@ -137,3 +137,42 @@ def test_rows_and_keys_as_they_happen_to_come(tpm, sandbox):
         asked.append(sandbox.request_count())
     assert given[0] == given[1]
     assert asked[0] <= asked[1]
+
+
+def below(session, count):
+    """A table of cases whose path has the third party, and one of third parties by their path alone; keys are `parties`."""
+    tpmtest.rows(session, f"""
+        CREATE FOREIGN TABLE cases_below (id text, stage text, third_party_id text)
+            SERVER tpm OPTIONS (resource '/third_parties/{{third_party_id}}/cases');
+        CREATE FOREIGN TABLE alone (id text, name text) SERVER tpm OPTIONS (resource '/third_parties');
+        CREATE TABLE public.parties AS SELECT n, (1 + n * 23 % 300)::text AS party FROM generate_series(1, {count}) n;
+        ANALYZE parties""")
+
+
+SINGLY = ["SELECT p.n, c.id FROM parties p LEFT JOIN cases_below c ON c.third_party_id = p.party",
+          "SELECT p.n, t.name FROM parties p JOIN alone t ON t.id = p.party"]
+
+
+@pytest.mark.parametrize("statement", SINGLY)
+def test_keys_that_are_a_request_each(session, slow, statement):
+    """Without a filter that takes lists, keys are asked for singly, and four at a time."""
+    below(session, 21)
+    plan = str(tpmtest.rows(session, f"EXPLAIN {statement}"))
+    assert "Keys a Request: 1'" in plan and "GET /third_parties/$0" in plan
+    given = []
+    for concurrency in (4, 1):
+        tpmtest.rows(session, f"ALTER SERVER tpm OPTIONS ({'SET' if given else 'ADD'} fetch_concurrency '{concurrency}')")
+        slow.reset()
+        given.append(tpmtest.rows(session, statement))
+        assert (slow.request_count(), most_at_once(slow)) == (21, concurrency)
+    assert given[0] == given[1]
+
+
+@pytest.mark.parametrize("statement", [SINGLY[0] + " LIMIT 3", SINGLY[1] + " LIMIT 3",
+                                       "SELECT n FROM parties p WHERE EXISTS (SELECT FROM cases_below c WHERE c.third_party_id = p.party)",
+                                       "SELECT n, CASE WHEN n < 4 THEN (SELECT name FROM alone t WHERE t.id = p.party) END FROM parties p"])
+def test_keys_that_may_not_be_wanted(session, slow, statement):
+    below(session, 6)
+    tpmtest.rows(session, statement)
+    assert slow.request_count() <= 6
+    assert most_at_once(slow) == 1
