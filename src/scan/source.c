@@ -25,6 +25,9 @@
 #include "scan/scan.h"
 #include "shared/shared.h"
 
+/* that whoever stops early often wants no more than */
+#define FEW_PAGES	2
+
 int			tpm_cache_stale = 0;
 
 struct TpmSource
@@ -191,6 +194,39 @@ tpm_source_first_url(TpmScan *scan, TpmRequest *request)
 }
 
 /*
+ * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
+ * that hands them on as they come may not want the rest.
+ */
+static bool
+takes_all(const TpmSource *source)
+{
+	const TpmScan *scan = source->scan;
+
+	if (tpm_scan_may_stop(scan))
+		return false;
+	return !scan->session->statement->wants_some || scan->read_to_end || scan->buys || source->on_trial ||
+		(scan->flags & TPM_PLAN_COUNTS) || (scan->order != NULL && !source->ordered);
+}
+
+/*
+ * Whoever goes on with a list that was left asks first whether it still
+ * stands.  That costs as much as the first pages, which are all that many want
+ * who may stop: a short one is begun anew, beside a long one they read alone.
+ */
+static bool
+is_short(const TpmSource *source)
+{
+	return tpm_cache_pages_left_behind(source->cached) <= FEW_PAGES && !takes_all(source);
+}
+
+static bool
+wants_few_of_many(const TpmSource *source)
+{
+	return tpm_cache_pages_left_behind(source->cached) > FEW_PAGES && tpm_scan_may_stop(source->scan) &&
+		source->scan->wanted > 0 && source->scan->wanted <= FEW_PAGES * source->request->page_size;
+}
+
+/*
  * A list in an order of which not all may be wanted is read alone: those who
  * share a list read it to its end.
  */
@@ -204,6 +240,11 @@ open_new(TpmScan *scan, TpmRequest *request)
 		source->cached = find_cached(scan, request, false);
 	if (shares && source->cached == NULL)
 		scan->not_kept = true;
+	if (source->cached && wants_few_of_many(source))
+	{
+		tpm_cache_close(source->cached);
+		source->cached = NULL;
+	}
 	/* to its end a list is read in an order in which no rows are equal */
 	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id &&
 		(scan->order_is_total || tpm_scan_may_stop(scan));
@@ -456,21 +497,6 @@ is_part(const TpmSource *source)
 {
 	return is_conditioned(source->request) ||
 		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
-}
-
-/*
- * Will all of it be taken, once begun?  Whoever asks for some rows of a plan
- * that hands them on as they come may not want the rest.
- */
-static bool
-takes_all(const TpmSource *source)
-{
-	const TpmScan *scan = source->scan;
-
-	if (tpm_scan_may_stop(scan))
-		return false;
-	return !scan->session->statement->wants_some || scan->read_to_end || scan->buys || source->on_trial ||
-		(scan->flags & TPM_PLAN_COUNTS) || (scan->order != NULL && !source->ordered);
 }
 
 static void
@@ -847,17 +873,16 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 static bool
 go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
 {
-	bool		stands = with_claim(source, cursor, stands_as_left);
+	bool		stands = !is_short(source) && with_claim(source, cursor, stands_as_left);
 
 	if (source->problem)
 		return false;
 	if (stands)
 		tpm_cache_go_on(source->cached, tpm_list_has_asked(source->list));
 	else
-	{
 		tpm_cache_begin_anew(source->cached);
+	if (!stands && source->list)
 		open_list_again(source);
-	}
 	return true;
 }
 

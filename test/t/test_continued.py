@@ -269,11 +269,23 @@ def test_conditions_have_lists_of_their_own(world):
 
 def test_limit(world):
     """Who stops early leaves a list, too, if it has no order of its own; in an order that is read to no end nothing is kept."""
-    rows(world.db, f"SELECT id FROM things LIMIT {2 * PAGE}")
-    assert world.left() == [(False, 2 * PAGE, 2)]
-    assert world.answer() == (world.api.ids, to_go_on(world, 3))
+    rows(world.db, f"SELECT id FROM things LIMIT {3 * PAGE}")
+    assert world.left() == [(False, 3 * PAGE, 3)]
+    assert world.answer() == (world.api.ids, to_go_on(world, 4))
     rows(world.db, "SELECT tpm_fdw_reset_cache(); SELECT id FROM things ORDER BY id LIMIT 3")
     assert world.left() == []
+
+
+def test_the_first_rows_again(world):
+    """Who wants a page or two asks for them as ever; who wants many goes on with what is there."""
+    first = f"SELECT id FROM things LIMIT {PAGE}"
+    for _ in range(3):
+        assert world.answer(statement=first) == (world.api.ids[:PAGE], 1)
+    rows(world.db, "SELECT tpm_fdw_reset_cache()")
+    world.leave(cancel)
+    assert world.answer(statement=first) == (world.api.ids[:PAGE], 1)
+    assert world.answer(statement=f"SELECT id FROM things LIMIT {20 * PAGE}") == (world.api.ids[:20 * PAGE], 20 - (LEFT_AT - 1) + 1)
+    assert world.left() == [(False, 20 * PAGE, 20)]
 
 
 @styles(*STYLES)

@@ -137,6 +137,9 @@ extern void tpm_cache_give_back(TpmCached *cached);
 extern void tpm_cache_go_on(TpmCached *cached, bool keep);
 extern void tpm_cache_begin_anew(TpmCached *cached);
 
+/* pages of a list that was left; 0: it was not */
+extern int	tpm_cache_pages_left_behind(const TpmCached *cached);
+
 /* is its last page of just these n resources? */
 extern bool tpm_cache_ends_with(const TpmCached *cached, TpmIdSet *ids, int n);
 

@@ -345,6 +345,12 @@ tpm_cache_give_back(TpmCached *cached)
 
 /* ----- a list that was left ----- */
 
+int
+tpm_cache_pages_left_behind(const TpmCached *cached)
+{
+	return cached->list->left ? cached->list->pages : 0;
+}
+
 bool
 tpm_cache_ends_with(const TpmCached *cached, TpmIdSet *ids, int n)
 {
