@@ -42,11 +42,12 @@ class Control:
         return fault_kinds.KINDS
 
     def _post_reset(self, order):
-        """Faults, log, limits and settings as at the start; data too if asked."""
+        """Faults, log, limits and settings as at the start; data too if asked; links that were given stay if asked."""
         api = self.api
         api.faults.clear()
         api.log.clear()
-        api.links.clear()
+        if not order.get("keep_links"):
+            api.links.clear()
         api.limits.forget()
         api.writes.cancel()
         api.writes.reset()
