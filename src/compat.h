@@ -39,6 +39,10 @@
 #include "storage/waiteventset.h"
 #endif
 
+#if PG_VERSION_NUM >= 190000
+#include "statistics/statistics.h"
+#endif
+
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()
 #endif
@@ -97,6 +101,40 @@ tpm_analyze_delay_point(void)
 	vacuum_delay_point(true);
 #else
 	vacuum_delay_point();
+#endif
+}
+
+/* functions that ANALYZE runs find what they name only there since 17 */
+static inline void
+tpm_restrict_search_path(void)
+{
+#if PG_VERSION_NUM >= 170000
+	RestrictSearchPath();
+#endif
+}
+
+/* ANALYZE asks since 19 whether it need not take a sample */
+static inline void
+tpm_set_import_statistics(FdwRoutine *routine, bool (*import) (Relation rel, List *va_cols, int elevel))
+{
+#if PG_VERSION_NUM >= 190000
+	routine->ImportForeignStatistics = import;
+#endif
+}
+
+/* false: the size of a table is what ANALYZE has counted, and nothing else */
+static inline bool
+tpm_import_relation_size(Relation rel, BlockNumber npages, double rows)
+{
+#if PG_VERSION_NUM >= 190000
+	NullableDatum version = {.value = Int32GetDatum(PG_VERSION_NUM),.isnull = false};
+	NullableDatum relpages = {.value = Int32GetDatum((int32) npages),.isnull = false};
+	NullableDatum reltuples = {.value = Float4GetDatum((float4) rows),.isnull = false};
+	NullableDatum unknown = {.isnull = true};
+
+	return import_relation_statistics(rel, &version, &relpages, &reltuples, &unknown, &unknown);
+#else
+	return false;
 #endif
 }
 

@@ -256,7 +256,7 @@ tpm_fdw_handler(PG_FUNCTION_ARGS)
 	routine->BeginForeignInsert = tpm_begin_insert;
 	routine->EndForeignInsert = tpm_end_insert;
 	routine->ExplainForeignModify = tpm_explain_modify;
-	routine->AnalyzeForeignTable = tpm_analyze_table;
+	tpm_plan_set_analyze(routine);
 	routine->ImportForeignSchema = tpm_import_foreign_schema;
 	PG_RETURN_POINTER(routine);
 }

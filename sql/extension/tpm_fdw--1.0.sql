@@ -83,7 +83,7 @@ GRANT SELECT ON tpm_fdw_rate_limits, tpm_fdw_tokens, tpm_fdw_cache, tpm_fdw_requ
 
 CREATE FUNCTION tpm_fdw_reset_cache(server name DEFAULT NULL) RETURNS void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tpm_fdw_reset_cache(name) IS 'forgets the kept lists of a server, or all';
+COMMENT ON FUNCTION tpm_fdw_reset_cache(name) IS 'forgets the kept lists of a server, or all, and what was spent on parts of them';
 REVOKE ALL ON FUNCTION tpm_fdw_reset_cache(name) FROM PUBLIC;
 
 CREATE FUNCTION tpm_fdw_reset_tokens(server name DEFAULT NULL) RETURNS void

@@ -182,8 +182,8 @@ tpm_call_check_max_requests(TpmCall *call)
 	if (!tpm_call_is_limited(call) || tpm_max_requests == 0 || statement->departed < tpm_max_requests)
 		return true;
 	tpm_call_fail(call, tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-									psprintf("the statement needs more than %d requests", tpm_max_requests),
-									psprintf(INT64_FORMAT " requests have been sent; the setting tpm_fdw.max_requests allows no more.",
+									psprintf("the statement needs more than %d requests, and will later, too", tpm_max_requests),
+									psprintf(INT64_FORMAT " requests have been sent; the setting tpm_fdw.max_requests allows no more, whenever it is asked.",
 											 statement->departed),
 									"Add a condition that the API can filter by, or raise tpm_fdw.max_requests."));
 	return false;
@@ -205,15 +205,41 @@ hour_words(const TpmBudgetState *state)
 	return words.data;
 }
 
+/* of a slot, on the wall clock; nobody waits for fractions */
+static char *
+time_in_words(int64 slot_us)
+{
+	int64		wait_us = Max(slot_us - tpm_monotonic_us(), 0);
+	TimestampTz at;
+
+	if (wait_us > TPM_LONGEST_US)
+		return pstrdup("further notice");
+	at = GetCurrentTimestamp() + wait_us;
+	return pstrdup(timestamptz_to_str((at / USECS_PER_SEC + 1) * USECS_PER_SEC));
+}
+
+/* once the last one could leave at once, none of them waits any more */
+static char *
+when_it_suffices(const TpmSession *session, const TpmBudgetState *state, int64 n)
+{
+	int			most = (int) (state->limit_hour * (1 - tpm_leave_free));
+	Forecast	f;
+
+	if (state->limit_hour > 0 && n > most)
+		return psprintf(": an hour has %d for it", most);
+	return psprintf(" before %s", time_in_words(forecast(session, n, &f) ? tpm_monotonic_us() + f.last_slot_us : PG_INT64_MAX));
+}
+
 static TpmProblem *
-no_slot(const TpmCall *call, const TpmBudgetState *state)
+no_slot(const TpmCall *call, const TpmBudgetState *state, int64 slot_us)
 {
 	TpmSession *session = call->session;
 
 	return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-					   psprintf("the request budget of server \"%s\" is exhausted", session->server->name),
+					   psprintf("the request budget of server \"%s\" is exhausted until %s", session->server->name,
+								time_in_words(slot_us)),
 					   psprintf("%s would have to wait until %s, longer than tpm_fdw.max_wait (%d ms); %s; waiting: %d.",
-								call->name, timestamptz_to_str(state->next_slot), tpm_max_wait,
+								call->name, time_in_words(slot_us), tpm_max_wait,
 								hour_words(state), state->waiting),
 					   "Raise tpm_fdw.max_wait to wait for it; SET tpm_fdw.cache_stale to accept an older answer.");
 }
@@ -236,7 +262,7 @@ tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
 		(state.limit_minute == 0 || state.used_minute + state.waiting < state.limit_minute) &&
 		call->session->budget.endpoint == NULL)
 		return true;
-	tpm_call_fail(call, no_slot(call, &state));
+	tpm_call_fail(call, no_slot(call, &state, slot_us));
 	return false;
 }
 
@@ -262,7 +288,8 @@ refuse_waits(TpmSession *session, int64 n, const char *hint)
 		return NULL;
 	tpm_budget_state(&session->budget, &state);
 	return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-					   psprintf("the request budget of server \"%s\" does not suffice", session->server->name),
+					   psprintf("the request budget of server \"%s\" does not suffice for " INT64_FORMAT " requests%s",
+								session->server->name, n, when_it_suffices(session, &state, n)),
 					   psprintf("Needed: " INT64_FORMAT " requests; %s; tpm_fdw.leave_free keeps %.0f%% free; the next slot: %s.",
 								n, hour_words(&state), tpm_leave_free * 100,
 								timestamptz_to_str(state.next_slot)),
@@ -333,7 +360,7 @@ tpm_client_refuses(TpmSession *session, int64 n)
 		return NULL;
 	if (exceeds_max_requests(statement, n))
 		return tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-						   psprintf("the statement needs " INT64_FORMAT " requests, more than tpm_fdw.max_requests (%d)",
+						   psprintf("the statement needs " INT64_FORMAT " requests, more than tpm_fdw.max_requests (%d), and will later, too",
 									statement->requests + n, tpm_max_requests),
 						   psprintf(INT64_FORMAT " sent so far, " INT64_FORMAT " still to send.",
 									statement->requests, n),

@@ -441,7 +441,10 @@ server_argument(FunctionCallInfo fcinfo)
 Datum
 tpm_fdw_reset_cache(PG_FUNCTION_ARGS)
 {
-	tpm_cache_reset(server_argument(fcinfo));
+	Oid			serverid = server_argument(fcinfo);
+
+	tpm_cache_reset(serverid);
+	tpm_rent_reset(serverid);
 	PG_RETURN_VOID();
 }
 

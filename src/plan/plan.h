@@ -157,7 +157,7 @@ extern ForeignScan *tpm_get_count_plan(PlannerInfo *root, RelOptInfo *rel, Forei
 									   List *tlist);
 
 /* analyze.c */
-extern bool tpm_analyze_table(Relation rel, AcquireSampleRowsFunc *func, BlockNumber *totalpages);
+extern void tpm_plan_set_analyze(FdwRoutine *routine);
 
 /* column_stats.c: called by _PG_init */
 extern void tpm_plan_install_hooks(void);

@@ -72,6 +72,8 @@ struct TpmList
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
+	int64		skipped_to;		/* the number of the page that it went to, as
+								 * links have it; -1: they do not tell */
 };
 
 static bool
@@ -230,20 +232,6 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
-}
-
-void
-tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page)
-{
-	TpmListCursor there = *cursor;
-
-	there.position.page = (int) page;
-	there.position.rows = there.position.offset = page * cursor->first_page_rows;
-	there.url = tpm_request_url(list->table, list->request, &there.position);
-	tpm_list_set_cursor(list, &there);
-	list->distinct = there.position.rows;
-	/* whoever wants two more pages is likely to want others */
-	list->pages = 1;
 }
 
 static bool
@@ -796,12 +784,13 @@ is_linked_as(const TpmList *list, const char *url, const char *link, int64 numbe
 }
 
 /*
- * The address of a page that is not next; *number: by what its own links have
- * to show that it is the one, where nothing but a link tells how pages are
- * counted.  NULL: it is not known.
+ * The address of a page that is not next; next: that of the second one, where
+ * the first has named it.  *number: by what its own links have to show that it
+ * is the one, where nothing but a link tells how pages are counted.  NULL: it
+ * is not known.
  */
 static char *
-address_of_page(const TpmList *list, int page, int64 *number)
+address_of_page(const TpmList *list, const char *next, int page, int64 *number)
 {
 	TpmPosition position = {.page = page,.offset = (int64) page * list->first_page_rows};
 	int64		second;
@@ -809,11 +798,19 @@ address_of_page(const TpmList *list, int page, int64 *number)
 	*number = -1;
 	if (list->table->opt.pagination != TPM_PAGE_LINKS && !list->by_link)
 		return tpm_request_url(list->table, list->request, &position);
-	second = list->position.page == 1 ? number_in_link(list, list->url) : -1;
+	second = next ? number_in_link(list, next) : -1;
 	if (second != 1 && second != 2)
 		return NULL;
 	*number = second - 1 + page;
-	return tpm_url_with_number(tpm_url_quote(list->url), list->table->opt.page_number_parameter, *number);
+	return tpm_url_with_number(tpm_url_quote(next), list->table->opt.page_number_parameter, *number);
+}
+
+/* do its own links show that a page is the one of this number?  -1: they need not */
+static bool
+is_numbered(const TpmList *list, const char *url, const TpmPageLinks *links, int64 number)
+{
+	return number < 0 || is_linked_as(list, url, links->next, number + 1) ||
+		is_linked_as(list, url, links->prev, number - 1);
 }
 
 TpmPage *
@@ -823,17 +820,45 @@ tpm_list_look(TpmList *list, int page)
 	TpmAnswer  *answer;
 	TpmPage    *result;
 	int64		number;
-	char	   *url = address_of_page(list, page, &number);
+	char	   *url = address_of_page(list, list->position.page == 1 ? list->url : NULL, page, &number);
 
 	answer = url ? tpm_client_try_get(list->session, url, TPM_CALL_READ, &problem) : NULL;
 	if (answer == NULL || answer->status < 200 || answer->status > 299)
 		return NULL;
 	tpm_decoder_set_secrets(list->decoder, answer->secrets);
 	result = tpm_document_read(list->decoder, answer->body, answer->len, answer->received, tpm_call_name("GET", url));
-	if (number >= 0 && !is_linked_as(list, url, result->links.next, number + 1) &&
-		!is_linked_as(list, url, result->links.prev, number - 1))
-		return NULL;
-	return result;
+	return is_numbered(list, url, &result->links, number) ? result : NULL;
+}
+
+bool
+tpm_list_may_skip(const TpmList *list)
+{
+	int64		number;
+
+	return list->position.page == 1 && list->url != NULL && !list->restarted && list->total >= 0 &&
+		list->position.offset == list->first_page_rows &&
+		address_of_page(list, list->url, 1, &number) != NULL;
+}
+
+void
+tpm_list_skip_to(TpmList *list, const TpmListCursor *first, int page)
+{
+	TpmListCursor there = *first;
+
+	tpm_list_set_cursor(list, first);
+	there.position.page = page;
+	there.position.rows = there.position.offset = (int64) page * first->first_page_rows;
+	there.url = address_of_page(list, first->url, page, &list->skipped_to);
+	tpm_list_set_cursor(list, &there);
+	list->distinct = there.position.rows;
+	/* whoever wants two more pages is likely to want others */
+	list->pages = 1;
+}
+
+bool
+tpm_list_has_skipped(const TpmList *list, const TpmListCursor *first, const TpmPage *page)
+{
+	return is_numbered(list, first->url, &page->links, list->skipped_to);
 }
 
 void
@@ -991,19 +1016,6 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 
 /* ----- going on with what was left ----- */
 
-/* what is still to be read, and more requests than that */
-static TpmProblem *
-admit_left(TpmList *list, int more)
-{
-	int64		left = tpm_list_pages_left(list);
-
-	if (!list->reads_all || left < 0)
-		return NULL;
-	if (list->table->opt.pagination != TPM_PAGE_LINKS)
-		list->session->lanes = list->table->opt.fetch_concurrency;
-	return tpm_client_refuses(list->session, left + more);
-}
-
 /* asks for the page, whose turn is yet to come; false: the API says no, or *problem */
 static bool
 ask_if_there(TpmList *list, const TpmProblem **problem)
@@ -1032,12 +1044,13 @@ tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPage **last, c
 	bool		there;
 
 	*last = NULL;
-	*problem = admit_left(list, follows ? 0 : 1);
 	if (!follows)
 	{
 		list->position = list->last;
 		list->url = tpm_request_url(list->table, list->request, &list->position);
 	}
+	*problem = tpm_list_refuses(list);
+	list->may_ask_ahead = false;
 	there = *problem == NULL && ask_if_there(list, problem);
 	MemoryContextSwitchTo(old);
 	if (!there || follows)

@@ -109,11 +109,17 @@ extern void tpm_list_tell(const TpmTable *table, const TpmListCursor *cursor);
 /* goes on where another reader has stopped; a cursor not begun changes nothing */
 extern void tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor);
 
+/* after its first page: can others be asked for out of turn, and how many are there? */
+extern bool tpm_list_may_skip(const TpmList *list);
+
 /*
  * Begins with this page, from 0: those in front of it are as good as received.
- * cursor: of the same list, after its first page.
+ * first: of the same list, after its first page.
  */
-extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *cursor, int64 page);
+extern void tpm_list_skip_to(TpmList *list, const TpmListCursor *first, int page);
+
+/* do the links of the page that has come agree that it is that one? */
+extern bool tpm_list_has_skipped(const TpmList *list, const TpmListCursor *first, const TpmPage *page);
 
 /*
  * After tpm_list_set_cursor() with what a statement has left, however long

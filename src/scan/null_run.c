@@ -41,11 +41,11 @@ tpm_null_run_begin(TpmNullRun *run, Oid relid, AttrNumber attnum, int64 total, i
 	double		fraction = null_fraction(relid, attnum);
 
 	run->low = 0;
-	run->high = (total + a_page - 1) / a_page;
+	run->high = (int) Min((total + a_page - 1) / a_page, PG_INT32_MAX / 2);
 	if (run->high <= 1)
 		return false;
 	run->step = fraction >= 0 ? 1 : run->high;
-	run->at = fraction >= 0 ? (int64) (fraction * total / a_page) : run->high / 2;
+	run->at = fraction >= 0 ? (int) Min(fraction * total / a_page, PG_INT32_MAX / 2) : run->high / 2;
 	run->at = Min(Max(run->at, 1), run->high - 1);
 	return true;
 }
@@ -53,7 +53,7 @@ tpm_null_run_begin(TpmNullRun *run, Oid relid, AttrNumber attnum, int64 total, i
 bool
 tpm_null_run_goes_on(TpmNullRun *run, bool only_nulls)
 {
-	int64		middle;
+	int			middle;
 
 	if (only_nulls)
 		run->low = run->at;

@@ -13,11 +13,11 @@
 /* a search over pages, which are counted from 0 */
 typedef struct TpmNullRun
 {
-	int64		low;			/* the last that is known to hold NULLs only */
-	int64		high;			/* the first that is known to begin with a
+	int			low;			/* the last that is known to hold NULLs only */
+	int			high;			/* the first that is known to begin with a
 								 * value, or behind the last one */
-	int64		at;				/* the one to look at */
-	int64		step;			/* from there, if that was not far enough */
+	int			at;				/* the one to look at */
+	int			step;			/* from there, if that was not far enough */
 } TpmNullRun;
 
 /* the first page holds NULLs only.  False: nothing is left to be found. */

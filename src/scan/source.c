@@ -251,11 +251,13 @@ raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 
 	if (tpm_fallback_is_for(problem) && tpm_scan_uses_cache(scan))
 	{
-		TpmCacheKey key = tpm_source_count_key(scan, request);
-
 		older = find_older(scan, request, INT_MAX);
-		if (older == NULL && (scan->flags & TPM_PLAN_COUNTS))
+		if (older == NULL && request && (scan->flags & TPM_PLAN_COUNTS))
+		{
+			TpmCacheKey key = tpm_source_count_key(scan, request);
+
 			older = tpm_cache_open_stale(&key, INT_MAX);
+		}
 	}
 	if (older)
 		tpm_fallback_name(&named, tpm_cache_fetched(older));
@@ -618,24 +620,17 @@ is_row_unwanted(const TpmSource *source, int at)
 	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
 }
 
-/* is the first page of the list full of NULLs that nobody wants, and can others be asked for by number? */
+/* is the first page of the list full of NULLs that nobody wants? */
 static bool
 begins_with_nulls(const TpmSource *source)
 {
-	TpmListCursor cursor;
-
-	if (!source->ordered || source->request->may_tie ||
-		source->scan->table->opt.pagination == TPM_PAGE_LINKS)
-		return false;
-	tpm_list_get_cursor(source->list, &cursor);
-	return cursor.position.page == 1 && cursor.url != NULL && !cursor.by_link && !cursor.restarted &&
-		cursor.total >= 0 && cursor.position.offset == cursor.first_page_rows &&
+	return source->ordered && !source->request->may_tie && tpm_list_may_skip(source->list) &&
 		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
 }
 
 /* reads that page of the list; false: there is none */
 static bool
-jump_to(TpmSource *source, const TpmListCursor *first, int64 page)
+jump_to(TpmSource *source, const TpmListCursor *first, int page)
 {
 	open_list_again(source);
 	tpm_list_skip_to(source->list, first, page);
@@ -658,6 +653,7 @@ pass_nulls(TpmSource *source)
 				now;
 
 	tpm_list_get_cursor(source->list, &first);
+	first.url = pstrdup(first.url);
 	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
 							first.first_page_rows))
 		return true;
@@ -671,6 +667,13 @@ pass_nulls(TpmSource *source)
 				return false;
 			return jump_to(source, &first, run.low + 1);
 		}
+
+		/*
+		 * the second page is where the first one's link leads, whatever
+		 * numbers mean
+		 */
+		if (run.at > 1 && !tpm_list_has_skipped(source->list, &first, source->page))
+			return jump_to(source, &first, 1);
 		tpm_list_get_cursor(source->list, &now);
 	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
 			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
@@ -789,6 +792,8 @@ is_too_long(TpmSource *source)
 
 	if (problem == NULL && source->ordered && source->page)
 		problem = tpm_reach_refuses(source->scan, source->list, source->page);
+	if (problem == NULL && source->page && tpm_list_pages(source->list) == 1)
+		tpm_session_show(source->scan->session, source->scan->rows + source->page->nrows);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -827,7 +832,11 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	TpmPage    *last;
 	bool		stands;
 
+	tpm_list_set_payer(source->list, source->scan);
+	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
+	if (!is_part(source))
+		tpm_list_set_payer(source->list, NULL);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
 	source->problem = problem;
@@ -948,9 +957,10 @@ requests_left(const TpmSource *source)
 	int64		left = 1;
 
 	/* all of it, to be sorted here */
-	if (!source->ordered && !is_conditioned(source->request))
+	if (is_part(source) && !source->ordered && !is_conditioned(source->request))
 		return PG_INT32_MAX;
-	if (!scan->read_to_end)
+	/* one that ends at a bound has a total of more */
+	if (!scan->read_to_end || (source->ordered && scan->stops != NIL))
 		return 1;
 	if (source->list && tpm_list_pages(source->list) > 0)
 		left = Max(left, tpm_list_pages_left(source->list));
@@ -993,7 +1003,7 @@ exchange(TpmSource *source)
 	TpmSource  *whole;
 	bool		tried;
 
-	if (!is_part(source) || scan->nameless || tpm_keyed_reads_batch(scan) ||
+	if (scan->nameless || tpm_keyed_reads_batch(scan) ||
 		(source->list && tpm_list_is_complete(source->list)))
 		return false;
 	old = MemoryContextSwitchTo(source->context);
@@ -1046,13 +1056,23 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				if (!exchange(source))
+				if (!is_part(source) || !exchange(source))
 					return fetch_claimed(source, &cursor) && !is_too_long(source);
 				if (source->problem)
 					return false;
 				break;
 			case TPM_CACHE_LEFT:
-				if (!go_on_with_left(source, &cursor))
+
+				/*
+				 * to find out whether it still stands brings nothing,
+				 * whatever list it is
+				 */
+				if ((is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && exchange(source))
+				{
+					if (source->problem)
+						return false;
+				}
+				else if (!go_on_with_left(source, &cursor))
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
@@ -1066,7 +1086,7 @@ next_page(TpmSource *source)
 		}
 	}
 	open_source_list(source);
-	if (exchange(source))
+	if (is_part(source) && exchange(source))
 		return source->problem == NULL && next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);

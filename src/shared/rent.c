@@ -210,6 +210,22 @@ tpm_rent_settle(const TpmRentKey *key, int64 ttl_us, bool kept)
 	LWLockRelease(&shared->lock);
 }
 
+void
+tpm_rent_reset(Oid serverid)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(&shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < RENT_PARTS * RENTS_A_PART; i++)
+	{
+		Rent	   *rent = &shared->rents[i / RENTS_A_PART][i % RENTS_A_PART];
+
+		if (!OidIsValid(serverid) || (rent->dbid == MyDatabaseId && rent->key.serverid == serverid))
+			memset(rent, 0, sizeof(Rent));
+	}
+	LWLockRelease(&shared->lock);
+}
+
 /* of several times the table's one that was looked at last */
 static bool
 is_shown(const Rent *part, const Rent *rent)

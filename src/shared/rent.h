@@ -32,6 +32,9 @@ extern int64 tpm_rent_get(const TpmRentKey *key, int64 ttl_us);
 /* the list is there as a whole, or could not be kept: begins anew */
 extern void tpm_rent_settle(const TpmRentKey *key, int64 ttl_us, bool kept);
 
+/* forgets what has been spent on tables of the server, InvalidOid: of all */
+extern void tpm_rent_reset(Oid serverid);
+
 /* a table on parts of which something has been spent */
 typedef struct TpmRentRow
 {

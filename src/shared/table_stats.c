@@ -290,7 +290,7 @@ place_of_list(TpmTableStats *learnt, uint64 conditions, int64 pages, TimestampTz
 		if (shortest == NULL || list->pages < shortest->pages)
 			shortest = list;
 	}
-	return shortest->pages < pages ? shortest : NULL;
+	return shortest->pages <= pages ? shortest : NULL;
 }
 
 void

@@ -205,7 +205,9 @@ the credential; see [a first query](../README.md#a-first-query). Where a tool as
 samples, say no, or nightly.
 
 For the tables behind a dashboard, `ALTER FOREIGN TABLE ... OPTIONS (ADD cache_scope 'table')` answers whatever is asked
-of them from one complete copy.
+of them from one complete copy. Without it, a dashboard of six charts over a table of 50 pages costs at most 101 requests
+cold, and nothing when it is opened again; what to do for tables that an hour cannot read is
+[a page of its own](large-tables.md).
 
 ## Cube
 

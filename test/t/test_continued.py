@@ -45,12 +45,12 @@ class Api:
         self.arrived.clear()
         self.may_go.clear()
 
-    def first_of(self, asked):
+    def first_of(self, asked, ids):
         """Where the page begins that is asked for."""
         if self.style == "number":
             return (int(asked.get("page[number]", 1)) - 1) * PAGE
         if self.style == "cursor":
-            return sum(1 for number in self.ids if number <= int(asked.get("after", 0)))
+            return sum(1 for number in ids if number <= int(asked.get("after", 0)))
         return int(asked.get("page[offset]" if self.style == "offset" else "from", 0))
 
     def __call__(self, request):
@@ -58,7 +58,9 @@ class Api:
         if request.method == "POST":
             self.ids.append(max(self.ids) + 1)
             return hostile.answer(json.dumps({"data": self.resource(self.ids[-1])}), 201)
-        first = self.first_of(asked)
+        kind = asked.get("filter[kind]", "")
+        ids = [number for number in self.ids if kind in ("", self.kind(number))]
+        first = self.first_of(asked, ids)
         page = first // PAGE + 1
         if page == self.stop_at:
             self.stop_at = None
@@ -68,12 +70,11 @@ class Api:
                 return hostile.document([])
         if page in self.statuses:
             return hostile.answer("{}", self.statuses.pop(page))
-        ids = [number for number in self.ids if asked.get("filter[kind]", "") in ("", self.kind(number))]
         members = {"meta": {"total": len(ids)}} if self.total else {}
         if self.style in ("links", "cursor"):
             there = ids[first:first + PAGE]
             after = f"from={first + PAGE}" if self.style == "links" else f"after={there[-1] if there else 0}"
-            members["links"] = {"next": f"/v1/things?{after}" if first + PAGE < len(ids) else None}
+            members["links"] = {"next": f"/v1/things?{after}&filter[kind]={kind}" if first + PAGE < len(ids) else None}
         return hostile.document([self.resource(number) for number in ids[first:first + PAGE]], **members)
 
     @staticmethod
@@ -123,7 +124,8 @@ class World:
         return sorted(number for number, *_ in rows(connection or self.db, statement)), self.asked() - before
 
     def left(self):
-        return rows(self.db, "SELECT complete, rows, requests FROM tpm_fdw_cache WHERE database = current_database() AND NOT complete")
+        return rows(self.db, "SELECT complete, rows, requests FROM tpm_fdw_cache WHERE database = current_database()"
+                             " AND conditions IS NOT NULL AND NOT complete")
 
 
 def begin(world, statement, settings=""):
@@ -217,8 +219,8 @@ def to_go_on(world, left_at=LEFT_AT, pages=PAGES):
 # ----- ways to leave a list -----
 
 
-@styles(*STYLES)
-@pytest.mark.parametrize("how", WAYS, ids=lambda how: how.__name__)
+@pytest.mark.parametrize("world, how", [((style, 1), how) for style in STYLES for how in WAYS
+                                        if style in ("number", "links") or how == cancel], indirect=["world"])
 def test_left_and_gone_on_with(world, how):
     world.leave(how)
     assert world.left() == [(False, (LEFT_AT - 1) * PAGE, LEFT_AT - 1)]
@@ -253,6 +255,8 @@ def test_left_again_and_again(world):
 
 @styles(*STYLES)
 def test_conditions_have_lists_of_their_own(world):
+    # parts of a list whose size is known are not bought for so little
+    rows(world.db, f"SET tpm_fdw.cache_ttl = 0; {ALL}; RESET tpm_fdw.cache_ttl")
     statement = f"{ALL} WHERE kind = 'a'"
     world.leave(cancel, statement, at=7)
     odd = [number for number in world.api.ids if number % 2]
@@ -382,7 +386,7 @@ def test_changed_behind_a_link(world, change):
 
 
 @styles("links", "cursor")
-@pytest.mark.parametrize("status", [400, 404, 410, 422])
+@pytest.mark.parametrize("status", [404, 410])
 def test_link_that_leads_nowhere(world, status):
     world.leave(cancel)
     deleted(world.api.ids)
@@ -426,7 +430,7 @@ def test_age(world):
     world.leave(cancel)
     after = rows(world.db, "SELECT clock_timestamp()")[0][0]
     assert world.answer()[1] == to_go_on(world)
-    assert before <= rows(world.db, "SELECT fetched FROM tpm_fdw_cache WHERE database = current_database()")[0][0] <= after
+    assert before <= rows(world.db, "SELECT fetched FROM tpm_fdw_cache WHERE database = current_database() AND complete")[0][0] <= after
     rows(world.db, "SELECT tpm_fdw_reset_cache()")
     world.leave(cancel)
     time.sleep(1.1)

@@ -143,7 +143,7 @@ def test_end_is_not_known_of_a_cursor(cluster, slow):
 
 
 def test_progress_of_analyze(cluster, slow):
-    running = Running(cluster, slow(100), "ANALYZE third_parties")
+    running = Running(cluster, slow(100), "ANALYZE third_parties (name)")
     row = running.wait_for(lambda row: row["done"] >= 3)
     assert row["operation"] == "analyze" and row["expected"] == 10
     assert row["left"] == pytest.approx((10 - row["done"]) * running.each(row), abs=0.25)

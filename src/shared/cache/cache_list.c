@@ -110,7 +110,7 @@ order_of_use(const SharedList *list)
 }
 
 static void
-enter(SharedList *list, dsa_pointer pointer, uint64 hash)
+enter_directory(SharedList *list, dsa_pointer pointer, uint64 hash)
 {
 	Slot	   *slot = dlist_container(Slot, by_key, dlist_pop_head_node(&tpm_cache->free));
 
@@ -122,7 +122,7 @@ enter(SharedList *list, dsa_pointer pointer, uint64 hash)
 }
 
 static void
-leave(SharedList *list)
+leave_directory(SharedList *list)
 {
 	Slot	   *slot = &tpm_cache->slots[list->slot];
 
@@ -162,7 +162,7 @@ tpm_cache_unlink(dsa_pointer pointer)
 	SharedList *list = tpm_cache_list_at(pointer);
 
 	if (list->slot >= 0)
-		leave(list);
+		leave_directory(list);
 	if (list->holders == 0)
 		tpm_cache_free_list(pointer);
 }
@@ -324,7 +324,7 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	list->age = *age;
 	tpm_cache_begin(list);
 	ConditionVariableInit(&list->changed);
-	enter(list, pointer, hash);
+	enter_directory(list, pointer, hash);
 	return pointer;
 }
 
@@ -334,5 +334,5 @@ tpm_cache_close_list(SharedList *list)
 {
 	list->closed = true;
 	if (list->slot >= 0)
-		leave(list);
+		leave_directory(list);
 }
