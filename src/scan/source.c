@@ -962,7 +962,7 @@ tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem 
 		read_whole(whole);
 	scan->buys = false;
 	MemoryContextSwitchTo(old);
-	if (whole->problem)
+	if (problem && whole->problem)
 		*problem = tpm_problem_copy(whole->problem);
 	else if (was_read)
 		result = tpm_source_open_complete(scan, request);
