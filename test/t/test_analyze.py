@@ -1,7 +1,6 @@
 """ANALYZE: the size of the table, not of the sample; for how many requests; as whom."""
 
 import pytest
-import tpmtest
 from tpmtest import notices, rows
 
 

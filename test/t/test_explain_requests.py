@@ -4,7 +4,6 @@ import json
 import re
 
 import pytest
-import tpmtest
 from tpmtest import rows
 
 

@@ -100,8 +100,12 @@ copy_cursor(TpmCached *cached, TpmListCursor *cursor)
 	const SharedList *list = cached->list;
 
 	*cursor = list->cursor;
-	cursor->url = DsaPointerIsValid(list->url)
-		? strcpy(cached->url, dsa_get_address(tpm_cache_dsa, list->url)) : NULL;
+	cursor->url = NULL;
+	if (DsaPointerIsValid(list->url))
+	{
+		strlcpy(cached->url, dsa_get_address(tpm_cache_dsa, list->url), cached->url_room);
+		cursor->url = cached->url;
+	}
 }
 
 TpmCacheVerdict
