@@ -467,6 +467,8 @@ def test_after_a_crash():
     world = World(own, db, "number")
     world.leave(cancel)
     own.kill9(db.get_backend_pid())
+    # a connection made before PostgreSQL has noticed would end as well
+    tpmtest.wait_until(lambda: "all server processes terminated; reinitializing" in own.log())
     world.db = tpmtest.wait_until(lambda: connected(own), message="PostgreSQL is back")
     assert world.left() == []
     assert world.answer() == (world.api.ids, PAGES)
