@@ -192,7 +192,7 @@ ask_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
 	 * be worth its price now
 	 */
 	if (tpm_source_open_complete(scan, request) != NULL ||
-		tpm_source_buy(scan, request, 1, problem) != NULL || *problem)
+		tpm_source_buy(scan, request, 1) != NULL)
 		return -1;
 	tpm_rows_set_path(scan, 0);
 	page = read_small_page(scan, request, &cursor, problem);

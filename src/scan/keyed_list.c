@@ -166,11 +166,11 @@ read_whole_list(TpmScan *scan)
 	}
 	ExecClearTuple(keyed->slot);
 	scan->buys = false;
-	/* a list that lacks what conditions have found is of no use */
+	/* a list that lacks what conditions have found, or its end, is of no use */
 	if (alone)
-		scan->filling->complete = tpm_hidden_may_read_all(scan);
+		scan->filling->complete = !scan->no_purchase && tpm_hidden_may_read_all(scan);
 	scan->filling = NULL;
-	scan->took_whole_list = true;
+	scan->took_whole_list = !scan->no_purchase;
 	tpm_rows_end(scan);
 }
 

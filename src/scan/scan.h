@@ -329,11 +329,9 @@ extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
  * So many more requests for parts of the list are about to be sent.  Would they
  * and those before cost more than all of it, and may it be read for what the
  * scan asks for: then it is, into the cache, and answers the request from there.
- * NULL: it does not.  With *problem NULL, where that is asked for, instead of
- * raising what keeps the API from answering.
+ * NULL: it does not, also where the API gives no answer.
  */
-extern TpmSource *tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more,
-								 const TpmProblem **problem);
+extern TpmSource *tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more);
 
 /* how many rows one has that needs no request */
 extern int64 tpm_source_rows(const TpmSource *source);

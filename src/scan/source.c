@@ -305,6 +305,18 @@ raise_named(TpmScan *scan, TpmRequest *request, const TpmProblem *problem)
 	tpm_problem_raise(&named);
 }
 
+/* what keeps a list from being bought is no problem of whoever asked for a part */
+static void
+meet_problem(TpmSource *source, const TpmProblem *problem)
+{
+	TpmScan    *scan = source->scan;
+
+	if (problem && !source->on_trial && !scan->buys)
+		raise_named(scan, source->request, problem);
+	source->problem = problem;
+	scan->no_purchase |= problem && scan->buys;
+}
+
 static bool
 may_be_older(const TpmScan *scan, const TpmProblem *problem)
 {
@@ -419,7 +431,7 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 
 	if (source)
 		return source;
-	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan))
+	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan) && !scan->buys)
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
 		return open_new(scan, request);
@@ -558,9 +570,7 @@ receive(TpmSource *source)
 			tpm_include_refused(source->scan);
 		return page;
 	}
-	if (problem && !source->on_trial)
-		raise_named(source->scan, source->request, problem);
-	source->problem = problem;
+	meet_problem(source, problem);
 	return page;
 }
 
@@ -820,9 +830,7 @@ is_too_long(TpmSource *source)
 		problem = tpm_reach_refuses(source->scan, source->list, source->page);
 	if (problem == NULL && source->page && tpm_list_pages(source->list) == 1)
 		tpm_session_show(source->scan->session, source->scan->rows + source->page->nrows);
-	if (problem && !source->on_trial)
-		raise_named(source->scan, source->request, problem);
-	source->problem = problem;
+	meet_problem(source, problem);
 	return problem != NULL;
 }
 
@@ -863,9 +871,7 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
 	if (!is_part(source))
 		tpm_list_set_payer(source->list, NULL);
-	if (problem && !source->on_trial)
-		raise_named(source->scan, source->request, problem);
-	source->problem = problem;
+	meet_problem(source, problem);
 	return stands && (last == NULL || is_last_page(source, cursor, last));
 }
 
@@ -902,24 +908,17 @@ remember_page(TpmSource *source)
 /* ----- the whole list in place of its parts ----- */
 
 /*
- * A list of which nobody knows the size is priced by its first page, which may
- * fail like none that was asked for.  False: it is not to be read, for now.
+ * A list of which nobody knows the size is priced by its first page.  False: it
+ * is not to be read, for now.
  */
 static bool
 is_worth_reading(TpmSource *whole, int64 more)
 {
-	bool		on_trial = whole->on_trial;
-
 	if (tpm_rent_size_is_known(whole->scan))
 		return true;
-	whole->on_trial = true;
 	(void) next_page(whole);
-	whole->on_trial = on_trial;
 	if (whole->problem)
-	{
-		whole->problem = NULL;
 		return false;
-	}
 	return !tpm_rent_size_is_known(whole->scan) || (tpm_rent_is_due(whole->scan, more) && tpm_rent_may_buy(whole->scan));
 }
 
@@ -932,6 +931,15 @@ read_whole(TpmSource *whole)
 		;
 }
 
+/* is it one that whoever comes next need not meet?  Then the API has not answered. */
+static bool
+may_pass(const TpmProblem *problem)
+{
+	return problem->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
+		problem->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		problem->sqlerrcode == ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION;
+}
+
 static bool
 is_due(const TpmScan *scan, int64 more)
 {
@@ -939,13 +947,14 @@ is_due(const TpmScan *scan, int64 more)
 }
 
 TpmSource *
-tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem **problem)
+tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more)
 {
 	MemoryContext context,
 				old;
 	TpmSource  *whole,
 			   *result = NULL;
-	bool		was_read;
+	bool		was_read,
+				in_vain;
 
 	if (!is_due(scan, more))
 		return NULL;
@@ -956,20 +965,18 @@ tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem 
 	old = MemoryContextSwitchTo(context);
 	scan->buys = true;
 	whole = open_new(scan, memcpy(palloc(sizeof(TpmRequest)), scan->query->everything, sizeof(TpmRequest)));
-	whole->on_trial = problem != NULL;
 	was_read = is_worth_reading(whole, more);
 	if (was_read)
 		read_whole(whole);
 	scan->buys = false;
 	MemoryContextSwitchTo(old);
-	if (problem && whole->problem)
-		*problem = tpm_problem_copy(whole->problem);
-	else if (was_read)
+	if (was_read)
 		result = tpm_source_open_complete(scan, request);
+	in_vain = whole->problem ? !may_pass(whole->problem) : was_read && result == NULL;
 	MemoryContextDelete(context);
 	scan->took_whole_list |= result != NULL;
-	scan->no_purchase = was_read && result == NULL;
-	if (scan->no_purchase)
+	scan->no_purchase |= was_read && result == NULL;
+	if (in_vain)
 		tpm_rent_bought(scan, false);
 	return result;
 }
@@ -1012,7 +1019,7 @@ find_whole(TpmSource *source, bool *tried)
 		tpm_cache_give_back(source->cached);
 	if (whole)
 		return whole;
-	return tpm_source_buy(scan, source->request, requests_left(source), source->on_trial ? &source->problem : NULL);
+	return tpm_source_buy(scan, source->request, requests_left(source));
 }
 
 /*
@@ -1083,8 +1090,6 @@ next_page(TpmSource *source)
 			case TPM_CACHE_CLAIMED:
 				if (!is_part(source) || !exchange(source))
 					return fetch_claimed(source, &cursor) && !is_too_long(source);
-				if (source->problem)
-					return false;
 				break;
 			case TPM_CACHE_LEFT:
 
@@ -1092,12 +1097,8 @@ next_page(TpmSource *source)
 				 * to find out whether it still stands brings nothing,
 				 * whatever list it is
 				 */
-				if ((is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && exchange(source))
-				{
-					if (source->problem)
-						return false;
-				}
-				else if (!go_on_with_left(source, &cursor))
+				if (!((is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && exchange(source)) &&
+					!go_on_with_left(source, &cursor))
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
@@ -1112,7 +1113,7 @@ next_page(TpmSource *source)
 	}
 	open_source_list(source);
 	if (is_part(source) && exchange(source))
-		return source->problem == NULL && next_page(source);
+		return next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);
 }

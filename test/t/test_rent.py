@@ -267,6 +267,28 @@ def test_it_is_not_bought(parts, sandbox, setting):
     assert rent(parts) == (0 if "ttl" in setting else PAGES + 3)
 
 
+@pytest.mark.parametrize("known, pages", [(False, 0), (True, 4)])
+def test_the_list_has_no_answer(parts, sandbox, known, pages):
+    """An API that lists nothing without a filter, or no page far behind: parts are answered as before, and it is tried once."""
+    if known:
+        know_size(parts, sandbox)
+    sandbox.fault("status:400", match="GET /v1/third_parties?sort", skip=pages)
+    for number in range(PAGES + 5):
+        same_as_truth(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    for city in ("Berlin", "nowhere"):
+        same_as_truth(parts, f"SELECT count(*), min(id COLLATE \"C\") FROM third_parties WHERE city = '{city}' AND status = 'Active'")
+    assert sum("filter" not in request["query"] and request["path"] == "/v1/third_parties" for request in sandbox.requests()) == pages + 1
+
+
+@pytest.mark.parametrize("ttl", ["1h", "0"])
+def test_the_list_has_no_answer_for_lookups(parts, sandbox, ttl):
+    know_size(parts, sandbox)
+    rows(parts, f"SET tpm_fdw.cache_ttl = '{ttl}'; SET tpm_fdw.enable_lookahead = off")
+    sandbox.fault("status:400", match="GET /v1/third_parties?sort", skip=4)
+    same_as_truth(parts, "SELECT k, (SELECT name FROM third_parties t WHERE t.id = k::text) FROM generate_series(1, 25) k")
+    assert sandbox.request_count() <= 25 + 5
+
+
 def test_one_request_is_allowed(parts, sandbox):
     """What it costs to learn what a list costs is not asked of whoever may not spend it."""
     rows(parts, "SET tpm_fdw.max_requests = 1")
