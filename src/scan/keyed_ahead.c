@@ -38,6 +38,7 @@ send_first_request(TpmScan *scan, KeyBatch *batch, TpmRequest *request)
 	if (url == NULL)
 		return;
 	batch->url = MemoryContextStrdup(batch->context, url);
+	tpm_rent_count(scan);
 	tpm_prefetch_start(scan->keyed->begun, batch->url, TPM_CALL_READ);
 }
 
@@ -54,13 +55,13 @@ begin_batch(TpmScan *scan, KeyBatch *batch)
 		send_first_request(scan, batch, linitial(query->requests));
 }
 
-/* would so many further requests be refused, or would the whole list be read instead? */
+/* would so many lists under way be refused, or would the whole one be read instead?  The first request of all but one has been counted. */
 static bool
 are_too_many(const TpmScan *scan, int n)
 {
 	return (tpm_max_requests > 0 && scan->session->statement->requests + n > tpm_max_requests) ||
 		(!scan->keyed->no_purchase && tpm_rent_size_is_known(scan) &&
-		 tpm_rent_is_due(scan, n * scan->keyed->pages_a_batch));
+		 tpm_rent_is_due(scan, n * scan->keyed->pages_a_batch - (n - 1)));
 }
 
 void

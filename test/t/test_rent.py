@@ -245,6 +245,20 @@ def test_the_first_rows_again_and_again(parts, sandbox, pagination):
     assert sandbox.request_count() <= 2 * PAGES + 1
 
 
+@pytest.mark.parametrize("ttl", ["1h", "0"])
+def test_keys_side_by_side(parts, sandbox, ttl):
+    """What leaves before its turn counts as well."""
+    rows(parts, """CREATE FOREIGN TABLE tpm.alone (id text, name text) SERVER tpm OPTIONS (resource '/third_parties');
+        CREATE TABLE truth.alone AS SELECT id, name FROM truth.third_parties;
+        CREATE TABLE truth.parties AS SELECT n, (1 + n * 23 % 300)::text AS party FROM generate_series(1, 200) n; ANALYZE parties;
+        ALTER SERVER tpm OPTIONS (SET fetch_concurrency '4'); SET tpm_fdw.cache_ttl = 0; SELECT count(*) FROM alone""")
+    rows(parts, f"SET enable_hashjoin = off; SET enable_mergejoin = off; SET tpm_fdw.cache_ttl = '{ttl}'")
+    sandbox.reset()
+    # nobody expects so many keys
+    same_as_truth(parts, "SELECT p.n, t.name FROM parties p JOIN alone t ON t.id = p.party WHERE n % 1 = 0 AND n % 2 IN (0, 1)")
+    assert sandbox.request_count() == 2 * PAGES
+
+
 # ----- where it is not -----
 
 
