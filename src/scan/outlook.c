@@ -41,7 +41,7 @@ will_read_whole_list(const TpmScan *scan)
 
 	return scan->nconditions == 0 && scan->stops == NIL && bms_is_empty(plan->extParam) &&
 		!(scan->flags & TPM_PLAN_COUNTS) && !tpm_request_path_has_columns(scan->table) &&
-		tpm_plan_is_read_to_end(scan->node->ss.ps.state, plan);
+		tpm_plan_will_read_to_end(scan->node->ss.ps.state, plan);
 }
 
 static bool

@@ -44,6 +44,8 @@ typedef struct EndSearch
 	double		evaluations;	/* of the expressions at hand */
 	bool		sees_ahead;		/* their parameters, too */
 	TpmPlanRuns found;			/* of the node */
+	bool		only_certain;	/* not where a condition may switch it off, or
+								 * no row may ask for it */
 } EndSearch;
 
 typedef struct ExpressionField
@@ -306,8 +308,11 @@ static bool
 is_found_in_expressions_of(EndSearch *search, const Plan *plan)
 {
 	enter_expressions(search, plan, false);
-	if (is_found_in_expression((Node *) plan->targetlist, search) ||
-		is_found_in_expression((Node *) plan->initPlan, search))
+	if (is_found_in_expression((Node *) plan->initPlan, search))
+		return true;
+	if (search->only_certain)
+		return false;
+	if (is_found_in_expression((Node *) plan->targetlist, search))
 		return true;
 	enter_expressions(search, plan, true);
 	if (is_found_in_expression((Node *) plan->qual, search))
@@ -377,6 +382,8 @@ is_found_in(EndSearch *search, const Plan *plan, bool all)
 		search->found = search->runs;
 		return all;
 	}
+	if (search->only_certain && IsA(plan, Result) && ((const Result *) plan)->resconstantqual != NULL)
+		return false;
 	check_stack_depth();
 	return is_found_in(search, plan->lefttree, left_reads_all(plan, all)) ||
 		is_found_in_right(search, plan, all) ||
@@ -397,6 +404,14 @@ bool
 tpm_plan_is_read_to_end(EState *estate, const Plan *node)
 {
 	EndSearch	search = {.stmt = estate->es_plannedstmt,.node = node};
+
+	return is_found_in(&search, search.stmt->planTree, !tpm_statement_of(estate)->wants_some);
+}
+
+bool
+tpm_plan_will_read_to_end(EState *estate, const Plan *node)
+{
+	EndSearch	search = {.stmt = estate->es_plannedstmt,.node = node,.only_certain = true};
 
 	return is_found_in(&search, search.stmt->planTree, !tpm_statement_of(estate)->wants_some);
 }

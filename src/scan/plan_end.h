@@ -18,6 +18,9 @@
  */
 extern bool tpm_plan_is_read_to_end(EState *estate, const Plan *node);
 
+/* the same, and it is begun: no condition switches it off, and it does not wait for a row that asks for it */
+extern bool tpm_plan_will_read_to_end(EState *estate, const Plan *node);
+
 /* how often a node is begun with other values, as the planner expects */
 typedef struct TpmPlanRuns
 {

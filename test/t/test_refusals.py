@@ -375,3 +375,23 @@ def test_bound_and_an_older_answer(connect, large, times):
                                              " FROM tpm_fdw_cache")[0][0])
     assert sorted(rows(session, BY_MONTH.format(far))) == sorted(answer)
     assert large.request_count() == 0
+
+
+NOT_BEGUN = [
+    "SELECT count(name) FROM third_parties t WHERE length(name) >= 0 OR id IN (SELECT id FROM twins)",
+    "SELECT count(id) FROM (SELECT id FROM third_parties UNION ALL SELECT id FROM twins WHERE current_setting('here.both', true) = 'on') x",
+]
+
+
+@pytest.mark.parametrize("query", NOT_BEGUN)
+def test_what_may_never_be_read(connect, large, query):
+    """A subquery that no row asks for, and what a condition switches off, refuse nothing."""
+    session = connect()
+    rows(session, "CREATE FOREIGN TABLE twins (id text, name text) SERVER tpm OPTIONS"
+                  " (resource '/third_parties', total_pointer '/meta/total_count')")
+    rows(session, "SELECT id FROM third_parties LIMIT 1; SELECT id FROM twins LIMIT 1;"
+                  " SELECT tpm_fdw_reset_cache()")
+    large.reset()
+    rows(session, f"SET tpm_fdw.max_requests = {PAGES + 10}")
+    assert rows(session, query)[0][0] == RECORDS
+    assert large.request_count() == PAGES
