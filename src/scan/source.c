@@ -879,7 +879,8 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 static bool
 go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
 {
-	bool		stands = !is_short(source) && with_claim(source, cursor, stands_as_left);
+	bool		asks_anew = is_short(source);
+	bool		stands = !asks_anew && with_claim(source, cursor, stands_as_left);
 
 	if (source->problem)
 		return false;
@@ -889,6 +890,12 @@ go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
 		tpm_cache_begin_anew(source->cached);
 	if (!stands && source->list)
 		open_list_again(source);
+	/* what has been asked for before brings no list nearer to its end */
+	if (asks_anew)
+	{
+		open_source_list(source);
+		tpm_list_set_payer(source->list, source->scan);
+	}
 	return true;
 }
 
