@@ -52,6 +52,8 @@ struct TpmSource
 								 * or NULL */
 	bool		anonymous;		/* one of them had no id */
 	bool		skips;			/* pages of the list were passed over */
+	bool		begins_beside;	/* read alone, for the first pages of a list
+								 * that the cache has in part */
 };
 
 static TpmSource *
@@ -244,6 +246,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 	{
 		tpm_cache_close(source->cached);
 		source->cached = NULL;
+		source->begins_beside = true;
 	}
 	/* to its end a list is read in an order in which no rows are equal */
 	source->ordered = scan->order != NULL && source->cached == NULL && !request->by_id &&
@@ -507,7 +510,7 @@ is_conditioned(const TpmRequest *request)
 static bool
 is_part(const TpmSource *source)
 {
-	return is_conditioned(source->request) ||
+	return is_conditioned(source->request) || source->begins_beside ||
 		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
 }
 
@@ -996,7 +999,7 @@ requests_left(const TpmSource *source)
 	int64		left = 1;
 
 	/* all of it, to be sorted here */
-	if (is_part(source) && !source->ordered && !is_conditioned(source->request))
+	if (is_part(source) && scan->order != NULL && !source->ordered && !is_conditioned(source->request))
 		return PG_INT32_MAX;
 	/* one that ends at a bound has a total of more */
 	if (!scan->read_to_end || (source->ordered && scan->stops != NIL))

@@ -235,11 +235,13 @@ def test_sessions_that_keep_lists_for_different_times(parts, cluster, sandbox):
     assert sandbox.request_count() == 2 * PAGES + 2 and is_bought(parts)
 
 
+@pytest.mark.parametrize("before", [5, 100])
 @pytest.mark.parametrize("pagination", ["number", "links"])
-def test_the_first_rows_again_and_again(parts, sandbox, pagination):
-    """A list that is left at once is asked for its first rows: to go on with it, and to learn that it still stands, costs requests."""
+def test_the_first_rows_again_and_again(parts, sandbox, pagination, before):
+    """A list that is left is asked for its first rows: to go on with it, and to learn that it still stands, costs requests."""
     rows(parts, f"ALTER SERVER tpm OPTIONS (ADD pagination '{pagination}')")
     know_size(parts, sandbox)
+    rows(parts, f"SELECT name FROM third_parties LIMIT {before}")
     for _ in range(3 * PAGES):
         assert len(rows(parts, "SELECT name FROM third_parties LIMIT 5")) == 5
     assert sandbox.request_count() <= 2 * PAGES + 1
