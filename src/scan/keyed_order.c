@@ -77,6 +77,17 @@ tpm_keyed_order_saw(TpmScan *scan, Datum value, const KeyRows *rows)
 {
 	TpmKeyed   *keyed = scan->keyed;
 
+	/*
+	 * whoever asked has been told that there are no further ones; a second
+	 * reading may find what the first has missed
+	 */
+	if (rows && rows->state == KEY_COMPLETE && tpm_source_is_by_key(scan->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("foreign table %s: the API's list is not in the order asked for", scan->table->name),
+				 errdetail("A row is out of place by column \"%s\".",
+						   scan->table->columns[keyed->type.attnum - 1].name),
+				 errhint("If the API does not sort by it as PostgreSQL does, drop the column's option sortable.")));
 	if (!keyed->in_order)
 		return;
 	if (tpm_source_is_by_key(scan->source) &&
@@ -89,13 +100,6 @@ tpm_keyed_order_saw(TpmScan *scan, Datum value, const KeyRows *rows)
 	}
 	keyed->in_order = false;
 	set_passed(keyed, KEY_PASSED, KEY_OPEN);
-	if (rows && rows->state == KEY_COMPLETE && tpm_source_is_by_key(scan->source))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-				 errmsg("foreign table %s: the API's list is not in the order asked for", scan->table->name),
-				 errdetail("A row is out of place by column \"%s\".",
-						   scan->table->columns[keyed->type.attnum - 1].name),
-				 errhint("If the API does not sort by it as PostgreSQL does, drop the column's option sortable.")));
 }
 
 /* as if all keys had as many rows */

@@ -112,6 +112,34 @@ def test_an_order_that_breaks_behind_an_answer(keys, sandbox):
     keys.autocommit = True
 
 
+def test_an_order_that_has_been_broken_before(keys, sandbox):
+    """The row that breaks the order need not be the one of a key that was answered: that may come later."""
+    tpmtest.rows(keys, "ALTER SERVER tpm OPTIONS (ADD fetch_concurrency '1')")
+    keys.autocommit = False
+    tpmtest.rows(keys, "DECLARE c CURSOR FOR SELECT m.name, t.id FROM (SELECT * FROM mine WHERE p < 10"
+                       " ORDER BY p <> 5, p <> 0, p < 7, p OFFSET 0) m"
+                       " JOIN third_parties t ON t.name = m.name LIMIT 90")
+    sandbox.reset()
+    assert {name for name, _ in tpmtest.rows(keys, "FETCH 23 FROM c")} == {"n05", "n00", "n07"}
+
+    def rename(names, to, without=()):
+        for number in range(1, 301):
+            if number % NAMES in names and number not in without:
+                sandbox.edit("third_parties", number, name=to)
+
+    # the next page holds rows of n03, and one of n07 behind them
+    rename((4, 5, 6, 7, 8), "n03", without=(278,))
+    rename((9,), "n07")
+    assert [name for name, _ in tpmtest.rows(keys, "FETCH 8 FROM c")] == ["n07"] * 8
+    rename(range(12, 30), "n00")
+    with pytest.raises(psycopg2.Error) as error:
+        tpmtest.rows(keys, "FETCH ALL FROM c")
+    assert error.value.diag.message_detail == 'A row is out of place by column "name".'
+    assert sandbox.request_count() == 10
+    keys.rollback()
+    keys.autocommit = True
+
+
 def test_first_rows_are_found_in_the_own_order(keys, sandbox):
     """One row of each key is all that is wanted: that comes sooner where the rows of all keys are mixed."""
     for statement in ("SELECT m.name FROM mine m WHERE p < 10 AND EXISTS (SELECT FROM third_parties t WHERE t.name = m.name)",
