@@ -943,7 +943,7 @@ read_whole(TpmSource *whole)
 
 /* is it one that whoever comes next need not meet?  Then the API has not answered. */
 static bool
-may_pass(const TpmProblem *problem)
+is_unanswered(const TpmProblem *problem)
 {
 	return problem->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
 		problem->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
@@ -982,7 +982,7 @@ tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more)
 	MemoryContextSwitchTo(old);
 	if (was_read)
 		result = tpm_source_open_complete(scan, request);
-	in_vain = whole->problem ? !may_pass(whole->problem) : was_read && result == NULL;
+	in_vain = whole->problem ? !is_unanswered(whole->problem) : was_read && result == NULL;
 	MemoryContextDelete(context);
 	scan->took_whole_list |= result != NULL;
 	scan->no_purchase |= was_read && result == NULL;
