@@ -595,14 +595,15 @@ learn_filter(TpmList *list)
 	list->told_rows = Max(rows, list->told_rows);
 }
 
-/* which list it is, among those of its table */
+/* which list it is, among those of its table: what one credential is shown, another one may not be */
 static uint64
 hash_of_list(const TpmList *list)
 {
 	const TpmRequest *request = list->request;
+	uint64		hash = hash_text(request->bounds ? psprintf("%s %s", request->sort, request->bounds)
+								 : tpm_request_conditions(list->table, request));
 
-	return hash_text(request->bounds ? psprintf("%s %s", request->sort, request->bounds)
-					 : tpm_request_conditions(list->table, request));
+	return hash_combine64(hash, list->session->token.userid);
 }
 
 /* pages were asked for in the size in which whoever reads all of a list asks for them */
@@ -674,8 +675,8 @@ learn_size(TpmList *list)
 	if (!is_whole_table(list))
 		learn_filter(list);
 	else if (list->total >= 0 || list->url == NULL)
-		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->total >= 0 ? list->total : rows,
-							  a_page);
+		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->session->token.userid,
+							  list->total >= 0 ? list->total : rows, a_page);
 	else
 		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows, a_page);
 }
@@ -704,7 +705,7 @@ pages_in_all(const TpmList *list)
 		return pages_of(list->total, list->first_page_rows);
 	if (!get_learnt(list, &learnt))
 		return -1;
-	if (is_whole_table(list) && !bounded && learnt.total >= 0 &&
+	if (is_whole_table(list) && !bounded && learnt.total >= 0 && learnt.total_by == list->session->token.userid &&
 		!TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return pages_of(learnt.total, tpm_table_stats_page(&learnt, list->request->page_size));
 	return tpm_table_stats_pages_of_list(&learnt, hash_of_list(list));

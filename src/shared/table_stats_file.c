@@ -26,7 +26,7 @@
 #include "shared/table_stats_file.h"
 
 #define FILE_NAME	"pg_stat/tpm_fdw.learnt"
-#define FILE_MAGIC	"tpmlrn3"
+#define FILE_MAGIC	"tpmlrn4"
 
 typedef struct FileHeader
 {

@@ -1,7 +1,9 @@
 """Refuse before you spend: what cannot be finished costs at most one request, what may stop early is let through."""
 
 import itertools
+from urllib.parse import parse_qs, urlsplit
 
+import hostile
 import psycopg2
 import pytest
 import tpmtest
@@ -395,3 +397,42 @@ def test_what_may_never_be_read(connect, large, query):
     rows(session, f"SET tpm_fdw.max_requests = {PAGES + 10}")
     assert rows(session, query)[0][0] == RECORDS
     assert large.request_count() == PAGES
+
+
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize("condition", ["true", "kind = 'a'"])
+def test_what_another_credential_has_found(db, total, condition):
+    """A list that is long for one may be short for another, who is shown less."""
+    server = hostile.Hostile()
+    shown = {"Bearer much": 300, "Bearer little": 5}
+
+    def things(request):
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(request.target).query).items()}
+        first, n = 10 * (int(asked.get("page[number]", 1)) - 1), shown[request.headers["authorization"]]
+        numbers = range(first + 1, min(first + 10, n) + 1)
+        return hostile.document([hostile.resource(number, kind="a") for number in numbers],
+                                links={"next": f"/v1/things?page[number]={first // 10 + 2}" if first + 10 < n else None},
+                                **({"meta": {"total": n}} if total else {}))
+
+    server.answers["/v1/things"] = things
+    options = {"base_url": server.base_url, "auth": "bearer", "page_size": 10, "pagination": "number",
+               "total_pointer": "/meta/total", **tpmtest.GENEROUS}
+    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
+    rows(db, """CREATE ROLE refused_little; GRANT pg_read_all_data TO refused_little;
+        CREATE USER MAPPING FOR CURRENT_USER SERVER tpm OPTIONS (token 'much');
+        CREATE USER MAPPING FOR refused_little SERVER tpm OPTIONS (token 'little');
+        CREATE FOREIGN TABLE things (id text, kind text OPTIONS (filter 'kind'))
+            SERVER tpm OPTIONS (resource '/things', type 'things')""")
+    query = f"SELECT count(id) FROM things WHERE {condition} LIMIT 10"
+    try:
+        assert rows(db, query) == [(300,)]
+        rows(db, "SET tpm_fdw.cache_ttl = 0; SET tpm_fdw.max_requests = 20")
+        server.requests.clear()
+        refused(db, query)
+        assert len(server.paths()) == (total and condition != "true")
+        server.requests.clear()
+        assert rows(db, f"SET ROLE refused_little; {query}") == [(5,)]
+        assert len(server.paths()) == 1
+    finally:
+        rows(db, "RESET ROLE; DROP SERVER tpm CASCADE; DROP OWNED BY refused_little; DROP ROLE refused_little")
+        server.close()
