@@ -902,25 +902,29 @@ remember_page(TpmSource *source)
 /* ----- the whole list in place of its parts ----- */
 
 /*
- * A list of which nobody knows the size is priced by its first page, which may
- * fail like none that was asked for.  False: it is not to be read, for now.
+ * The first page of the whole list may fail like none that was asked for: who
+ * may read parts may not read it, perhaps.  A list of which nobody knows the
+ * size is priced by that page.  False: it is not to be read, for now.
  */
 static bool
 is_worth_reading(TpmSource *whole, int64 more)
 {
+	TpmScan    *scan = whole->scan;
 	bool		on_trial = whole->on_trial;
+	bool		is_priced = tpm_rent_size_is_known(scan);
 
-	if (tpm_rent_size_is_known(whole->scan))
-		return true;
 	whole->on_trial = true;
 	(void) next_page(whole);
 	whole->on_trial = on_trial;
 	if (whole->problem)
 	{
+		scan->no_purchase = true;
+		if (is_refusal(whole->problem))
+			tpm_rent_bought(scan, false);
 		whole->problem = NULL;
 		return false;
 	}
-	return !tpm_rent_size_is_known(whole->scan) || (tpm_rent_is_due(whole->scan, more) && tpm_rent_may_buy(whole->scan));
+	return is_priced || !tpm_rent_size_is_known(scan) || (tpm_rent_is_due(scan, more) && tpm_rent_may_buy(scan));
 }
 
 /* to its end, as far as the cache keeps it; not if nobody can tell where that is */
@@ -968,9 +972,11 @@ tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more, const TpmProblem 
 		result = tpm_source_open_complete(scan, request);
 	MemoryContextDelete(context);
 	scan->took_whole_list |= result != NULL;
-	scan->no_purchase = was_read && result == NULL;
-	if (scan->no_purchase)
+	if (was_read && result == NULL)
+	{
+		scan->no_purchase = true;
 		tpm_rent_bought(scan, false);
+	}
 	return result;
 }
 
