@@ -288,6 +288,17 @@ def test_the_first_rows_again(world):
     assert world.left() == [(False, 20 * PAGE, 20)]
 
 
+def test_who_accepts_less(world):
+    """What a session begins that wants it newer stands in nobody's way who has an answer."""
+    assert world.answer()[1] == PAGES
+    time.sleep(1.1)
+    other = world.connect("SET tpm_fdw.cache_ttl = '1s'")
+    rows(other, "SELECT id FROM things LIMIT 5")
+    assert len(world.left()) == 1
+    assert world.answer() == (world.api.ids, 0)
+    other.close()
+
+
 @styles(*STYLES)
 def test_two_at_once(world):
     world.leave(cancel)

@@ -192,11 +192,15 @@ tpm_cache_evict_one(void)
 	return evict_from(&tpm_cache->incomplete) || evict_from(&tpm_cache->complete);
 }
 
-/* age NULL: a complete list up to so many seconds old */
+/*
+ * One that is complete before one that somebody has begun who accepts less.
+ * age NULL: a complete list up to so many seconds old.
+ */
 dsa_pointer
 tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 {
 	uint64		hash = hash_of_key(key);
+	dsa_pointer found = InvalidDsaPointer;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, bucket_of_key(hash))
@@ -204,11 +208,15 @@ tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
 		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (slot->hash == hash && is_key_of(list, key) && (age || list->complete) &&
-			is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+		if (slot->hash != hash || !is_key_of(list, key) ||
+			!is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+			continue;
+		if (list->complete)
 			return slot->list;
+		if (age && !DsaPointerIsValid(found))
+			found = slot->list;
 	}
-	return InvalidDsaPointer;
+	return found;
 }
 
 const SharedList *
