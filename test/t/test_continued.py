@@ -352,6 +352,11 @@ def in_front(ids):
     ids.insert(0, 1000)
 
 
+def many_in_front(ids):
+    """So that the page behind the link is one that is known."""
+    ids[:0] = range(1000, 1000 + PAGE)
+
+
 def deleted(ids):
     del ids[3]
 
@@ -400,7 +405,7 @@ def test_changed_where_nobody_has_been(world):
 
 
 @styles("links")
-@pytest.mark.parametrize("change", [in_front, deleted, added, moved], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [in_front, many_in_front, deleted, added, moved], ids=lambda change: change.__name__)
 def test_changed_behind_a_link(world, change):
     """A list that changed while it was read: it is read twice, and all that are there throughout are seen, once."""
     world.leave(cancel)
@@ -408,6 +413,7 @@ def test_changed_behind_a_link(world, change):
     ids, asked = world.answer()
     assert len(ids) == len(set(ids)) and set(ids) >= set(world.api.ids)
     assert asked <= to_go_on(world) + 1 + PAGES + 1
+    assert world.answer() == (ids, 0)
 
 
 @styles("links", "cursor")
@@ -447,6 +453,21 @@ def test_write_while_it_goes_on(world):
     thread.join()
     connection.close()
     assert world.answer() == (world.api.ids, PAGES + 1)
+
+
+def test_older_list_completed_later(world):
+    """What was begun before a write takes no place of what was begun after it."""
+    world.api.stop_before(5)
+    older, thread, _ = begin(world, ALL)
+    newer = world.connect()
+    rows(newer, "INSERT INTO things (state) VALUES ('new')")
+    rows(newer, f"BEGIN; DECLARE c CURSOR FOR {ALL}; FETCH {3 * PAGE} FROM c")
+    world.api.may_go.set()
+    thread.join()
+    rows(newer, "FETCH ALL FROM c; COMMIT")
+    assert world.answer() == (world.api.ids, 0)
+    older.close()
+    newer.close()
 
 
 def test_age(world):

@@ -246,9 +246,9 @@ tpm_cache_can_go_on(const SharedList *list)
 	return list->pages > 0 && !list->cursor.restarted;
 }
 
-/* the others of the same key, or those of them that were left */
+/* those of the same key that were begun no later than this one, or NULL: that were left */
 static void
-drop_others(const TpmCacheKey *key, uint64 hash, dsa_pointer except, bool complete)
+drop_others(const TpmCacheKey *key, uint64 hash, const SharedList *newer)
 {
 	dlist_mutable_iter iter;
 
@@ -257,14 +257,15 @@ drop_others(const TpmCacheKey *key, uint64 hash, dsa_pointer except, bool comple
 		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
 		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (slot->hash == hash && slot->list != except && (complete || list->left) && is_key_of(list, key))
+		if (slot->hash == hash && list != newer && (newer ? list->begun_us <= newer->begun_us : list->left) &&
+			is_key_of(list, key))
 			tpm_cache_unlink(slot->list);
 	}
 }
 
 /* stale lists of the same key stay for cache_stale until they are replaced */
 void
-tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
+tpm_cache_replace_older(const SharedList *list)
 {
 	TpmCacheKey key = {
 		.relid = list->relid,
@@ -275,14 +276,14 @@ tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
 	};
 
 	if (list->complete && list->slot >= 0)
-		drop_others(&key, tpm_cache->slots[list->slot].hash, pointer, true);
+		drop_others(&key, tpm_cache->slots[list->slot].hash, list);
 }
 
 /* nothing of it has been asked for */
 void
 tpm_cache_begin(SharedList *list)
 {
-	list->left = list->continued = false;
+	list->left = false;
 	list->writes = pg_atomic_read_u64(tpm_cache_write_counter(list->resource));
 	list->begun_us = tpm_monotonic_us();
 	list->rows = list->bytes = 0;
@@ -307,7 +308,7 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	SharedList *list;
 
 	/* nobody can go on with those, or this one would not be new */
-	drop_others(key, hash, InvalidDsaPointer, false);
+	drop_others(key, hash, NULL);
 	if (!has_free_slot())
 		return InvalidDsaPointer;
 	pointer = tpm_cache_allocate(sizeof(SharedList));

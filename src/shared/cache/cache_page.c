@@ -262,7 +262,7 @@ move_cursor(SharedList *list, const TpmListCursor *cursor)
 	if (cursor->url == NULL)
 	{
 		list->complete = true;
-		list->completed_us = list->continued ? list->begun_us : tpm_monotonic_us();
+		list->completed_us = list->cursor.continued ? list->begun_us : tpm_monotonic_us();
 		list->completed = GetCurrentTimestamp() - (tpm_monotonic_us() - list->completed_us);
 		tpm_cache_used(list);
 	}
@@ -305,7 +305,7 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, 
 			move_cursor(list, cursor);
 			if (DsaPointerIsValid(list->last) && page && page->nrows > 0)
 				cached->page = list->last;
-			tpm_cache_replace_older(list, cached->pointer);
+			tpm_cache_replace_older(list);
 		}
 		else
 			tpm_cache_close_list(list);
@@ -386,7 +386,7 @@ tpm_cache_go_on(TpmCached *cached, bool keep)
 	if (holds_claim(cached))
 	{
 		list->left = false;
-		list->continued = true;
+		list->cursor.continued = true;
 		rest_or_end_claim(cached, keep);
 	}
 	LWLockRelease(&tpm_cache->lock);
