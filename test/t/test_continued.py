@@ -38,6 +38,7 @@ class Api:
         self.arrived = threading.Event()
         self.may_go = threading.Event()
         self.statuses = {}
+        self.longer = {}
 
     def stop_before(self, page):
         self.stop_at = page
@@ -74,7 +75,8 @@ class Api:
         if self.style in ("links", "cursor"):
             there = ids[first:first + PAGE]
             after = f"from={first + PAGE}" if self.style == "links" else f"after={there[-1] if there else 0}"
-            members["links"] = {"next": f"/v1/things?{after}&filter[kind]={kind}" if first + PAGE < len(ids) else None}
+            link = f"/v1/things?{after}&filter[kind]={kind}{self.longer.get(page, '')}"
+            members["links"] = {"next": link if first + PAGE < len(ids) else None}
         return hostile.document([self.resource(number) for number in ids[first:first + PAGE]], **members)
 
     @staticmethod
@@ -503,6 +505,18 @@ def test_after_a_crash():
     tpmtest.wait_until(lambda: "all server processes terminated; reinitializing" in own.log())
     world.db = tpmtest.wait_until(lambda: connected(own), message="PostgreSQL is back")
     assert world.left() == []
+    assert world.answer() == (world.api.ids, PAGES)
+    world.server.close()
+    own.destroy()
+
+
+def test_link_that_does_not_fit():
+    """A list whose next link finds no room in the cache goes on without it."""
+    own = tpmtest.Cluster(**{"tpm_fdw.cache_size": "1MB"}).start()
+    db = own.connect()
+    rows(db, "CREATE EXTENSION tpm_fdw")
+    world = World(own, db, "links")
+    world.api.longer[3] = "&long=" + "x" * 600000
     assert world.answer() == (world.api.ids, PAGES)
     world.server.close()
     own.destroy()
