@@ -38,6 +38,7 @@ struct TpmSource
 	bool		ordered;		/* asked for in the order of the plan */
 	bool		complete;		/* the cached list needs no request */
 	bool		exchanged;		/* it has taken the place of a part */
+	bool		asks_again;		/* for pages that a list has which was left */
 	TpmList    *list;			/* NULL until a page must be fetched */
 	TpmPage    *page;			/* of the list, being returned */
 	int			row;
@@ -242,6 +243,7 @@ open_new(TpmScan *scan, TpmRequest *request)
 		scan->not_kept = true;
 	if (source->cached && wants_few_of_many(source))
 	{
+		source->asks_again = true;
 		tpm_cache_close(source->cached);
 		source->cached = NULL;
 	}
@@ -499,6 +501,13 @@ is_part(const TpmSource *source)
 		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
 }
 
+/* do its requests bring what the whole list would have brought? */
+static bool
+counts(const TpmSource *source)
+{
+	return is_part(source) || source->asks_again;
+}
+
 static void
 open_source_list(TpmSource *source)
 {
@@ -514,7 +523,7 @@ open_source_list(TpmSource *source)
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
 	tpm_list_set_begun(source->list, scan->begun);
-	if (is_part(source))
+	if (counts(source))
 		tpm_list_set_payer(source->list, scan);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
@@ -861,7 +870,7 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	tpm_list_set_payer(source->list, source->scan);
 	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
-	if (!is_part(source))
+	if (!counts(source))
 		tpm_list_set_payer(source->list, NULL);
 	if (problem && !source->on_trial)
 		raise_named(source->scan, source->request, problem);
@@ -873,8 +882,10 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 static bool
 go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
 {
-	bool		stands = !is_short(source) && with_claim(source, cursor, stands_as_left);
+	bool		stands;
 
+	source->asks_again = is_short(source);
+	stands = !source->asks_again && with_claim(source, cursor, stands_as_left);
 	if (source->problem)
 		return false;
 	if (stands)
@@ -1117,7 +1128,7 @@ next_page(TpmSource *source)
 		}
 	}
 	open_source_list(source);
-	if (is_part(source) && exchange(source))
+	if (counts(source) && exchange(source))
 		return source->problem == NULL && next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);
