@@ -835,12 +835,17 @@ is_too_long(TpmSource *source)
 	return problem != NULL;
 }
 
-void
-tpm_source_wait(TpmScan *scan)
+const TpmProblem *
+tpm_source_wait(TpmScan *scan, int64 since_us)
 {
+	const TpmProblem *problem = tpm_client_refuses_to_wait(scan->session, tpm_monotonic_us() - since_us);
+
+	if (problem)
+		return problem;
 	tpm_cache_yield();
 	/* a claim may also become free by the time that passes */
 	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
+	return NULL;
 }
 
 /* rows that have moved since have moved those of the last page, or changed how many there are */
@@ -1082,6 +1087,7 @@ static bool
 next_page(TpmSource *source)
 {
 	TpmListCursor cursor;
+	int64		since_us = tpm_monotonic_us();
 
 	while (source->cached)
 	{
@@ -1118,7 +1124,11 @@ next_page(TpmSource *source)
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
-				tpm_source_wait(source->scan);
+				source->problem = tpm_source_wait(source->scan, since_us);
+				if (source->problem && !source->on_trial)
+					raise_named(source->scan, source->request, source->problem);
+				if (source->problem)
+					return false;
 				break;
 			case TPM_CACHE_ALONE:
 				take_up(source, &cursor);

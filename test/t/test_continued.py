@@ -472,6 +472,23 @@ def test_older_list_completed_later(world):
     newer.close()
 
 
+@pytest.mark.parametrize("statement", [ALL, "SELECT count(*) FROM things"])
+def test_who_is_not_patient(world, statement):
+    """Whoever fetches it may wait for the hour; who may not is refused, for all that they share the answer."""
+    rows(world.db, f"""ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '3'); SET tpm_fdw.leave_free = 0;
+                       SET tpm_fdw.cache_ttl = 0; SELECT id FROM things LIMIT {3 * PAGE}; RESET tpm_fdw.cache_ttl""")
+    patient = world.connect("SET tpm_fdw.leave_free = 0; SET tpm_fdw.max_requests = 0; SET tpm_fdw.max_wait = -1")
+    thread, _ = tpmtest.in_thread(lambda: rows(patient, statement))
+    tpmtest.wait_until(lambda: len(world.left()) == 1)
+    rows(world.db, "SET tpm_fdw.max_wait = '1s'; SET statement_timeout = '20s'")
+    with pytest.raises(psycopg2.errors.ConfigurationLimitExceeded, match="budget"):
+        rows(world.db, statement)
+    assert len(world.left()) == 1
+    rows(world.db, f"SELECT pg_cancel_backend({patient.get_backend_pid()})")
+    thread.join()
+    patient.close()
+
+
 def test_age(world):
     """Of the first page: what is left is not gone on with when that is too old, and a list is as old as it."""
     before = rows(world.db, "SELECT clock_timestamp()")[0][0]
