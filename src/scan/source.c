@@ -929,6 +929,9 @@ is_worth_reading(TpmSource *whole, int64 more)
 	bool		on_trial = whole->on_trial;
 	bool		is_priced = tpm_rent_size_is_known(scan);
 
+	/* nothing is read of what finds no room */
+	if (whole->cached == NULL)
+		return true;
 	whole->on_trial = true;
 	(void) next_page(whole);
 	whole->on_trial = on_trial;
