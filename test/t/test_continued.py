@@ -301,6 +301,16 @@ def test_who_accepts_less(world):
     other.close()
 
 
+def test_who_accepts_less_than_what_was_left(world):
+    """Too old for one session, and not for those who accept what the one that began it did."""
+    world.leave(cancel)
+    time.sleep(1.1)
+    other = world.connect("SET tpm_fdw.cache_ttl = '1s'")
+    rows(other, "SELECT id FROM things LIMIT 5")
+    assert world.answer() == (world.api.ids, to_go_on(world))
+    other.close()
+
+
 @styles(*STYLES)
 def test_two_at_once(world):
     world.leave(cancel)

@@ -193,8 +193,8 @@ tpm_cache_evict_one(void)
 }
 
 /*
- * One that is complete before one that somebody has begun who accepts less.
- * age NULL: a complete list up to so many seconds old.
+ * One that is complete, or has come far, before one that somebody has begun
+ * who accepts less.  age NULL: a complete list up to so many seconds old.
  */
 dsa_pointer
 tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
@@ -213,7 +213,7 @@ tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 			continue;
 		if (list->complete)
 			return slot->list;
-		if (age && !DsaPointerIsValid(found))
+		if (age && (!DsaPointerIsValid(found) || list->pages > tpm_cache_list_at(found)->pages))
 			found = slot->list;
 	}
 	return found;
@@ -246,7 +246,14 @@ tpm_cache_can_go_on(const SharedList *list)
 	return list->pages > 0 && !list->cursor.restarted;
 }
 
-/* those of the same key that were begun no later than this one, or NULL: that were left */
+/* may nobody go on with it any more who accepts what the one that began it did? */
+static bool
+is_left_for_good(const SharedList *list)
+{
+	return list->left && !is_usable(list, tpm_cache_lifetime(list, &list->age));
+}
+
+/* those of the same key that were begun no later than this one, or NULL: that were left for good */
 static void
 drop_others(const TpmCacheKey *key, uint64 hash, const SharedList *newer)
 {
@@ -257,7 +264,7 @@ drop_others(const TpmCacheKey *key, uint64 hash, const SharedList *newer)
 		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
 		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (slot->hash == hash && list != newer && (newer ? list->begun_us <= newer->begun_us : list->left) &&
+		if (slot->hash == hash && list != newer && (newer ? list->begun_us <= newer->begun_us : is_left_for_good(list)) &&
 			is_key_of(list, key))
 			tpm_cache_unlink(slot->list);
 	}
@@ -307,7 +314,6 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	dsa_pointer pointer;
 	SharedList *list;
 
-	/* nobody can go on with those, or this one would not be new */
 	drop_others(key, hash, NULL);
 	if (!has_free_slot())
 		return InvalidDsaPointer;
