@@ -109,6 +109,7 @@ typedef struct TpmListCursor
 	bool		by_link;		/* and the next one cannot be computed */
 	bool		again;
 	bool		restarted;
+	bool		continued;		/* what a statement has left is gone on with */
 	TpmListDoubt doubt;			/* of a complete one */
 } TpmListCursor;
 

@@ -33,6 +33,11 @@ int			tpm_small_statement = 10;
 /* nor of more than a century, whatever number of rows an API announces */
 #define TPM_LONGEST_US	(100 * 365.25 * USECS_PER_DAY)
 
+/* what has been sent is answered in less, as a rule, so that it is not a slot that is waited for */
+#define TPM_UNDER_WAY_US	(2 * INT64CONST(1000000))
+
+#define WAIT_HINT	"Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer."
+
 typedef struct Forecast
 {
 	int64		n;				/* requests still to be sent */
@@ -268,15 +273,21 @@ tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
 
 /* ----- may it be sent: what is known of a statement ----- */
 
-/* would one of the next n requests have to wait longer than max_wait? */
+/* would one of the next n requests have to wait longer for its slot? */
 static bool
-would_wait_too_long(TpmSession *session, int64 n)
+would_wait_longer(TpmSession *session, int64 n, int64 than_us)
 {
 	TpmLine		line = statement_line(session->statement);
 	int64		leaves_us;
 
 	return tpm_budget_longest_wait(&session->budget, line, tpm_leave_free,
-								   (int) Min(n, INT_MAX), &leaves_us) > tpm_max_wait * INT64CONST(1000);
+								   (int) Min(n, INT_MAX), &leaves_us) > than_us;
+}
+
+static bool
+would_wait_too_long(TpmSession *session, int64 n)
+{
+	return would_wait_longer(session, n, tpm_max_wait * INT64CONST(1000));
 }
 
 static TpmProblem *
@@ -365,10 +376,19 @@ tpm_client_refuses(TpmSession *session, int64 n)
 						   psprintf(INT64_FORMAT " sent so far, " INT64_FORMAT " still to send.",
 									statement->requests, n),
 						   "Add a condition that the API can filter by, or raise tpm_fdw.max_requests.");
-	problem = refuse_waits(session, n, "Raise tpm_fdw.max_wait to wait, or ask for less; SET tpm_fdw.cache_stale to accept an older answer.");
+	problem = refuse_waits(session, n, WAIT_HINT);
 	if (problem == NULL)
 		announce_long_wait(session, n);
 	return problem;
+}
+
+TpmProblem *
+tpm_client_refuses_to_wait(TpmSession *session, int64 waited_us)
+{
+	int64		patience_us = Max(tpm_max_wait * INT64CONST(1000), TPM_UNDER_WAY_US);
+
+	return waited_us > patience_us && would_wait_longer(session, 1, patience_us)
+		? refuse_waits(session, 1, WAIT_HINT) : NULL;
 }
 
 void

@@ -217,6 +217,9 @@ extern TpmProblem *tpm_client_refuses(TpmSession *session, int64 n);
 /* the same, raised */
 extern void tpm_client_admit(TpmSession *session, int64 n);
 
+/* the same of whoever has waited so long for what another was to send: not before that is longer than max_wait */
+extern TpmProblem *tpm_client_refuses_to_wait(TpmSession *session, int64 waited_us);
+
 /* how many of n more requests it would not refuse */
 extern int64 tpm_client_allows(TpmSession *session, int64 n);
 

@@ -202,16 +202,21 @@ ask_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
 	return cursor.total;
 }
 
-/* is this count to ask, and to leave the total there?  Waits while another does. */
+/* is this count to ask, and to leave the total there?  Waits while another does; or *problem. */
 static bool
-claims_total(TpmScan *scan, TpmCached *cached)
+claims_total(TpmScan *scan, TpmCached *cached, const TpmProblem **problem)
 {
+	int64		since_us = tpm_monotonic_us();
 	TpmCachedPage page;
 	TpmListCursor cursor;
 	TpmCacheVerdict verdict;
 
 	while ((verdict = tpm_cache_next(cached, &page, &cursor)) == TPM_CACHE_WAIT)
-		tpm_source_wait(scan);
+	{
+		*problem = tpm_source_wait(scan, since_us);
+		if (*problem)
+			return false;
+	}
 	return verdict == TPM_CACHE_CLAIMED;
 }
 
@@ -226,8 +231,13 @@ shared_total(TpmScan *scan, TpmRequest *request, const TpmProblem **problem)
 
 	if (cached == NULL)
 		return ask_total(scan, request, problem);
-	if (!claims_total(scan, cached) && tpm_cache_is_complete(cached))
+	if (!claims_total(scan, cached, problem) && tpm_cache_is_complete(cached))
 		return tpm_source_kept_total(scan, cached);
+	if (*problem)
+	{
+		tpm_cache_close(cached);
+		return -1;
+	}
 	end.total = ask_total(scan, request, problem);
 	end.position.page = scan->pages - pages;
 	if (end.total >= 0 && !tpm_cache_append(cached, NULL, &end, false))

@@ -72,6 +72,7 @@ struct TpmList
 	bool		may_ask_ahead;
 	bool		again;			/* a second reading, for what the first missed */
 	bool		restarted;		/* begun again: known resources come first */
+	bool		continued;		/* its first pages may have come long ago */
 	int64		skipped_to;		/* the number of the page that it went to, as
 								 * links have it; -1: they do not tell */
 };
@@ -207,6 +208,7 @@ tpm_list_get_cursor(const TpmList *list, TpmListCursor *cursor)
 	cursor->by_link = list->by_link;
 	cursor->again = list->again;
 	cursor->restarted = list->restarted;
+	cursor->continued = list->continued;
 	cursor->doubt = list->doubt;
 }
 
@@ -232,6 +234,7 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->by_link = cursor->by_link;
 	list->again = cursor->again;
 	list->restarted = cursor->restarted;
+	list->continued = cursor->continued;
 }
 
 static bool
@@ -467,6 +470,19 @@ compare_with_total(TpmList *list, TpmListFacts *facts)
 		return;
 	}
 	list->doubt = one_page ? TPM_DOUBT_SHORT : TPM_DOUBT_MOVED;
+}
+
+/*
+ * A page has brought nothing new: the API leads in a circle.  Or as much has
+ * moved since a statement has left the list, and then would for all who come.
+ */
+static void
+begin_again_if_continued(TpmList *list)
+{
+	if (!list->continued)
+		raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
+	list->again = true;
+	start_again(list);
 }
 
 static void
@@ -1018,7 +1034,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 			list->torn = true;
 		if (page->nrows == 0 && received > 0 && list->url != NULL && !list->restarted &&
 			!list->request->may_tie)
-			raise_bad_link(list, "A page brought only resources that earlier pages had.", NULL);
+			begin_again_if_continued(list);
 		compare_with_total(list, &facts);
 		follow_ahead(list);
 		if (page->nrows > 0)

@@ -319,8 +319,12 @@ extern int64 tpm_source_kept_total(TpmScan *scan, TpmCached *cached);
 /* such a number in place of the problem, like tpm_source_instead(); -1: there is none, or a newer list */
 extern int64 tpm_source_older_total(TpmScan *scan, TpmRequest *request, const TpmProblem *problem);
 
-/* somebody else fetches what the scan needs */
-extern void tpm_source_wait(TpmScan *scan);
+/*
+ * Somebody else fetches what the scan has needed since then.  Waits for a
+ * while; or says why not, where he waits for the budget, and may do so for
+ * longer than this session.
+ */
+extern const TpmProblem *tpm_source_wait(TpmScan *scan, int64 since_us);
 
 /* the list of the request, or the one without conditions, if the cache has it in full, else NULL */
 extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);

@@ -837,12 +837,17 @@ is_too_long(TpmSource *source)
 	return problem != NULL;
 }
 
-void
-tpm_source_wait(TpmScan *scan)
+const TpmProblem *
+tpm_source_wait(TpmScan *scan, int64 since_us)
 {
+	const TpmProblem *problem = tpm_client_refuses_to_wait(scan->session, tpm_monotonic_us() - since_us);
+
+	if (problem)
+		return problem;
 	tpm_cache_yield();
 	/* a claim may also become free by the time that passes */
 	tpm_calls_pause(scan->session, TPM_WAIT_PAGE, tpm_monotonic_us() + INT64CONST(500000));
+	return NULL;
 }
 
 /* rows that have moved since have moved those of the last page, or changed how many there are */
@@ -924,7 +929,8 @@ remember_page(TpmSource *source)
 static bool
 is_worth_reading(TpmSource *whole, int64 more)
 {
-	if (tpm_rent_size_is_known(whole->scan))
+	/* nothing is read of what finds no room */
+	if (whole->cached == NULL || tpm_rent_size_is_known(whole->scan))
 		return true;
 	(void) next_page(whole);
 	if (whole->problem)
@@ -1082,6 +1088,7 @@ static bool
 next_page(TpmSource *source)
 {
 	TpmListCursor cursor;
+	int64		since_us = tpm_monotonic_us();
 
 	while (source->cached)
 	{
@@ -1112,7 +1119,9 @@ next_page(TpmSource *source)
 					return false;
 				break;
 			case TPM_CACHE_WAIT:
-				tpm_source_wait(source->scan);
+				meet_problem(source, tpm_source_wait(source->scan, since_us));
+				if (source->problem)
+					return false;
 				break;
 			case TPM_CACHE_ALONE:
 				take_up(source, &cursor);

@@ -38,6 +38,7 @@ class Api:
         self.arrived = threading.Event()
         self.may_go = threading.Event()
         self.statuses = {}
+        self.longer = {}
 
     def stop_before(self, page):
         self.stop_at = page
@@ -74,7 +75,8 @@ class Api:
         if self.style in ("links", "cursor"):
             there = ids[first:first + PAGE]
             after = f"from={first + PAGE}" if self.style == "links" else f"after={there[-1] if there else 0}"
-            members["links"] = {"next": f"/v1/things?{after}&filter[kind]={kind}" if first + PAGE < len(ids) else None}
+            link = f"/v1/things?{after}&filter[kind]={kind}{self.longer.get(page, '')}"
+            members["links"] = {"next": link if first + PAGE < len(ids) else None}
         return hostile.document([self.resource(number) for number in ids[first:first + PAGE]], **members)
 
     @staticmethod
@@ -288,6 +290,27 @@ def test_the_first_rows_again(world):
     assert world.left() == [(False, 20 * PAGE, 20)]
 
 
+def test_who_accepts_less(world):
+    """What a session begins that wants it newer stands in nobody's way who has an answer."""
+    assert world.answer()[1] == PAGES
+    time.sleep(1.1)
+    other = world.connect("SET tpm_fdw.cache_ttl = '1s'")
+    rows(other, "SELECT id FROM things LIMIT 5")
+    assert len(world.left()) == 1
+    assert world.answer() == (world.api.ids, 0)
+    other.close()
+
+
+def test_who_accepts_less_than_what_was_left(world):
+    """Too old for one session, and not for those who accept what the one that began it did."""
+    world.leave(cancel)
+    time.sleep(1.1)
+    other = world.connect("SET tpm_fdw.cache_ttl = '1s'")
+    rows(other, "SELECT id FROM things LIMIT 5")
+    assert world.answer() == (world.api.ids, to_go_on(world))
+    other.close()
+
+
 @styles(*STYLES)
 def test_two_at_once(world):
     world.leave(cancel)
@@ -341,6 +364,11 @@ def in_front(ids):
     ids.insert(0, 1000)
 
 
+def many_in_front(ids):
+    """So that the page behind the link is one that is known."""
+    ids[:0] = range(1000, 1000 + PAGE)
+
+
 def deleted(ids):
     del ids[3]
 
@@ -389,7 +417,7 @@ def test_changed_where_nobody_has_been(world):
 
 
 @styles("links")
-@pytest.mark.parametrize("change", [in_front, deleted, added, moved], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("change", [in_front, many_in_front, deleted, added, moved], ids=lambda change: change.__name__)
 def test_changed_behind_a_link(world, change):
     """A list that changed while it was read: it is read twice, and all that are there throughout are seen, once."""
     world.leave(cancel)
@@ -397,6 +425,7 @@ def test_changed_behind_a_link(world, change):
     ids, asked = world.answer()
     assert len(ids) == len(set(ids)) and set(ids) >= set(world.api.ids)
     assert asked <= to_go_on(world) + 1 + PAGES + 1
+    assert world.answer() == (ids, 0)
 
 
 @styles("links", "cursor")
@@ -438,6 +467,38 @@ def test_write_while_it_goes_on(world):
     assert world.answer() == (world.api.ids, PAGES + 1)
 
 
+def test_older_list_completed_later(world):
+    """What was begun before a write takes no place of what was begun after it."""
+    world.api.stop_before(5)
+    older, thread, _ = begin(world, ALL)
+    newer = world.connect()
+    rows(newer, "INSERT INTO things (state) VALUES ('new')")
+    rows(newer, f"BEGIN; DECLARE c CURSOR FOR {ALL}; FETCH {3 * PAGE} FROM c")
+    world.api.may_go.set()
+    thread.join()
+    rows(newer, "FETCH ALL FROM c; COMMIT")
+    assert world.answer() == (world.api.ids, 0)
+    older.close()
+    newer.close()
+
+
+@pytest.mark.parametrize("statement", [ALL, "SELECT count(*) FROM things"])
+def test_who_is_not_patient(world, statement):
+    """Whoever fetches it may wait for the hour; who may not is refused, for all that they share the answer."""
+    rows(world.db, f"""ALTER SERVER tpm OPTIONS (SET rate_limit_per_hour '3'); SET tpm_fdw.leave_free = 0;
+                       SET tpm_fdw.cache_ttl = 0; SELECT id FROM things LIMIT {3 * PAGE}; RESET tpm_fdw.cache_ttl""")
+    patient = world.connect("SET tpm_fdw.leave_free = 0; SET tpm_fdw.max_requests = 0; SET tpm_fdw.max_wait = -1")
+    thread, _ = tpmtest.in_thread(lambda: rows(patient, statement))
+    tpmtest.wait_until(lambda: len(world.left()) == 1)
+    rows(world.db, "SET tpm_fdw.max_wait = '1s'; SET statement_timeout = '20s'")
+    with pytest.raises(psycopg2.errors.ConfigurationLimitExceeded, match="budget"):
+        rows(world.db, statement)
+    assert len(world.left()) == 1
+    rows(world.db, f"SELECT pg_cancel_backend({patient.get_backend_pid()})")
+    thread.join()
+    patient.close()
+
+
 def test_age(world):
     """Of the first page: what is left is not gone on with when that is too old, and a list is as old as it."""
     before = rows(world.db, "SELECT clock_timestamp()")[0][0]
@@ -471,6 +532,18 @@ def test_after_a_crash():
     tpmtest.wait_until(lambda: "all server processes terminated; reinitializing" in own.log())
     world.db = tpmtest.wait_until(lambda: connected(own), message="PostgreSQL is back")
     assert world.left() == []
+    assert world.answer() == (world.api.ids, PAGES)
+    world.server.close()
+    own.destroy()
+
+
+def test_link_that_does_not_fit():
+    """A list whose next link finds no room in the cache goes on without it."""
+    own = tpmtest.Cluster(**{"tpm_fdw.cache_size": "1MB"}).start()
+    db = own.connect()
+    rows(db, "CREATE EXTENSION tpm_fdw")
+    world = World(own, db, "links")
+    world.api.longer[3] = "&long=" + "x" * 600000
     assert world.answer() == (world.api.ids, PAGES)
     world.server.close()
     own.destroy()

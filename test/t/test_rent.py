@@ -3,6 +3,7 @@
 import json
 import random
 import threading
+from urllib.parse import parse_qsl, urlsplit
 
 import hostile
 import pytest
@@ -349,4 +350,34 @@ def test_a_list_that_hides_rows(db, known):
     for id in (17, 3, 40, *range(100, 110)):
         assert rows(db, f"SELECT state FROM things WHERE id = '{id}'") == [("archived",)] * (id < 100)
     assert len(server.paths()) == 13 + (0 if known else 4)
+    server.close()
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_who_may_read_parts_only(db, known):
+    """Refused once, the whole list is not asked for again, and the part that was to be had is given."""
+    server = hostile.Hostile()
+    refused = []
+
+    def answer(request):
+        asked = dict(parse_qsl(urlsplit(request.target).query))
+        if "filter[kind]" not in asked and refused:
+            return hostile.answer("{}", 403)
+        first = (int(asked.get("page[number]", 1)) - 1) * 10
+        return hostile.document([hostile.resource(number, kind=asked.get("filter[kind]", "a")) for number in range(first, min(first + 10, 130))])
+
+    server.answers["/v1/things"] = answer
+    options = {"base_url": server.base_url, "auth": "none", "page_size": 10, "pagination": "number", **tpmtest.GENEROUS}
+    rows(db, f"CREATE SERVER tpm FOREIGN DATA WRAPPER tpm_fdw OPTIONS ({tpmtest.option_list(options)})")
+    rows(db, "CREATE USER MAPPING FOR CURRENT_USER SERVER tpm")
+    rows(db, """CREATE FOREIGN TABLE things (id bigint NOT NULL, kind text OPTIONS (filter 'kind'))
+                SERVER tpm OPTIONS (resource '/things', type 'things')""")
+    if known:
+        rows(db, "SET tpm_fdw.cache_ttl = 0; SELECT id FROM things")
+    rows(db, "SET tpm_fdw.cache_ttl = '1h'")
+    server.requests.clear()
+    refused.append(True)
+    for kind in "abc":
+        assert len(rows(db, f"SELECT id FROM things WHERE kind = '{kind}'")) == 130
+    assert len([path for path in server.paths() if "filter" not in path]) == 1
     server.close()

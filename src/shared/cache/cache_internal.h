@@ -44,7 +44,6 @@ typedef struct SharedList
 	bool		closed;			/* not kept: its readers go on alone */
 	bool		left;			/* nobody reads it: whoever goes on makes sure
 								 * that it still stands */
-	bool		continued;		/* so it is as old as its first page */
 	bool		answers_all;	/* conditions, too */
 	uint64		writes;			/* the resource's counter at the first request */
 	TpmCacheAge age;			/* of who began it; for the view */
@@ -129,7 +128,7 @@ extern dsa_pointer tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge 
 extern const SharedList *tpm_cache_find_whole(Oid relid, Oid userid, uint64 options_hash, const TpmCacheAge *age);
 extern void tpm_cache_used(SharedList *list);
 extern void tpm_cache_set_whole(SharedList *list, bool answers);
-extern void tpm_cache_replace_older(SharedList *list, dsa_pointer pointer);
+extern void tpm_cache_replace_older(const SharedList *list);
 extern void tpm_cache_close_list(SharedList *list);
 extern void tpm_cache_unlink(dsa_pointer pointer);
 extern bool tpm_cache_evict_one(void);

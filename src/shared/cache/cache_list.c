@@ -192,11 +192,15 @@ tpm_cache_evict_one(void)
 	return evict_from(&tpm_cache->incomplete) || evict_from(&tpm_cache->complete);
 }
 
-/* age NULL: a complete list up to so many seconds old */
+/*
+ * One that is complete, or has come far, before one that somebody has begun
+ * who accepts less.  age NULL: a complete list up to so many seconds old.
+ */
 dsa_pointer
 tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 {
 	uint64		hash = hash_of_key(key);
+	dsa_pointer found = InvalidDsaPointer;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, bucket_of_key(hash))
@@ -204,11 +208,15 @@ tpm_cache_find(const TpmCacheKey *key, const TpmCacheAge *age, int seconds)
 		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
 		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (slot->hash == hash && is_key_of(list, key) && (age || list->complete) &&
-			is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+		if (slot->hash != hash || !is_key_of(list, key) ||
+			!is_usable(list, age ? tpm_cache_lifetime(list, age) : seconds))
+			continue;
+		if (list->complete)
 			return slot->list;
+		if (age && (!DsaPointerIsValid(found) || list->pages > tpm_cache_list_at(found)->pages))
+			found = slot->list;
 	}
-	return InvalidDsaPointer;
+	return found;
 }
 
 const SharedList *
@@ -238,9 +246,16 @@ tpm_cache_can_go_on(const SharedList *list)
 	return list->pages > 0 && !list->cursor.restarted;
 }
 
-/* the others of the same key, or those of them that were left */
+/* may nobody go on with it any more who accepts what the one that began it did? */
+static bool
+is_left_for_good(const SharedList *list)
+{
+	return list->left && !is_usable(list, tpm_cache_lifetime(list, &list->age));
+}
+
+/* those of the same key that were begun no later than this one, or NULL: that were left for good */
 static void
-drop_others(const TpmCacheKey *key, uint64 hash, dsa_pointer except, bool complete)
+drop_others(const TpmCacheKey *key, uint64 hash, const SharedList *newer)
 {
 	dlist_mutable_iter iter;
 
@@ -249,14 +264,15 @@ drop_others(const TpmCacheKey *key, uint64 hash, dsa_pointer except, bool comple
 		const Slot *slot = dlist_container(Slot, by_key, iter.cur);
 		const SharedList *list = tpm_cache_list_at(slot->list);
 
-		if (slot->hash == hash && slot->list != except && (complete || list->left) && is_key_of(list, key))
+		if (slot->hash == hash && list != newer && (newer ? list->begun_us <= newer->begun_us : is_left_for_good(list)) &&
+			is_key_of(list, key))
 			tpm_cache_unlink(slot->list);
 	}
 }
 
 /* stale lists of the same key stay for cache_stale until they are replaced */
 void
-tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
+tpm_cache_replace_older(const SharedList *list)
 {
 	TpmCacheKey key = {
 		.relid = list->relid,
@@ -267,14 +283,14 @@ tpm_cache_replace_older(SharedList *list, dsa_pointer pointer)
 	};
 
 	if (list->complete && list->slot >= 0)
-		drop_others(&key, tpm_cache->slots[list->slot].hash, pointer, true);
+		drop_others(&key, tpm_cache->slots[list->slot].hash, list);
 }
 
 /* nothing of it has been asked for */
 void
 tpm_cache_begin(SharedList *list)
 {
-	list->left = list->continued = false;
+	list->left = false;
 	list->writes = pg_atomic_read_u64(tpm_cache_write_counter(list->resource));
 	list->begun_us = tpm_monotonic_us();
 	list->rows = list->bytes = 0;
@@ -298,8 +314,7 @@ tpm_cache_new_list(const TpmCacheKey *key, const TpmCacheAge *age)
 	dsa_pointer pointer;
 	SharedList *list;
 
-	/* nobody can go on with those, or this one would not be new */
-	drop_others(key, hash, InvalidDsaPointer, false);
+	drop_others(key, hash, NULL);
 	if (!has_free_slot())
 		return InvalidDsaPointer;
 	pointer = tpm_cache_allocate(sizeof(SharedList));

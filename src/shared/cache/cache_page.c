@@ -250,24 +250,41 @@ append_page(SharedList *list, const TpmPage *page)
 	return true;
 }
 
+/* url: a copy of the cursor's */
 static void
-move_cursor(SharedList *list, const TpmListCursor *cursor)
+move_cursor(SharedList *list, const TpmListCursor *cursor, dsa_pointer url)
 {
 	if (DsaPointerIsValid(list->url))
 		dsa_free(tpm_cache_dsa, list->url);
-	list->url = tpm_cache_copy_text(cursor->url);
+	list->url = url;
 	list->cursor = *cursor;
 	list->cursor.url = NULL;
 	list->requests = cursor->position.page;
 	if (cursor->url == NULL)
 	{
 		list->complete = true;
-		list->completed_us = list->continued ? list->begun_us : tpm_monotonic_us();
+		list->completed_us = list->cursor.continued ? list->begun_us : tpm_monotonic_us();
 		list->completed = GetCurrentTimestamp() - (tpm_monotonic_us() - list->completed_us);
 		tpm_cache_used(list);
 	}
-	else if (!DsaPointerIsValid(list->url))
-		tpm_cache_close_list(list);
+}
+
+/* false: the page, or where the list goes on behind it, does not fit; it still goes on before that page */
+static bool
+append_and_move(SharedList *list, const TpmPage *page, const TpmListCursor *cursor)
+{
+	dsa_pointer url = tpm_cache_copy_text(cursor->url);
+
+	if (cursor->url && !DsaPointerIsValid(url))
+		return false;
+	if (append_page(list, page))
+	{
+		move_cursor(list, cursor, url);
+		return true;
+	}
+	if (cursor->url)
+		dsa_free(tpm_cache_dsa, url);
+	return false;
 }
 
 /* keep: this reader has asked for the page behind it */
@@ -299,13 +316,12 @@ tpm_cache_append(TpmCached *cached, TpmPage *page, const TpmListCursor *cursor, 
 								 * append */
 	else
 	{
-		kept = append_page(list, page);
+		kept = append_and_move(list, page, cursor);
 		if (kept)
 		{
-			move_cursor(list, cursor);
 			if (DsaPointerIsValid(list->last) && page && page->nrows > 0)
 				cached->page = list->last;
-			tpm_cache_replace_older(list, cached->pointer);
+			tpm_cache_replace_older(list);
 		}
 		else
 			tpm_cache_close_list(list);
@@ -386,7 +402,7 @@ tpm_cache_go_on(TpmCached *cached, bool keep)
 	if (holds_claim(cached))
 	{
 		list->left = false;
-		list->continued = true;
+		list->cursor.continued = true;
 		rest_or_end_claim(cached, keep);
 	}
 	LWLockRelease(&tpm_cache->lock);
