@@ -192,7 +192,16 @@ tpm_keyed_buy_list(TpmScan *scan)
 		return false;
 	if (keyed->open)
 		tpm_keyed_drop_open(scan);
-	read_whole_list(scan);
+	PG_TRY();
+	{
+		read_whole_list(scan);
+	}
+	PG_CATCH();
+	{
+		tpm_rent_failed(scan);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	keyed->has_asked = true;
 	keyed->no_purchase = !tpm_keyed_take_from_list(scan);
 	if (keyed->no_purchase)

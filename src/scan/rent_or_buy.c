@@ -137,3 +137,10 @@ tpm_rent_bought(const TpmScan *scan, bool kept)
 	if (tpm_scan_uses_cache(scan))
 		tpm_rent_settle(&key, ttl_us(scan), kept);
 }
+
+void
+tpm_rent_failed(const TpmScan *scan)
+{
+	if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_OPERATOR_INTERVENTION)
+		tpm_rent_bought(scan, false);
+}

@@ -28,4 +28,7 @@ extern bool tpm_rent_may_buy(TpmScan *scan);
 /* the whole list has been read; kept: the cache has it */
 extern void tpm_rent_bought(const TpmScan *scan, bool kept);
 
+/* reading it has raised the error that is about to be thrown again: whoever comes next is not to meet it */
+extern void tpm_rent_failed(const TpmScan *scan);
+
 #endif							/* TPM_RENT_OR_BUY_H */

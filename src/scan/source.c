@@ -947,6 +947,27 @@ read_whole(TpmSource *whole)
 		;
 }
 
+/* a row that PostgreSQL cannot have ends the statement, and no other one */
+static bool
+reads_if_worth(TpmSource *whole, int64 more)
+{
+	bool		was_read;
+
+	PG_TRY();
+	{
+		was_read = is_worth_reading(whole, more);
+		if (was_read)
+			read_whole(whole);
+	}
+	PG_CATCH();
+	{
+		tpm_rent_failed(whole->scan);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return was_read;
+}
+
 /* is it one that whoever comes next need not meet?  Then the API has not answered. */
 static bool
 is_unanswered(const TpmProblem *problem)
@@ -981,9 +1002,7 @@ tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more)
 	old = MemoryContextSwitchTo(context);
 	scan->buys = true;
 	whole = open_new(scan, memcpy(palloc(sizeof(TpmRequest)), scan->query->everything, sizeof(TpmRequest)));
-	was_read = is_worth_reading(whole, more);
-	if (was_read)
-		read_whole(whole);
+	was_read = reads_if_worth(whole, more);
 	scan->buys = false;
 	MemoryContextSwitchTo(old);
 	if (was_read)

@@ -6,6 +6,7 @@ import threading
 from urllib.parse import parse_qsl, urlsplit
 
 import hostile
+import psycopg2
 import pytest
 import tpmtest
 from test_key_index import Shy
@@ -295,6 +296,22 @@ def test_the_list_has_no_answer(parts, sandbox, known, pages):
     for city in ("Berlin", "nowhere"):
         same_as_truth(parts, f"SELECT count(*), min(id COLLATE \"C\") FROM third_parties WHERE city = '{city}' AND status = 'Active'")
     assert sum("filter" not in request["query"] and request["path"] == "/v1/third_parties" for request in sandbox.requests()) == pages + 1
+
+
+@pytest.mark.parametrize("query", ["SELECT name FROM third_parties WHERE id = '{}'",
+                                   "SELECT (SELECT name FROM third_parties t WHERE t.id = k) FROM unnest(ARRAY['{}', 'none']) k"])
+def test_the_list_has_a_row_that_cannot_be_read(parts, sandbox, query):
+    """Whoever buys it meets the error; nobody after him, while parts without that row are to be had."""
+    know_size(parts, sandbox)
+    rows(parts, "SET tpm_fdw.enable_lookahead = off")
+    sandbox.fault("date_nonsense", match="GET /v1/third_parties?sort", skip=3)
+    failed = []
+    for number in range(3 * PAGES):
+        try:
+            same_as_truth(parts, query.format(number + 1))
+        except psycopg2.Error as error:
+            failed.append(error.pgcode)
+    assert failed == ["22008"]
 
 
 @pytest.mark.parametrize("ttl", ["1h", "0"])
