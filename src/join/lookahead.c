@@ -248,7 +248,12 @@ tpm_lookahead_add_key(PlannerInfo *root, CustomPath *path, TpmLookahead *ahead)
 	keys_a_request = ahead->takes_lists ? ahead->table->opt.page_size : 1;
 	ahead->requests = tpm_estimate_lookahead(ahead->table, estimate_num_groups(root, list_make1(key), outer->rows, NULL, NULL),
 											 keys_a_request, ahead->rows_per_key, &ahead->each);
-	if (comes_included(root, outer, ahead))
+
+	/*
+	 * what the list does not bring after all is asked for by an address of
+	 * its own, which costs as much as it says
+	 */
+	if (ahead->takes_lists && comes_included(root, outer, ahead))
 		ahead->requests = 0;
 	path->path.startup_cost += TPM_REQUEST_COST * Min(ahead->requests, 1);
 	path->path.total_cost += TPM_REQUEST_COST * ahead->requests;

@@ -55,7 +55,10 @@ tpm_rent_size_is_known(const TpmScan *scan)
 	return tpm_remote_query_pages(scan->table, 0) > 0;
 }
 
-/* of the whole list; nobody has seen its end or its total: so many that there are at the least */
+/*
+ * Of the whole list; nobody has seen its end or its total: so many that there
+ * are at the least, or two, since to find out costs one.
+ */
 static int64
 least_pages(const TpmScan *scan)
 {
@@ -68,7 +71,7 @@ least_pages(const TpmScan *scan)
 
 		pages = (learnt.at_least + a_page - 1) / a_page;
 	}
-	return Max(pages, 1);
+	return tpm_rent_size_is_known(scan) ? pages : Max(pages, 2);
 }
 
 bool
@@ -80,14 +83,14 @@ tpm_rent_is_due(const TpmScan *scan, int64 more)
 	return spent >= 0 && spent + more > least_pages(scan);
 }
 
-/* as far as the rows that have come tell */
+/* as far as the rows that have come tell; of one whose size is not known the first page will */
 static bool
 would_be_kept(const TpmScan *scan)
 {
 	TpmTableStats learnt;
 	double		bytes = scan->received_rows > 0 ? (double) scan->received_bytes / scan->received_rows : 0;
 
-	return tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) &&
+	return !tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) || learnt.total < 0 ||
 		tpm_cache_would_keep((int64) (bytes * learnt.total));
 }
 
