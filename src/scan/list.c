@@ -619,7 +619,7 @@ hash_of_list(const TpmList *list)
 	uint64		hash = hash_text(request->bounds ? psprintf("%s %s", request->sort, request->bounds)
 								 : tpm_request_conditions(list->table, request));
 
-	return hash_combine64(hash, list->session->token.userid);
+	return hash_combine64(hash, list->session->credential->umid);
 }
 
 /* pages were asked for in the size in which whoever reads all of a list asks for them */
@@ -691,7 +691,7 @@ learn_size(TpmList *list)
 	if (!is_whole_table(list))
 		learn_filter(list);
 	else if (list->total >= 0 || list->url == NULL)
-		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->session->token.userid,
+		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->session->credential->umid,
 							  list->total >= 0 ? list->total : rows, a_page);
 	else
 		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows, a_page);
@@ -721,7 +721,7 @@ pages_in_all(const TpmList *list)
 		return pages_of(list->total, list->first_page_rows);
 	if (!get_learnt(list, &learnt))
 		return -1;
-	if (is_whole_table(list) && !bounded && learnt.total >= 0 && learnt.total_by == list->session->token.userid &&
+	if (is_whole_table(list) && !bounded && learnt.total >= 0 && learnt.total_by == list->session->credential->umid &&
 		!TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
 		return pages_of(learnt.total, tpm_table_stats_page(&learnt, list->request->page_size));
 	return tpm_table_stats_pages_of_list(&learnt, hash_of_list(list));

@@ -15,6 +15,7 @@
 #include "scan/outlook.h"
 #include "scan/plan_end.h"
 #include "scan/remote_query_internal.h"
+#include "shared/counters.h"
 
 static dlist_head scans = DLIST_STATIC_INIT(scans);
 
@@ -50,14 +51,23 @@ shares_list(const TpmScan *scan, const TpmCacheAge *age)
 	return age->ttl != 0 && !(scan->flags & TPM_PLAN_NO_CACHE);
 }
 
+/* what one credential is shown, another one may not be */
+static bool
+is_size_told_to(const TpmScan *scan, Oid umid)
+{
+	TpmTableStats learnt;
+
+	return tpm_table_stats_get(scan->table->relid, scan->table->options_hash, &learnt) && learnt.total_by == umid;
+}
+
 /* of a scan that has not begun; shared: tables whose list others read for it */
 static int64
-will_send(const TpmScan *scan, List **shared)
+will_send(const TpmScan *scan, Oid umid, List **shared)
 {
 	TpmCacheAge age = tpm_cache_age_of(scan->table);
 	Oid			relid = scan->table->relid;
 
-	if (!will_read_whole_list(scan))
+	if (!will_read_whole_list(scan) || !is_size_told_to(scan, umid))
 		return 0;
 	if (shares_list(scan, &age))
 	{
@@ -85,7 +95,7 @@ tpm_outlook(const TpmScan *scan)
 		if (other == scan || other->node->ss.ps.state != scan->node->ss.ps.state ||
 			other->table->server->serverid != scan->table->server->serverid || other->userid != scan->userid)
 			continue;
-		n += other->session ? still_to_send(other) : will_send(other, &shared);
+		n += other->session ? still_to_send(other) : will_send(other, scan->session->credential->umid, &shared);
 	}
 	list_free(shared);
 	return n;

@@ -159,7 +159,7 @@ typedef struct TpmTableStats
 {
 	int64		total;			/* of a complete list, -1 unknown */
 	TimestampTz total_at;
-	Oid			total_by;		/* role whose mapping it was told to */
+	Oid			total_by;		/* user mapping it was told to */
 	int			a_page;			/* rows that come on a page of page_size, 0
 								 * unknown; all there are, if that is less */
 	int64		at_least;		/* rows of a list that was left, is still
@@ -194,8 +194,8 @@ typedef struct TpmTableStats
 
 extern bool tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt);
 
-/* userid: role whose mapping it was told to; a_page 0: nothing is told of it */
-extern void tpm_table_stats_total(Oid relid, uint64 options_hash, Oid userid, int64 total, int a_page);
+/* umid: user mapping it was told to; a_page 0: nothing is told of it */
+extern void tpm_table_stats_total(Oid relid, uint64 options_hash, Oid umid, int64 total, int a_page);
 
 /* a list without conditions has at least so many rows; how many, nobody knows yet */
 extern void tpm_table_stats_at_least(Oid relid, uint64 options_hash, int64 rows, int a_page);

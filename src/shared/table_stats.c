@@ -233,7 +233,7 @@ tpm_table_stats_get(Oid relid, uint64 options_hash, TpmTableStats *learnt)
 }
 
 void
-tpm_table_stats_total(Oid relid, uint64 options_hash, Oid userid, int64 total, int a_page)
+tpm_table_stats_total(Oid relid, uint64 options_hash, Oid umid, int64 total, int a_page)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	LearntEntry *entry = begin_learning(relid, options_hash);
@@ -244,11 +244,11 @@ tpm_table_stats_total(Oid relid, uint64 options_hash, Oid userid, int64 total, i
 	learnt = &entry->kept.learnt;
 	if (a_page == 0)
 		a_page = learnt->a_page;
-	if (learnt->total != total || learnt->a_page != a_page || learnt->total_by != userid ||
+	if (learnt->total != total || learnt->a_page != a_page || learnt->total_by != umid ||
 		TimestampDifferenceExceeds(learnt->total_at, now, TOTAL_AGE_MS))
 		learnt->total_at = now;
 	learnt->total = total;
-	learnt->total_by = userid;
+	learnt->total_by = umid;
 	learnt->a_page = a_page;
 	learnt->at_least = 0;
 	end_learning(entry);
