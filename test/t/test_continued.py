@@ -245,7 +245,9 @@ def test_pages_side_by_side(world):
     world.leave(cancel)
     kept = world.left()[0][2]
     assert LEFT_AT - 8 <= kept < LEFT_AT
-    assert world.answer() == (world.api.ids, to_go_on(world, kept + 1))
+    ids, asked = world.answer()
+    # of those that were under way, the API may hear only now
+    assert ids == world.api.ids and 0 <= asked - to_go_on(world, kept + 1) <= 7
 
 
 def test_left_again_and_again(world):
@@ -563,5 +565,5 @@ def test_a_thousand_pages(cluster, db):
     kept = world.left()[0][2]
     ids, asked = world.answer()
     assert ids == world.api.ids
-    assert 704 - 7 <= kept <= 704 and asked == 1000 - kept + 1
+    assert 704 - 7 <= kept <= 704 and 0 <= asked - (1000 - kept + 1) <= 7
     world.server.close()
