@@ -1,5 +1,7 @@
 """A dashboard of six charts (test/clients/shapes.py) burns nothing: cold, warm, on a table that the hour cannot read, after
-a restart."""
+a restart.
+
+SOAK=1 has it at 100,000 rows besides, as `make soak` does."""
 
 import itertools
 import os
@@ -24,6 +26,8 @@ LATER = ["SELECT country AS country, COUNT(*) AS count FROM {s}.third_parties WH
          " ORDER BY count DESC LIMIT 1000", "SELECT COUNT(*) AS count FROM {s}.third_parties WHERE country IN ('DE') LIMIT 50000",
          "SELECT name AS name FROM {s}.third_parties WHERE id IN ('17') LIMIT 1000"]
 PAGE = 100
+# rows, and requests that the hour has
+LARGE = [(25000, 150)] + [(100000, 600)] * (os.environ.get("SOAK") == "1")
 NUMBERS = itertools.count(1)
 
 
@@ -137,8 +141,7 @@ def test_all_at_once(small):
 # ----- one that cannot -----
 
 
-@pytest.fixture(scope="module", params=[(25000, 150), pytest.param((100000, 600), marks=pytest.mark.long)],
-                ids=lambda param: f"{param[0]} rows")
+@pytest.fixture(scope="module", params=LARGE, ids=lambda param: f"{param[0]} rows")
 def large(request):
     """A table of more pages than the hour has requests; four times as many requests while it is filled."""
     records, per_hour = request.param
