@@ -221,9 +221,8 @@ TWO = {
            " SELECT * FROM a, b LIMIT 1"}
 
 
-@pytest.mark.parametrize("kind", TWO)
-def test_two_lists_of_a_statement(connect, large, kind):
-    """Each fits, both do not: none is begun. The list of one table is read once where the cache keeps it."""
+def with_twins(connect, large):
+    """A session with two tables of one list, whose size it knows and which it may read once."""
     session = connect()
     rows(session, "CREATE FOREIGN TABLE twins (id text, name text) SERVER tpm OPTIONS"
                   " (resource '/third_parties', total_pointer '/meta/total_count')")
@@ -231,6 +230,13 @@ def test_two_lists_of_a_statement(connect, large, kind):
                   " SELECT tpm_fdw_reset_cache()")
     large.reset()
     rows(session, f"SET tpm_fdw.max_requests = {PAGES + 10}")
+    return session
+
+
+@pytest.mark.parametrize("kind", TWO)
+def test_two_lists_of_a_statement(connect, large, kind):
+    """Each fits, both do not: none is begun. The list of one table is read once where the cache keeps it."""
+    session = with_twins(connect, large)
     query = TWO[kind].format("third_parties", "twins")
     assert f"needs {2 * PAGES} requests" in str(refused(session, query))
     assert large.request_count() == 0
@@ -388,13 +394,7 @@ NOT_BEGUN = [
 @pytest.mark.parametrize("query", NOT_BEGUN)
 def test_what_may_never_be_read(connect, large, query):
     """A subquery that no row asks for, and what a condition switches off, refuse nothing."""
-    session = connect()
-    rows(session, "CREATE FOREIGN TABLE twins (id text, name text) SERVER tpm OPTIONS"
-                  " (resource '/third_parties', total_pointer '/meta/total_count')")
-    rows(session, "SELECT id FROM third_parties LIMIT 1; SELECT id FROM twins LIMIT 1;"
-                  " SELECT tpm_fdw_reset_cache()")
-    large.reset()
-    rows(session, f"SET tpm_fdw.max_requests = {PAGES + 10}")
+    session = with_twins(connect, large)
     assert rows(session, query)[0][0] == RECORDS
     assert large.request_count() == PAGES
 
