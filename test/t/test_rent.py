@@ -398,14 +398,3 @@ def test_who_may_read_parts_only(db, known):
         assert len(rows(db, f"SELECT id FROM things WHERE kind = '{kind}'")) == 130
     assert len([path for path in server.paths() if "filter" not in path]) == 1
     server.close()
-
-
-def test_a_list_bought_for_named_members_has_all(parts, sandbox):
-    """The first rows of an order name what they show; the whole list that is read in their place shows everything."""
-    know_size(parts, sandbox)
-    for _ in range(3 * PAGES):
-        rows(parts, "SELECT name FROM third_parties ORDER BY id DESC LIMIT 1")
-    sent = sandbox.request_count()
-    assert rows(parts, "SELECT count(*) FROM third_parties WHERE country IS NOT NULL")[0][0] > 0
-    assert rows(parts, "SELECT count(*) FROM third_parties WHERE status IS NULL") == [(0,)]
-    assert sandbox.request_count() == sent
