@@ -398,3 +398,15 @@ def test_who_may_read_parts_only(db, known):
         assert len(rows(db, f"SELECT id FROM things WHERE kind = '{kind}'")) == 130
     assert len([path for path in server.paths() if "filter" not in path]) == 1
     server.close()
+
+
+def test_a_list_bought_for_named_members_has_all(parts, sandbox):
+    """Where one copy of the table answers all conditions, the first rows of an order are its own, named by what they show."""
+    rows(parts, "ALTER FOREIGN TABLE third_parties OPTIONS (ADD cache_scope 'table')")
+    know_size(parts, sandbox)
+    query = "SELECT id, updated_at FROM third_parties ORDER BY updated_at DESC, id LIMIT 3"
+    for _ in range(2 * PAGES):
+        same_as_truth(parts, query)
+    assert is_bought(parts)
+    same_as_truth(parts, "SELECT * FROM third_parties ORDER BY id COLLATE \"C\"")
+    assert sandbox.request_count() <= 2 * PAGES
