@@ -406,7 +406,8 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 	if (everything && ask->everything && ask->requests != NIL)
 	{
 		ask->all_sent = (n == 0);
-		ask->requests = list_make1(ask->everything);
+		/* a request is spelled for whoever sends it; what may be bought later stays as it is */
+		ask->requests = list_make1(ask_everything(table));
 		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
 		ask->ids = NIL;
 	}
@@ -418,7 +419,8 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 void
 tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery *ask, int asked)
 {
-	TpmRemoteQuery all = {.requests = list_make1(ask->everything)};
+	TpmRequest *whole = ask_everything(table);
+	TpmRemoteQuery all = {.requests = list_make1(whole)};
 
 	if (table->required_filters != NIL)
 		ereport(ERROR,
@@ -426,7 +428,7 @@ tpm_remote_query_look_further(const TpmTable *table, TpmRemoteQuery *ask, int as
 				 errmsg("foreign table %s has no resource under the id that was asked for", table->name),
 				 errdetail("The API may spell the id otherwise, and without its required filters there is no list to look for it."),
 				 errhint("Make column \"%s\" of type text.", table->columns[table->id_attnum - 1].name)));
-	ask->requests = lappend(list_truncate(ask->requests, asked), ask->everything);
+	ask->requests = lappend(list_truncate(ask->requests, asked), whole);
 	ask->placeholders = lappend(list_truncate(ask->placeholders, asked), palloc0(sizeof(char *) * table->natts));
 	ask->nmet = list_length(ask->ids);
 	ask->all_sent = false;

@@ -120,8 +120,8 @@ find_cached(TpmScan *scan, const TpmRequest *request, bool complete)
 static void
 spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 {
-	/* a part of the whole list may have been asked for by the same request */
-	request->fields = !shared && tpm_scan_may_name(scan) ? tpm_request_fields(scan->table, scan->columns) : NULL;
+	if (!shared && tpm_scan_may_name(scan))
+		request->fields = tpm_request_fields(scan->table, scan->columns);
 	tpm_include_spell(scan, request);
 	if (request->by_id)
 		return;
@@ -132,8 +132,6 @@ spell(TpmScan *scan, TpmRequest *request, bool ordered, bool shared)
 	if (!shared && (scan->flags & TPM_PLAN_SMALL_PAGE) && scan->query->all_sent)
 		request->page_size = Min(request->page_size,
 								 Max(TPM_MIN_ORDERED_PAGE, (int) Min(scan->wanted, INT_MAX)));
-	else if (shared)
-		request->page_size = scan->table->opt.page_size;
 }
 
 /* the whole list, unless it is known to lack rows that a condition finds */
