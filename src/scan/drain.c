@@ -4,8 +4,8 @@
  *		No write under an open scan: what is still to be read is read first.
  *
  * The API has no snapshot: a list that is changed while it is paged skips rows
- * or brings them twice.  Owns the list of this backend's scans that have begun
- * and not ended, in whatever statement, cursor or loop they are.
+ * or brings them twice.  Owns which of this backend's scans have rows to come,
+ * and where they wait for whoever asks.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,14 +17,6 @@
 
 #include "scan/keyed.h"
 #include "scan/scan.h"
-
-static dlist_head open_scans = DLIST_STATIC_INIT(open_scans);
-
-void
-tpm_drain_register(TpmScan *scan)
-{
-	tpm_backend_list_add(&open_scans, &scan->open_node, scan->node->ss.ps.state->es_query_cxt);
-}
 
 static bool
 has_rows_to_come(const TpmScan *scan)
@@ -84,9 +76,9 @@ tpm_scans_drain(EState *estate, uint64 resource, Index feeding_rti, int64 most)
 	int64		n = -1;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &open_scans)
+	dlist_foreach(iter, &tpm_scans)
 	{
-		TpmScan    *scan = dlist_container(TpmScan, open_node, iter.cur);
+		TpmScan    *scan = dlist_container(TpmScan, list_node, iter.cur);
 		bool		feeds = feeds_directly(scan, estate, feeding_rti);
 		int64		rows;
 

@@ -5,7 +5,7 @@
  *
  * A list that fits what may be sent is of no use where another one of the same
  * statement does not: so each is judged together with those that come.  Owns
- * which scans a statement has, and what is known of them before they begin.
+ * what is known of a statement's scans before they begin.
  * What is not known counts nothing.
  *
  *-------------------------------------------------------------------------
@@ -16,14 +16,6 @@
 #include "scan/plan_end.h"
 #include "scan/remote_query_internal.h"
 #include "shared/counters.h"
-
-static dlist_head scans = DLIST_STATIC_INIT(scans);
-
-void
-tpm_outlook_register(TpmScan *scan)
-{
-	tpm_backend_list_add(&scans, &scan->outlook_node, scan->node->ss.ps.state->es_query_cxt);
-}
 
 /* of a scan that has begun; what it expects for keys is a guess */
 static int64
@@ -88,9 +80,9 @@ tpm_outlook(const TpmScan *scan)
 
 	if (shares_list(scan, &scan->age))
 		shared = list_make1_oid(scan->table->relid);
-	dlist_foreach(iter, &scans)
+	dlist_foreach(iter, &tpm_scans)
 	{
-		const TpmScan *other = dlist_container(TpmScan, outlook_node, iter.cur);
+		const TpmScan *other = dlist_container(TpmScan, list_node, iter.cur);
 
 		if (other == scan || other->node->ss.ps.state != scan->node->ss.ps.state ||
 			other->table->server->serverid != scan->table->server->serverid || other->userid != scan->userid)

@@ -10,9 +10,6 @@
 
 #include "scan/scan.h"
 
-/* the scan has been set up; it is forgotten with its executor run */
-extern void tpm_outlook_register(TpmScan *scan);
-
 /* requests that the others of its statement are known to need, of the same budget */
 extern int64 tpm_outlook(const TpmScan *scan);
 

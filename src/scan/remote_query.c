@@ -406,7 +406,11 @@ tpm_remote_query_build(const TpmTable *table, TpmPlanCondition *conditions, int 
 	if (everything && ask->everything && ask->requests != NIL)
 	{
 		ask->all_sent = (n == 0);
-		/* a request is spelled for whoever sends it; what may be bought later stays as it is */
+
+		/*
+		 * a request is spelled for whoever sends it; what may be bought later
+		 * stays as it is
+		 */
 		ask->requests = list_make1(ask_everything(table));
 		ask->placeholders = list_make1(palloc0(sizeof(char *) * table->natts));
 		ask->ids = NIL;

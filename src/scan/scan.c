@@ -29,11 +29,11 @@
 #include "compat.h"
 #include "document/convert.h"
 #include "scan/keyed.h"
-#include "scan/outlook.h"
 #include "scan/plan_end.h"
 #include "scan/scan.h"
 
 int			tpm_cache_ttl = -1;
+dlist_head	tpm_scans = DLIST_STATIC_INIT(tpm_scans);
 
 /* results of different values that a scan keeps for a rescan */
 #define TPM_MAX_RESULTS 256
@@ -166,7 +166,7 @@ tpm_begin_scan(ForeignScanState *node, int eflags)
 												ALLOCSET_DEFAULT_SIZES);
 	scan->keeps_results = (eflags & EXEC_FLAG_REWIND) || !bms_is_empty(plan->scan.plan.extParam);
 	scan->owner = CurrentResourceOwner;
-	tpm_outlook_register(scan);
+	tpm_backend_list_add(&tpm_scans, &scan->list_node, estate->es_query_cxt);
 	scan->result_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw results",
 												 ALLOCSET_SMALL_SIZES);
 }
@@ -235,7 +235,6 @@ tpm_scan_connect(TpmScan *scan)
 							 scan->read_to_end ? "reads it to its end" : "may stop early")));
 	tpm_scan_decide_cache(scan);
 	scan->decoder = tpm_decoder_create(scan->table, scan->tupdesc, needed_columns(scan));
-	tpm_drain_register(scan);
 	MemoryContextSwitchTo(old);
 }
 

@@ -141,8 +141,7 @@ typedef struct TpmScan
 	Tuplesortstate *sort;		/* NULL: they come in order */
 
 	Tuplestorestate *rest;		/* rows read ahead of a write, or NULL */
-	dlist_node	open_node;		/* among this backend's open scans */
-	dlist_node	outlook_node;	/* among all that are set up */
+	dlist_node	list_node;		/* in tpm_scans */
 
 	/* the cache */
 	bool		cacheable;		/* every column's type is the same in all
@@ -265,13 +264,13 @@ extern void tpm_scan_begin_result(TpmScan *scan);
 /* scan.c: the next of rows that are kept, into scan->kept */
 extern bool tpm_scan_next_kept(TpmScan *scan, Tuplestorestate *rows);
 
+/* scan.c: those of this backend that are set up, in whatever statement, cursor or loop; each until its executor run ends */
+extern dlist_head tpm_scans;
+
 /* scan.c: room for that answer */
 extern TpmResult *tpm_scan_new_result(TpmScan *scan);
 
 /* drain.c */
-
-/* the scan has begun; it is forgotten with its executor run */
-extern void tpm_drain_register(TpmScan *scan);
 
 /*
  * Before this backend writes to a resource (the address of its tables): reads every

@@ -250,6 +250,15 @@ def rows(connection, statement, parameters=None):
         return cursor.fetchall() if cursor.description else []
 
 
+def truth(connection, statement):
+    """What the same statement gives on the copies in schema truth."""
+    rows(connection, "SET search_path = truth, public")
+    try:
+        return rows(connection, statement)
+    finally:
+        rows(connection, "SET search_path = tpm, public")
+
+
 def notices(connection):
     """What a connection was told since the last time."""
     text = "".join(connection.notices)

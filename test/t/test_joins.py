@@ -9,6 +9,7 @@ import processes
 import psycopg2
 import pytest
 import tpmtest
+from tpmtest import truth
 
 NODE = "Key Lookahead"
 MB = 1024 * 1024
@@ -47,15 +48,6 @@ def plan(db, statement, options="COSTS OFF"):
 
 def lookahead(db, state):
     tpmtest.rows(db, f"SET tpm_fdw.enable_lookahead = {state}")
-
-
-def truth(db, statement):
-    """The rows that the same statement gives on the copies."""
-    tpmtest.rows(db, "SET search_path = truth, public")
-    try:
-        return tpmtest.rows(db, statement)
-    finally:
-        tpmtest.rows(db, "SET search_path = tpm, public")
 
 
 def both_ways(db, function):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 import psycopg2
 import pytest
 import tpmtest
+from tpmtest import truth
 
 NAMES = 30
 PLAN = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_memoize = off; SET enable_material = off"
@@ -41,14 +42,6 @@ def statement_from(first, where="true", join="JOIN"):
     """All third parties of ten names, beginning with the name at this place."""
     return (f"SELECT m.name, t.id FROM (SELECT * FROM mine WHERE p < 10 ORDER BY p <> {first}, p OFFSET 0) m"
             f" {join} third_parties t ON t.name = m.name AND {where}")
-
-
-def truth(db, statement):
-    tpmtest.rows(db, "SET search_path = truth, public")
-    try:
-        return tpmtest.rows(db, statement)
-    finally:
-        tpmtest.rows(db, "SET search_path = tpm, public")
 
 
 def sorts(sandbox):
