@@ -19,8 +19,8 @@
 #include "base/idset.h"
 #include "base/url.h"
 #include "base/url_query.h"
-#include "scan/list.h"
 #include "scan/list_end.h"
+#include "scan/list_internal.h"
 #include "scan/rent_or_buy.h"
 #include "shared/counters.h"
 
@@ -32,53 +32,8 @@
 #define TPM_EMPTY_PAGES			3
 #define TPM_EMPTY_FILTERED_PAGES	30
 
-struct TpmList
-{
-	TpmSession *session;
-	const TpmTable *table;
-	TpmDecoder *decoder;
-	TpmRequest *request;
-	bool		reads_all;
-	bool		admitted;		/* it has been judged by a total */
-	MemoryContext context;
-	MemoryContext page_context;
-	MemoryContext body_context;
-	TpmPosition position;
-	TpmPosition last;			/* where the page received last begins */
-	char	   *url;			/* of the next page, NULL when complete */
-	TpmIdSet   *ids;			/* resources seen */
-	TpmIdSet   *urls;			/* links followed */
-	int64		distinct;
-	int64		anonymous;		/* resources without an id */
-	int			first_page_rows;
-	int64		step;			/* of offsets, 0: that */
-	int64		total;			/* the last one told, -1 none */
-	bool		total_lies;		/* it is, or may be, that of the list without
-								 * filters */
-	int64		not_believed;	/* such a total, 0 none */
-	int64		least_total;	/* that a page has told */
-	int			pages;
-	int64		told_rows;		/* of a filter, that have been learnt; -1:
-								 * none */
-	int			empty_pages;	/* in a row */
-	bool		torn;			/* see tpm_list_is_torn() */
-	bool		linked;			/* a page has named a next one */
-	bool		by_link;		/* the next page cannot be computed */
-	TpmListDoubt doubt;
-	struct TpmScan *payer;		/* for whom requests count, or NULL */
-	TpmPrefetch *ahead;			/* pages requested before their turn */
-	TpmPrefetch *begun;			/* first pages of lists, perhaps of this one,
-								 * that have been requested, or NULL */
-	bool		may_ask_ahead;
-	bool		again;			/* a second reading, for what the first missed */
-	bool		restarted;		/* begun again: known resources come first */
-	bool		continued;		/* its first pages may have come long ago */
-	int64		skipped_to;		/* the number of the page that it went to, as
-								 * links have it; -1: they do not tell */
-};
-
-static bool
-get_learnt(const TpmList *list, TpmTableStats *learnt)
+bool
+tpm_list_get_learnt(const TpmList *list, TpmTableStats *learnt)
 {
 	return tpm_table_stats_get(list->table->relid, list->table->options_hash, learnt);
 }
@@ -105,7 +60,7 @@ tpm_list_open(TpmSession *session, const TpmTable *table, TpmDecoder *decoder, T
 	list->ids = tpm_idset_create(128);
 	list->urls = tpm_idset_create(16);
 	list->total_lies = request->terms != NIL &&
-		(request->total_in_doubt || (get_learnt(list, &learnt) && learnt.total_ignores_filter));
+		(request->total_in_doubt || (tpm_list_get_learnt(list, &learnt) && learnt.total_ignores_filter));
 	list->url = tpm_request_url(table, request, &list->position);
 	return list;
 }
@@ -237,14 +192,14 @@ tpm_list_set_cursor(TpmList *list, const TpmListCursor *cursor)
 	list->continued = cursor->continued;
 }
 
-static bool
-is_whole_table(const TpmList *list)
+bool
+tpm_list_is_whole_table(const TpmList *list)
 {
 	return list->request->terms == NIL && !list->request->by_id && !tpm_request_path_has_columns(list->table);
 }
 
-static uint64
-hash_text(const char *text)
+uint64
+tpm_list_hash_text(const char *text)
 {
 	return hash_bytes_extended((const unsigned char *) text, strlen(text), 0);
 }
@@ -331,7 +286,7 @@ was_followed(const TpmList *list, const char *next)
 	char	   *url = tpm_link_resolve(list->session->server, list->table->opt.links_origin, list->url, next,
 									   &problem);
 
-	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, hash_text(url)));
+	return url != NULL && (tpm_url_is_same(url, list->url) || tpm_idset_has(list->urls, tpm_list_hash_text(url)));
 }
 
 /* the first page may be asked for without its number, and be named with it: a loop, or the second page of an API that counts from 0 */
@@ -351,7 +306,7 @@ leads_on(TpmList *list, const TpmListFacts *facts)
 {
 	if (facts->loops)
 		return false;
-	if (++list->empty_pages < (is_whole_table(list) && !list->table->opt.query ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
+	if (++list->empty_pages < (tpm_list_is_whole_table(list) && !list->table->opt.query ? TPM_EMPTY_PAGES : TPM_EMPTY_FILTERED_PAGES))
 		return true;
 	list->doubt = TPM_DOUBT_EMPTY;
 	return false;
@@ -452,7 +407,7 @@ compare_with_total(TpmList *list, TpmListFacts *facts)
 	/* what every page announces is the list without filters */
 	if (list->least_total == Max(list->total, list->not_believed) &&
 		(list->not_believed > 0 ||
-		 (list->request->terms != NIL && get_learnt(list, &learnt) && !learnt.total_obeys_filter &&
+		 (list->request->terms != NIL && tpm_list_get_learnt(list, &learnt) && !learnt.total_obeys_filter &&
 		  learnt.total == list->total)))
 	{
 		tpm_table_stats_filtered_total(list->table->relid, list->table->options_hash, false);
@@ -543,205 +498,6 @@ tell_doubt(TpmList *list)
 	tpm_list_get_cursor(list, &cursor);
 	list->doubt = TPM_DOUBT_NONE;
 	tpm_list_tell(list->table, &cursor);
-}
-
-/* ----- how many pages there are ----- */
-
-/* of this many rows, all with the same number on a page but the last */
-static int64
-pages_of(int64 rows, int a_page)
-{
-	return rows / a_page + (rows % a_page != 0);
-}
-
-/* how many, where each may be there in capitals as well */
-static int
-count_values(const TpmTerm *term)
-{
-	int			n = 0;
-	const char *last = "";
-	ListCell   *lc;
-
-	foreach(lc, term->values)
-	{
-		n += n == 0 || pg_strcasecmp(lfirst(lc), last) != 0;
-		last = lfirst(lc);
-	}
-	return n;
-}
-
-/* does the total tell what the filter leaves?  That of the list without filters may stand in its place. */
-static bool
-is_total_of_filter(const TpmList *list, const TpmTableStats *learnt)
-{
-	return list->total >= 0 &&
-		(learnt->total_obeys_filter || (learnt->total >= 0 && learnt->total != list->total));
-}
-
-/*
- * What a filter on one column leaves.  A list that tells no total is told page
- * by page, once it is longer than those before it; or at its end.
- */
-static void
-learn_filter(TpmList *list)
-{
-	const TpmTerm *term = list_length(list->request->terms) == 1 ? linitial(list->request->terms) : NULL;
-	TpmTableStats learnt = {.total = -1};
-	const TpmFilterStats *known;
-	int64		rows = list->distinct + list->anonymous;
-
-	if (term == NULL || term->attnum == 0 || list->request->by_id || list->restarted ||
-		tpm_request_path_has_columns(list->table))
-		return;
-	(void) get_learnt(list, &learnt);
-	/* of whichever list it is, the whole one is no shorter */
-	if (list->total > 0 && learnt.total < 0)
-		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, list->total, 0);
-	if (is_total_of_filter(list, &learnt))
-		rows = list->total;
-	else if (list->url != NULL && list->told_rows < 0)
-	{
-		known = tpm_table_stats_of_filter(&learnt, term->attnum);
-		if (known && rows * (double) known->values <= known->rows * (double) count_values(term))
-			return;
-	}
-	if (rows > list->told_rows)
-		tpm_table_stats_filter(list->table->relid, list->table->options_hash, term->attnum,
-							   list->told_rows < 0 ? count_values(term) : 0, rows - Max(list->told_rows, 0));
-	list->told_rows = Max(rows, list->told_rows);
-}
-
-/* which list it is, among those of its table: what one credential is shown, another one may not be */
-static uint64
-hash_of_list(const TpmList *list)
-{
-	const TpmRequest *request = list->request;
-	uint64		hash = hash_text(request->bounds ? psprintf("%s %s", request->sort, request->bounds)
-								 : tpm_request_conditions(list->table, request));
-
-	return hash_combine64(hash, list->session->credential->umid);
-}
-
-/* pages were asked for in the size in which whoever reads all of a list asks for them */
-static bool
-has_full_pages(const TpmList *list)
-{
-	return list->request->page_size == list->table->opt.page_size || list->restarted;
-}
-
-static void
-learn_pages(const TpmList *list, int64 pages, bool ended)
-{
-	uint64		which;
-	TpmTableStats learnt;
-	int64		known = -1;
-
-	if (list->request->by_id || !has_full_pages(list))
-		return;
-	which = hash_of_list(list);
-	if (get_learnt(list, &learnt))
-		known = tpm_table_stats_pages_of_list(&learnt, which);
-	/* a list of one page is no burden */
-	if (ended ? known != pages && Max(known, pages) > 1 : known < pages)
-		tpm_table_stats_long_list(list->table->relid, list->table->options_hash, which, pages, ended);
-}
-
-/*
- * How long a list is that tells no total: page by page, since nobody knows
- * whether it will be read to its end.
- */
-static void
-learn_length(const TpmList *list)
-{
-	if (list->total < 0 || (list->request->bounds && list->url == NULL))
-		learn_pages(list, list->position.page + (list->url != NULL && !list->request->bounds), list->url == NULL);
-}
-
-/*
- * A read that the limits have ended would need no less next time, also of what
- * was asked for once beside its pages.
- */
-static void
-learn_given_up(const TpmList *list, const TpmProblem *problem)
-{
-	int64		sent = list->session->requests;
-
-	if (problem->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED && list->total < 0 && list->position.page > 0 &&
-		sent == list->position.page + 1)
-		learn_pages(list, sent + 1, false);
-}
-
-void
-tpm_list_left_at_bound(const TpmList *list)
-{
-	if (list->request->bounds)
-		learn_pages(list, list->position.page, true);
-}
-
-/* the size of the table, or of a part of it, for plans and for those who come after */
-static void
-learn_size(TpmList *list)
-{
-	int64		rows = list->distinct + list->anonymous;
-	int			a_page = has_full_pages(list) ? list->first_page_rows : 0;
-
-	learn_length(list);
-	if (list->doubt != TPM_DOUBT_NONE)
-		return;
-	if (!is_whole_table(list))
-		learn_filter(list);
-	else if (list->total >= 0 || list->url == NULL)
-		tpm_table_stats_total(list->table->relid, list->table->options_hash, list->session->credential->umid,
-							  list->total >= 0 ? list->total : rows, a_page);
-	else
-		tpm_table_stats_at_least(list->table->relid, list->table->options_hash, rows, a_page);
-}
-
-int64
-tpm_list_pages_left(const TpmList *list)
-{
-	if (list->url == NULL)
-		return 0;
-	if (list->total < 0 || list->first_page_rows == 0)
-		return -1;
-	return Max(1, pages_of(list->total, list->first_page_rows) - list->position.page);
-}
-
-/*
- * How many pages the list has: by its total, or as somebody has found not long
- * ago who read it, or its total.  -1: nobody knows.
- */
-static int64
-pages_in_all(const TpmList *list)
-{
-	TpmTableStats learnt;
-	bool		bounded = list->request->bounds != NULL;
-
-	if (list->total >= 0 && list->first_page_rows > 0 && !bounded)
-		return pages_of(list->total, list->first_page_rows);
-	if (!get_learnt(list, &learnt))
-		return -1;
-	if (is_whole_table(list) && !bounded && learnt.total >= 0 && learnt.total_by == list->session->credential->umid &&
-		!TimestampDifferenceExceeds(learnt.total_at, GetCurrentTimestamp(), TPM_SIZE_IS_KNOWN_MS))
-		return pages_of(learnt.total, tpm_table_stats_page(&learnt, list->request->page_size));
-	return tpm_table_stats_pages_of_list(&learnt, hash_of_list(list));
-}
-
-TpmProblem *
-tpm_list_refuses(TpmList *list)
-{
-	int64		pages;
-
-	if (list->admitted || list->url == NULL || !list->reads_all || list->restarted ||
-		(list->pages > 0 && (list->total < 0 || list->request->bounds)))
-		return NULL;
-	pages = pages_in_all(list);
-	if (pages < 0)
-		return NULL;
-	list->admitted = list->total >= 0;
-	if (list->may_ask_ahead && list->table->opt.pagination != TPM_PAGE_LINKS)
-		list->session->lanes = list->table->opt.fetch_concurrency;
-	return tpm_client_refuses(list->session, Max(1, pages - list->position.page));
 }
 
 /* ----- pages ahead ----- */
@@ -892,12 +648,6 @@ tpm_list_has_skipped(const TpmList *list, const TpmListCursor *first, const TpmP
 	return is_numbered(list, first->url, &page->links, list->skipped_to);
 }
 
-void
-tpm_list_goes_as_far(const TpmList *list, int page)
-{
-	learn_pages(list, page + 1, false);
-}
-
 /* ----- pages ----- */
 
 /* what is known once a page has come; what its own answer says lives as long as the page */
@@ -949,7 +699,7 @@ answer_with_page(TpmList *list, const char *name, const TpmProblem **problem)
 {
 	TpmAnswer  *answer = NULL;
 
-	if (!tpm_idset_add(list->urls, hash_text(list->url)))
+	if (!tpm_idset_add(list->urls, tpm_list_hash_text(list->url)))
 		raise_bad_link(list, "It was followed before: the list has no end.", NULL);
 	ask_ahead(list);
 	if (list->begun)
@@ -1006,7 +756,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 	*problem = tpm_list_refuses(list);
 	/* up to here all of it lies before the bounds */
 	if (list->request->bounds && list->pages > 0 && list->url != NULL)
-		learn_pages(list, list->position.page + 1, false);
+		tpm_list_learn_pages(list, list->position.page + 1, false);
 	while (list->url != NULL && *problem == NULL)
 	{
 		TpmListFacts facts;
@@ -1028,7 +778,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);
 		find_next(list, page, &facts);
-		learn_size(list);
+		tpm_list_learn_size(list);
 		if (received < list->request->page_size && list->url != NULL &&
 			(list->request->terms != NIL || list->table->opt.query))
 			list->torn = true;
@@ -1041,7 +791,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 			return page;
 	}
 	if (*problem)
-		learn_given_up(list, *problem);
+		tpm_list_learn_given_up(list, *problem);
 	else
 		tell_doubt(list);
 	return NULL;

@@ -17,44 +17,16 @@
 #include "miscadmin.h"
 
 #include "client/transport.h"
-#include "scan/keyed.h"
-#include "scan/null_run.h"
 #include "scan/outlook.h"
 #include "scan/reach.h"
 #include "scan/rent_or_buy.h"
-#include "scan/scan.h"
+#include "scan/source_internal.h"
 #include "shared/shared.h"
 
 /* that whoever stops early often wants no more than */
 #define FEW_PAGES	2
 
 int			tpm_cache_stale = 0;
-
-struct TpmSource
-{
-	TpmScan    *scan;
-	TpmRequest *request;
-	TpmCached  *cached;			/* NULL: read alone */
-	bool		ordered;		/* asked for in the order of the plan */
-	bool		complete;		/* the cached list needs no request */
-	bool		exchanged;		/* it has taken the place of a part */
-	TpmList    *list;			/* NULL until a page must be fetched */
-	TpmPage    *page;			/* of the list, being returned */
-	int			row;
-	TpmCachedPage shared;		/* page of the cache, being returned */
-	bool		at_end;
-	MemoryContext context;		/* of the source */
-	MemoryContext list_context; /* of the list and its pages */
-	bool		on_trial;		/* an older answer may stand in for it */
-	const TpmProblem *problem;	/* why it cannot be read, on trial; or NULL */
-	bool		keeps_page;		/* a row of it is still being looked at */
-	TpmIdSet   *returned;		/* rows returned in an order that may be left,
-								 * or NULL */
-	bool		anonymous;		/* one of them had no id */
-	bool		skips;			/* pages of the list were passed over */
-	bool		begins_beside;	/* read alone, for the first pages of a list
-								 * that the cache has in part */
-};
 
 static TpmSource *
 new_source(TpmScan *scan, TpmRequest *request)
@@ -232,8 +204,8 @@ wants_few_of_many(const TpmSource *source)
  * A list in an order of which not all may be wanted is read alone: those who
  * share a list read it to its end.
  */
-static TpmSource *
-open_new(TpmScan *scan, TpmRequest *request)
+TpmSource *
+tpm_source_open_new(TpmScan *scan, TpmRequest *request)
 {
 	TpmSource  *source = new_source(scan, request);
 	bool		shares = shares_lists(scan);
@@ -257,9 +229,8 @@ open_new(TpmScan *scan, TpmRequest *request)
 	return source;
 }
 
-/* goes on without the cache, where a page of it may still be looked at */
-static void
-leave_cache(TpmSource *source)
+void
+tpm_source_leave_cache(TpmSource *source)
 {
 	if (!source->keeps_page)
 		tpm_cache_close(source->cached);
@@ -364,8 +335,6 @@ tpm_source_instead(TpmScan *scan, TpmRequest *request, const TpmProblem *problem
 	return from_cache(scan, request, older);
 }
 
-static bool next_page(TpmSource *source);
-
 /*
  * Gets what a problem could still be exchanged for: the whole list where all of
  * it is wanted and it is kept, else its first page.
@@ -373,7 +342,7 @@ static bool next_page(TpmSource *source);
 static void
 read_ahead(TpmSource *source)
 {
-	if (!next_page(source))
+	if (!tpm_source_next_page(source))
 	{
 		source->at_end = true;
 		return;
@@ -382,7 +351,7 @@ read_ahead(TpmSource *source)
 		return;
 	while (source->cached && !tpm_cache_is_complete(source->cached))
 	{
-		if (!next_page(source))
+		if (!tpm_source_next_page(source))
 			break;
 	}
 	if (source->problem)
@@ -406,7 +375,7 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 	MemoryContext trial = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw reading",
 												ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(trial);
-	TpmSource  *source = open_new(scan, request);
+	TpmSource  *source = tpm_source_open_new(scan, request);
 
 	source->on_trial = true;
 	read_ahead(source);
@@ -421,7 +390,7 @@ open_or_older(TpmScan *scan, TpmRequest *request)
 	}
 	/* a list that outgrew the cache while it was read ahead: from its start */
 	if (source->page == NULL && source->cached == NULL && !source->at_end)
-		return open_new(scan, request);
+		return tpm_source_open_new(scan, request);
 	return source;
 }
 
@@ -437,7 +406,7 @@ tpm_source_open(TpmScan *scan, TpmRequest *request)
 	if (tpm_cache_stale > 0 && tpm_scan_uses_cache(scan) && !scan->buys)
 		older = find_older(scan, request, tpm_cache_stale);
 	if (older == NULL)
-		return open_new(scan, request);
+		return tpm_source_open_new(scan, request);
 	problem = tpm_reach_refuses_by(scan, older);
 	tpm_cache_close(older);
 	return problem ? tpm_source_instead(scan, request, problem) : open_or_older(scan, request);
@@ -500,17 +469,16 @@ tpm_source_is_at_hand(const TpmSource *source)
 
 /* ----- from the API ----- */
 
-static bool
-is_conditioned(const TpmRequest *request)
+bool
+tpm_source_has_conditions(const TpmRequest *request)
 {
 	return request->by_id || request->terms != NIL;
 }
 
-/* would the table's list, kept as a whole, have all that is asked for? */
-static bool
-is_part(const TpmSource *source)
+bool
+tpm_source_is_part(const TpmSource *source)
 {
-	return is_conditioned(source->request) || source->begins_beside ||
+	return tpm_source_has_conditions(source->request) || source->begins_beside ||
 		(source->scan->order != NULL && tpm_scan_may_stop(source->scan));
 }
 
@@ -529,16 +497,15 @@ open_source_list(TpmSource *source)
 	source->list = tpm_list_open(scan->session, scan->table, scan->decoder, source->request,
 								 takes_all(source) || (scan->read_to_end && source->request->bounds));
 	tpm_list_set_begun(source->list, scan->begun);
-	if (is_part(source))
+	if (tpm_source_is_part(source))
 		tpm_list_set_payer(source->list, scan);
 	if (source->ordered)
 		tpm_order_begin(scan->order);
 	MemoryContextSwitchTo(old);
 }
 
-/* from its start, as the request says now */
-static void
-open_list_again(TpmSource *source)
+void
+tpm_source_open_list_again(TpmSource *source)
 {
 	tpm_list_close(source->list);
 	source->page = NULL;
@@ -556,8 +523,8 @@ is_refusal(const TpmProblem *problem)
 		problem->sqlerrcode == ERRCODE_FDW_TABLE_NOT_FOUND;
 }
 
-static TpmPage *
-receive(TpmSource *source)
+TpmPage *
+tpm_source_receive(TpmSource *source)
 {
 	const TpmProblem *problem;
 	bool		first = tpm_list_pages(source->list) == 0;
@@ -567,8 +534,8 @@ receive(TpmSource *source)
 	if (problem && first && source->request->include && is_refusal(problem))
 	{
 		tpm_include_drop(source->request);
-		open_list_again(source);
-		page = receive(source);
+		tpm_source_open_list_again(source);
+		page = tpm_source_receive(source);
 		if (source->problem == NULL)
 			tpm_include_refused(source->scan);
 		return page;
@@ -633,90 +600,21 @@ static void
 ask_for_all_members(TpmSource *source)
 {
 	source->request->fields = NULL;
-	open_list_again(source);
-	source->page = receive(source);
+	tpm_source_open_list_again(source);
+	source->page = tpm_source_receive(source);
 }
 
-/* a page has come, and is verified to its end */
-static void
-take_page(TpmSource *source)
+void
+tpm_source_take_page(TpmSource *source)
 {
 	TpmScan    *scan = source->scan;
 
 	tpm_include_offer(scan, source->page, source->request->include != NULL);
 	tpm_scan_received(scan, source->page);
-	if (is_conditioned(source->request))
+	if (tpm_source_has_conditions(source->request))
 		tpm_hidden_saw(scan, source->page);
 	if (source->ordered && !source->request->may_tie)
 		(void) tpm_order_verify(scan->order, source->page);
-}
-
-/* ----- NULLs in front of the values ----- */
-
-static bool
-is_row_unwanted(const TpmSource *source, int at)
-{
-	return tpm_order_is_unwanted(source->scan->order, source->page->rows[at].tuple);
-}
-
-/* is the first page of the list full of NULLs that nobody wants? */
-static bool
-begins_with_nulls(const TpmSource *source)
-{
-	return source->ordered && !source->request->may_tie && tpm_list_may_skip(source->list) &&
-		is_row_unwanted(source, 0) && is_row_unwanted(source, source->page->nrows - 1);
-}
-
-/* reads that page of the list; false: there is none */
-static bool
-jump_to(TpmSource *source, const TpmListCursor *first, int page)
-{
-	open_list_again(source);
-	tpm_list_skip_to(source->list, first, page);
-	source->page = receive(source);
-	source->row = 0;
-	if (source->page)
-		take_page(source);
-	return source->page != NULL;
-}
-
-/*
- * Goes to the page on which the NULLs end.  They are never in the middle of
- * the values, so what lies between two of them is one, too.
- */
-static bool
-pass_nulls(TpmSource *source)
-{
-	TpmNullRun	run;
-	TpmListCursor first,
-				now;
-
-	tpm_list_get_cursor(source->list, &first);
-	first.url = pstrdup(first.url);
-	if (!tpm_null_run_begin(&run, source->scan->table->relid, tpm_order_attnum(source->scan->order), first.total,
-							first.first_page_rows))
-		return true;
-	source->skips = true;
-	do
-	{
-		if (!jump_to(source, &first, run.at))
-		{
-			/* there are fewer than the first page has told */
-			if (source->problem || run.at == run.low + 1)
-				return false;
-			return jump_to(source, &first, run.low + 1);
-		}
-
-		/*
-		 * the second page is where the first one's link leads, whatever
-		 * numbers mean
-		 */
-		if (run.at > 1 && !tpm_list_has_skipped(source->list, &first, source->page))
-			return jump_to(source, &first, 1);
-		tpm_list_get_cursor(source->list, &now);
-	} while (!now.restarted && is_row_unwanted(source, 0) == is_row_unwanted(source, source->page->nrows - 1) &&
-			 tpm_null_run_goes_on(&run, is_row_unwanted(source, 0)));
-	return true;
 }
 
 static bool
@@ -726,24 +624,24 @@ fetch(TpmSource *source)
 	bool		names_members = source->request->fields && scan->table->opt.fields_format[0] &&
 	tpm_list_pages(source->list) == 0;
 
-	source->page = receive(source);
+	source->page = tpm_source_receive(source);
 	if (source->page && names_members && !tpm_scan_names_are_known(scan, &source->page->members))
 		ask_for_all_members(source);
 	source->row = 0;
 	if (source->problem)
 		return false;
-	if (source->cached == NULL && !is_conditioned(source->request) && tpm_list_is_complete(source->list) &&
+	if (source->cached == NULL && !tpm_source_has_conditions(source->request) && tpm_list_is_complete(source->list) &&
 		!source->skips)
 		tpm_hidden_completed(scan, source->list, NULL);
 	if (source->request->may_tie && has_met_equal_rows(source))
 	{
 		leave_order(source);
-		return next_page(source);
+		return tpm_source_next_page(source);
 	}
 	if (source->page == NULL)
 		return false;
-	take_page(source);
-	return begins_with_nulls(source) ? pass_nulls(source) : true;
+	tpm_source_take_page(source);
+	return tpm_source_begins_with_nulls(source) ? tpm_source_pass_nulls(source) : true;
 }
 
 /* false: it was returned before the order was left */
@@ -813,9 +711,9 @@ fetch_claimed(TpmSource *source, const TpmListCursor *cursor)
 	{
 		/* not kept, or taken over: the rows are good, and so is the way on */
 		source->scan->not_kept = true;
-		leave_cache(source);
+		tpm_source_leave_cache(source);
 	}
-	if (!is_conditioned(source->request) && tpm_list_is_complete(source->list))
+	if (!tpm_source_has_conditions(source->request) && tpm_list_is_complete(source->list))
 	{
 		tpm_hidden_completed(source->scan, source->list, source->cached);
 		tpm_rent_bought(source->scan, source->cached != NULL);
@@ -877,7 +775,7 @@ stands_as_left(TpmSource *source, const TpmListCursor *cursor)
 	tpm_list_set_payer(source->list, source->scan);
 	tpm_list_ask_ahead(source->list, !tpm_scan_may_stop(source->scan));
 	stands = tpm_list_try_go_on(source->list, cursor, &last, &problem);
-	if (!is_part(source))
+	if (!tpm_source_is_part(source))
 		tpm_list_set_payer(source->list, NULL);
 	meet_problem(source, problem);
 	return stands && (last == NULL || is_last_page(source, cursor, last));
@@ -897,7 +795,7 @@ go_on_with_left(TpmSource *source, const TpmListCursor *cursor)
 	else
 		tpm_cache_begin_anew(source->cached);
 	if (!stands && source->list)
-		open_list_again(source);
+		tpm_source_open_list_again(source);
 	/* what has been asked for before brings no list nearer to its end */
 	if (asks_anew)
 	{
@@ -920,191 +818,8 @@ remember_page(TpmSource *source)
 		tpm_list_remember(source->list, idhash);
 }
 
-/* ----- the whole list in place of its parts ----- */
-
-/*
- * A list of which nobody knows the size is priced by its first page.  False: it
- * is not to be read, for now.
- */
-static bool
-is_worth_reading(TpmSource *whole, int64 more)
-{
-	/* nothing is read of what finds no room */
-	if (whole->cached == NULL || tpm_rent_size_is_known(whole->scan))
-		return true;
-	(void) next_page(whole);
-	if (whole->problem)
-		return false;
-	return !tpm_rent_size_is_known(whole->scan) || (tpm_rent_is_due(whole->scan, more) && tpm_rent_may_buy(whole->scan));
-}
-
-/* to its end, as far as the cache keeps it; not if nobody can tell where that is */
-static void
-read_whole(TpmSource *whole)
-{
-	while (whole->cached && !tpm_cache_is_complete(whole->cached) && tpm_rent_size_is_known(whole->scan) &&
-		   next_page(whole))
-		;
-}
-
-/* a row that PostgreSQL cannot have ends the statement, and no other one */
-static bool
-reads_if_worth(TpmSource *whole, int64 more)
-{
-	bool		was_read;
-
-	PG_TRY();
-	{
-		was_read = is_worth_reading(whole, more);
-		if (was_read)
-			read_whole(whole);
-	}
-	PG_CATCH();
-	{
-		tpm_rent_failed(whole->scan);
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
-	return was_read;
-}
-
-/* is it one that whoever comes next need not meet?  Then the API has not answered. */
-static bool
-is_unanswered(const TpmProblem *problem)
-{
-	return problem->sqlerrcode == ERRCODE_CONFIGURATION_LIMIT_EXCEEDED ||
-		problem->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
-		problem->sqlerrcode == ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION;
-}
-
-static bool
-is_due(const TpmScan *scan, int64 more)
-{
-	return tpm_scan_uses_cache(scan) && scan->query->everything && !scan->no_purchase && tpm_rent_is_due(scan, more);
-}
-
-TpmSource *
-tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more)
-{
-	MemoryContext context,
-				old;
-	TpmSource  *whole,
-			   *result = NULL;
-	bool		was_read,
-				in_vain;
-
-	if (!is_due(scan, more))
-		return NULL;
-	scan->no_purchase = !tpm_rent_may_buy(scan);
-	if (scan->no_purchase)
-		return NULL;
-	context = AllocSetContextCreate(CurrentMemoryContext, "tpm_fdw whole list", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	scan->buys = true;
-	whole = open_new(scan, memcpy(palloc(sizeof(TpmRequest)), scan->query->everything, sizeof(TpmRequest)));
-	was_read = reads_if_worth(whole, more);
-	scan->buys = false;
-	MemoryContextSwitchTo(old);
-	if (was_read)
-		result = tpm_source_open_complete(scan, request);
-	in_vain = whole->problem ? !is_unanswered(whole->problem) : was_read && result == NULL;
-	MemoryContextDelete(context);
-	scan->took_whole_list |= result != NULL;
-	scan->no_purchase |= was_read && result == NULL;
-	if (in_vain)
-		tpm_rent_bought(scan, false);
-	return result;
-}
-
-/* that the part at hand, and what follows it, are going to take; where the plan may stop, who knows */
-static int64
-requests_left(const TpmSource *source)
-{
-	const TpmScan *scan = source->scan;
-	int64		left = 1;
-
-	/* all of it, to be sorted here */
-	if (is_part(source) && scan->order != NULL && !source->ordered && !is_conditioned(source->request))
-		return PG_INT32_MAX;
-	/* one that ends at a bound has a total of more */
-	if (!scan->read_to_end || (source->ordered && scan->stops != NIL))
-		return 1;
-	if (source->list && tpm_list_pages(source->list) > 0)
-		left = Max(left, tpm_list_pages_left(source->list));
-	return left + list_length(scan->query->requests) - scan->next_request;
-}
-
-/*
- * The list that answers in place of the part whose next page is about to be
- * asked for: somebody else has completed it meanwhile, or it is bought.  NULL:
- * neither; *tried tells whether there was an attempt.
- */
-static TpmSource *
-find_whole(TpmSource *source, bool *tried)
-{
-	TpmScan    *scan = source->scan;
-	TpmSource  *whole = NULL;
-
-	if (source->list && tpm_list_pages(source->list) > 0)
-		whole = tpm_source_open_complete(scan, NULL);
-	*tried = whole != NULL || is_due(scan, requests_left(source));
-	if (!*tried)
-		return NULL;
-	if (source->cached)
-		tpm_cache_give_back(source->cached);
-	if (whole)
-		return whole;
-	return tpm_source_buy(scan, source->request, requests_left(source));
-}
-
-/*
- * Before a page is asked for: does the whole list answer from here on?  Rows
- * that have been returned are left out of it, and the others sorted by whoever
- * reads them.  False: nothing was tried, the page is to be asked for.
- */
-static bool
-exchange(TpmSource *source)
-{
-	TpmScan    *scan = source->scan;
-	MemoryContext old;
-	TpmSource  *whole;
-	bool		tried;
-
-	if (scan->nameless || tpm_keyed_reads_batch(scan) ||
-		(source->list && tpm_list_is_complete(source->list)))
-		return false;
-	old = MemoryContextSwitchTo(source->context);
-	whole = find_whole(source, &tried);
-	MemoryContextSwitchTo(old);
-	if (whole == NULL)
-		return tried;
-	if (source->cached)
-		leave_cache(source);
-	if (source->list)
-		tpm_list_close(source->list);
-	/* on trial, nothing has been returned */
-	if (source->on_trial)
-		source->list = NULL;
-	source->cached = whole->cached;
-	source->complete = source->exchanged = true;
-	source->ordered = false;
-	source->page = NULL;
-	source->shared.nrows = 0;
-	scan->next_request = list_length(scan->query->requests);
-	return true;
-}
-
-/* of the whole list: has the part in whose place it is given this row? */
-static bool
-was_given_by_part(const TpmSource *source, uint64 idhash)
-{
-	return source->exchanged && ((source->list && tpm_list_has(source->list, idhash)) ||
-								 (source->returned && tpm_idset_has(source->returned, idhash)));
-}
-
-/* true if there is a page to return rows from */
-static bool
-next_page(TpmSource *source)
+bool
+tpm_source_next_page(TpmSource *source)
 {
 	TpmListCursor cursor;
 	int64		since_us = tpm_monotonic_us();
@@ -1124,7 +839,7 @@ next_page(TpmSource *source)
 				source->scan->told_doubt |= cursor.doubt != TPM_DOUBT_NONE;
 				return false;
 			case TPM_CACHE_CLAIMED:
-				if (!is_part(source) || !exchange(source))
+				if (!tpm_source_is_part(source) || !tpm_source_exchange(source))
 					return fetch_claimed(source, &cursor) && !is_too_long(source);
 				break;
 			case TPM_CACHE_LEFT:
@@ -1133,7 +848,7 @@ next_page(TpmSource *source)
 				 * to find out whether it still stands brings nothing,
 				 * whatever list it is
 				 */
-				if (!((is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && exchange(source)) &&
+				if (!((tpm_source_is_part(source) || (!source->scan->buys && !source->scan->read_to_end)) && tpm_source_exchange(source)) &&
 					!go_on_with_left(source, &cursor))
 					return false;
 				break;
@@ -1145,13 +860,13 @@ next_page(TpmSource *source)
 			case TPM_CACHE_ALONE:
 				take_up(source, &cursor);
 				source->scan->not_kept = true;
-				leave_cache(source);
+				tpm_source_leave_cache(source);
 				break;
 		}
 	}
 	open_source_list(source);
-	if (is_part(source) && exchange(source))
-		return next_page(source);
+	if (tpm_source_is_part(source) && tpm_source_exchange(source))
+		return tpm_source_next_page(source);
 	tpm_list_ask_ahead(source->list, true);
 	return fetch(source) && !is_too_long(source);
 }
@@ -1189,16 +904,16 @@ tpm_source_next(TpmSource *source, HeapTuple tuple, uint64 *idhash)
 		}
 		if (source->cached && tpm_cache_row(&source->shared, tuple, idhash))
 		{
-			if (was_given_by_part(source, *idhash))
+			if (tpm_source_was_given(source, *idhash))
 				continue;
 			return true;
 		}
 		source->page = NULL;
-		if (source->at_end || !next_page(source))
+		if (source->at_end || !tpm_source_next_page(source))
 		{
 			source->at_end = true;
 			if (source->cached)
-				leave_cache(source);
+				tpm_source_leave_cache(source);
 			return false;
 		}
 	}
