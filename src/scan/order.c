@@ -279,6 +279,22 @@ tpm_order_is_unwanted(const TpmOrder *order, HeapTuple tuple)
 	return order->keys[0].nulls_anywhere && heap_attisnull(tuple, order->keys[0].attnum, order->tupdesc);
 }
 
+bool
+tpm_order_is_behind(const TpmOrder *order, HeapTuple tuple)
+{
+	int			compared = 0;
+
+	for (int i = 0; order->any_row && compared == 0 && i < order->nkeys; i++)
+	{
+		const OrderKey *key = &order->keys[i];
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, key->attnum, order->tupdesc, &isnull);
+
+		compared = compare_key(key, order->last[i], order->last_null[i], value, isnull);
+	}
+	return compared > 0;
+}
+
 AttrNumber
 tpm_order_attnum(const TpmOrder *order)
 {

@@ -61,6 +61,9 @@ extern bool tpm_order_verify(TpmOrder *order, const TpmPage *page);
 /* has the row no value by the first key, where none without one is wanted? */
 extern bool tpm_order_is_unwanted(const TpmOrder *order, HeapTuple tuple);
 
+/* does the row belong before the last one that was verified? */
+extern bool tpm_order_is_behind(const TpmOrder *order, HeapTuple tuple);
+
 /* the column of the first key */
 extern AttrNumber tpm_order_attnum(const TpmOrder *order);
 

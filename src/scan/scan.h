@@ -336,6 +336,9 @@ extern TpmSource *tpm_source_open_complete(TpmScan *scan, TpmRequest *request);
  */
 extern TpmSource *tpm_source_buy(TpmScan *scan, TpmRequest *request, int64 more);
 
+/* has the whole list taken its place? */
+extern bool tpm_source_is_exchanged(const TpmSource *source);
+
 /* how many rows one has that needs no request */
 extern int64 tpm_source_rows(const TpmSource *source);
 

@@ -314,6 +314,38 @@ next_unsorted(TpmScan *scan)
 
 /* ----- order ----- */
 
+/*
+ * In the whole list that has taken the place of a part, a row may stand in
+ * front of those that have been returned: the API's list has changed.  It is
+ * too late for it, and without it there would be a row less.
+ */
+static void
+check_is_ahead(TpmScan *scan)
+{
+	ExprContext *econtext = scan->node->ss.ps.ps_ExprContext;
+
+	if (!tpm_order_is_behind(scan->order, &scan->tuple))
+		return;
+	tpm_scan_hold(scan, &scan->tuple);
+	ResetExprContext(econtext);
+	econtext->ecxt_scantuple = scan->in_hand;
+	if (ExecQual(scan->node->ss.ps.qual, econtext))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+				 errmsg("foreign table %s: its list has changed while it was read in an order", scan->table->name),
+				 errdetail("A row that has come since belongs before those that were returned."),
+				 errhint("Repeat the statement: the list is in the cache now.")));
+}
+
+static bool
+next_ahead(TpmScan *scan)
+{
+	if (!next_unsorted(scan))
+		return false;
+	check_is_ahead(scan);
+	return true;
+}
+
 void
 tpm_rows_sort(TpmScan *scan, bool (*next) (TpmScan *scan), bool at_hand)
 {
@@ -442,8 +474,12 @@ tpm_rows_next(TpmScan *scan, TupleTableSlot *slot)
 		return false;
 	if (scan->in_order && !tpm_source_is_ordered(scan->source))
 	{
+		bool		exchanged = tpm_source_is_exchanged(scan->source);
+
 		/* the order was left on the way */
-		tpm_rows_sort(scan, next_unsorted, true);
+		if (exchanged)
+			check_is_ahead(scan);
+		tpm_rows_sort(scan, exchanged ? next_ahead : next_unsorted, true);
 		return next_sorted(scan, slot);
 	}
 	ExecStoreHeapTuple(&scan->tuple, slot, false);

@@ -425,6 +425,12 @@ tpm_source_is_ordered(const TpmSource *source)
 }
 
 bool
+tpm_source_is_exchanged(const TpmSource *source)
+{
+	return source->exchanged;
+}
+
+bool
 tpm_source_is_by_key(const TpmSource *source)
 {
 	return !source->complete && source->request->key_sort &&

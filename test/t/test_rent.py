@@ -410,3 +410,41 @@ def test_a_list_bought_for_named_members_has_all(parts, sandbox):
     assert is_bought(parts)
     same_as_truth(parts, "SELECT * FROM third_parties ORDER BY id COLLATE \"C\"")
     assert sandbox.request_count() <= 2 * PAGES
+
+
+ORDERED = "SELECT id, updated_at, status FROM third_parties WHERE {} ORDER BY updated_at DESC"
+
+
+def begin_with_forty(parts, sandbox, query):
+    """All rows as they were; the first of a cursor, so many that the next page is one too many beside what was spent."""
+    know_size(parts, sandbox)
+    for number in range(PAGES - 2):
+        rows(parts, f"SELECT name FROM third_parties WHERE id = '{number + 1}'")
+    whole = rows(parts, query.replace("third_parties", "truth.third_parties"))
+    rows(parts, f"BEGIN; DECLARE c CURSOR FOR {query}")
+    assert rows(parts, "FETCH 40 FROM c") == whole[:40]
+    return whole
+
+
+def test_order_of_a_list_that_has_changed(parts, sandbox):
+    """What belongs before rows that were returned is not shown behind them; the statement can be repeated for nothing."""
+    query = ORDERED.format("status <> ''")
+    whole = begin_with_forty(parts, sandbox, query)
+    late = whole[200][0]
+    sandbox.edit("third_parties", late, updated_at="2027-01-01T00:00:00Z")
+    with pytest.raises(psycopg2.errors.FdwUnableToCreateReply, match="changed while it was read in an order"):
+        rows(parts, "FETCH ALL FROM c")
+    rows(parts, "ROLLBACK")
+    sent = sandbox.request_count()
+    assert [row[0] for row in rows(parts, query)] == [late] + [row[0] for row in whole if row[0] != late]
+    assert sandbox.request_count() == sent and is_bought(parts)
+
+
+def test_rows_in_front_that_nobody_wants(parts, sandbox):
+    """A row that the conditions do not pass may stand anywhere."""
+    whole = begin_with_forty(parts, sandbox, ORDERED.format("status IS DISTINCT FROM 'of nobody'"))
+    late = whole[200]
+    sandbox.edit("third_parties", late[0], updated_at="2027-01-01T00:00:00Z", status="of nobody")
+    assert rows(parts, "FETCH ALL FROM c") == [row for row in whole[40:] if row != late]
+    rows(parts, "COMMIT")
+    assert is_bought(parts)
