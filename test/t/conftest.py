@@ -15,10 +15,20 @@ NUMBERS = itertools.count(1)
 
 
 def pytest_configure(config):
-    """Marks: what takes minutes, what mostly waits in them, and what leaves no room for watchers."""
+    """Marks: what takes minutes, what mostly waits in them, what needs the machine for itself, what no watcher may watch."""
     config.addinivalue_line("markers", "long: takes minutes; left out where other versions are tried")
     config.addinivalue_line("markers", "bare: cannot run where something watches the server's memory: it limits that")
     config.addinivalue_line("markers", "patient: needs little of the machine; run beside other tests")
+    config.addinivalue_line("markers", "timed: what it measures takes milliseconds; run beside nothing else")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def readable(tmp_path_factory):
+    """What tests write there is read by the cluster's user; with several workers each has a directory in pytest's."""
+    where = tmp_path_factory.getbasetemp()
+    for path in where, *where.parents[:2]:
+        if path.name.startswith(("pytest-", "popen-")):
+            path.chmod(0o755)
 
 
 @pytest.fixture(scope="session")

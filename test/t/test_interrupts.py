@@ -14,7 +14,7 @@ import psycopg2
 import pytest
 import tpmtest
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timed]
 
 TRIES = 20
 WITHIN_MS, TRIES_WITHIN = 100, 19

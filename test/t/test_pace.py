@@ -8,7 +8,7 @@ import crowd
 import pytest
 import tpmtest
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timed]
 
 SESSIONS = 32
 SECONDS = 60
