@@ -607,6 +607,9 @@ class Judge:
         """How many requests may be sent with the look-ahead.
 
         As many as without it, where the plan is the same but for the node; where not all rows are wanted, a batch more.
+        Where even so a whole list is paid for, either way may have bought it after whatever lookups came first: twice the
+        list, and the rest of the lookup that was under way (a key that no filter can say reads the list of the other
+        conditions), since it is left between two lookups.
         Another plan was chosen for what was known of the tables, which may be little: each list, without conditions, may
         cost twice, and a page more, in each of the scans that a guess has led to; and so where the cache is used, since
         what has been asked for until a list is bought is counted over statements. All of a dimension's queries together
@@ -618,9 +621,10 @@ class Judge:
         same = self.mode == "off" and not cursor and nodes == [line.strip(" ->") for line in self.plan(query, "off")]
         batches = 0 if query.whole else sum(self.target.pages_of(link) for link in query.links + query.turned)
         runs = sum(step.sql.startswith("EXECUTE") for step in query.steps) or 1
-        if same:
-            return without + batches * runs
         lists = sum(2 * self.target.pages_in_all(link) for link in query.links)
+        if same:
+            bought = 3 * lists // 2 if without > lists // 2 else 0
+            return max(without, bought * runs) + batches * runs
         return 2 * (max(2 * without, lists * runs) + (batches + len(query.links)) * runs)
 
     def run(self, query, way, below):
