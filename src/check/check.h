@@ -19,9 +19,9 @@
 #include "funcapi.h"
 
 #include "client/client.h"
+#include "client/list_end.h"
 #include "document/document.h"
 #include "request/request.h"
-#include "scan/list_end.h"
 
 /* ----- check.c ----- */
 

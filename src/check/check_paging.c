@@ -6,7 +6,7 @@
  * Owns the requests that find out what the first page does not tell: whether
  * it is the first (pages may be counted from 0), and whether others can be
  * asked for by a number or an offset.  What a page says of the end of its list
- * is scan/list_end.c's to judge.
+ * is client/list_end.c's to judge.
  *
  *-------------------------------------------------------------------------
  */

@@ -12,7 +12,7 @@
 
 #include "base/idset.h"
 #include "client/client.h"
-#include "scan/list_end.h"
+#include "client/list_end.h"
 
 /* more members than this no table has columns for */
 #define TPM_MAX_SAMPLED_MEMBERS 2000

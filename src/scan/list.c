@@ -19,7 +19,7 @@
 #include "base/idset.h"
 #include "base/url.h"
 #include "base/url_query.h"
-#include "scan/list_end.h"
+#include "client/list_end.h"
 #include "scan/list_internal.h"
 #include "scan/rent_or_buy.h"
 #include "shared/counters.h"
@@ -212,36 +212,6 @@ raise_bad_link(TpmList *list, const char *detail, const char *hint)
 			 errmsg("foreign table %s: the link to the next page cannot be followed", list->table->name),
 			 errdetail("%s", detail),
 			 hint ? errhint("%s", hint) : 0));
-}
-
-/* path and query of a link, on our own origin */
-static char *
-rebase(const char *origin, const char *url)
-{
-	const char *path = strstr(url, "://");
-
-	path = path ? strchr(path + 3, '/') : NULL;
-	return psprintf("%s%s", origin, path ? path : "/");
-}
-
-char *
-tpm_link_resolve(const TpmServer *server, int links_origin, const char *current, const char *next,
-				 const char **problem)
-{
-	char	   *url = tpm_url_resolve(current, tpm_url_of_link(next));
-
-	if (url == NULL)
-	{
-		*problem = "It is no http or https address.";
-		return NULL;
-	}
-	if (strcmp(tpm_url_origin(url), server->origin) == 0)
-		return url;
-	if (links_origin == TPM_LINKS_REBASE)
-		return rebase(server->origin, url);
-	*problem = psprintf("It leads to %s, and the token goes to %s only.", tpm_url_origin(url),
-						server->origin);
-	return NULL;
 }
 
 static char *

@@ -134,11 +134,4 @@ extern bool tpm_list_try_go_on(TpmList *list, const TpmListCursor *cursor, TpmPa
 /* a resource that another reader received */
 extern void tpm_list_remember(TpmList *list, uint64 idhash);
 
-/*
- * links.next is a URI reference (RFC 3986, section 4.1): its URL, on our
- * origin.  NULL: it may not be followed, and *problem says why.
- */
-extern char *tpm_link_resolve(const TpmServer *server, int links_origin, const char *current,
-							  const char *next, const char **problem);
-
 #endif							/* TPM_LIST_H */

@@ -1,11 +1,12 @@
 /*-------------------------------------------------------------------------
  *
  * list_end.c
- *		Where a list ends, as a judgement of what is known after a page.
+ *		Where a list ends, as a judgement of what is known after a page, and
+ *		where a link to the next one leads.
  *
- * Owns the only opinion of it: scans, imports and the check ask here.  Nothing
- * is sent; what a page cannot tell is asked by asking for the next one, or
- * told by whoever reads.
+ * Owns the only opinion of it: scans, copies, imports and the check ask here.
+ * Nothing is sent; what a page cannot tell is asked by asking for the next one,
+ * or told by whoever reads.
  *
  * In this order: a link to a next page is the proof that there is more, in
  * every mode, however short the page is (an API may cut pages first and filter
@@ -19,7 +20,7 @@
 #include "base/link_header.h"
 #include "base/url.h"
 #include "base/url_query.h"
-#include "scan/list_end.h"
+#include "client/list_end.h"
 
 /* ----- what header fields say ----- */
 
@@ -40,6 +41,38 @@ tpm_list_hear(TpmListFacts *facts, const TpmAnswer *answer)
 		tpm_link_header_read(answer->link, &facts->links);
 	if (answer->content_range && facts->total < 0)
 		facts->total = total_of_range(answer->content_range);
+}
+
+/* ----- links ----- */
+
+/* path and query of a link, on our own origin */
+static char *
+rebase(const char *origin, const char *url)
+{
+	const char *path = strstr(url, "://");
+
+	path = path ? strchr(path + 3, '/') : NULL;
+	return psprintf("%s%s", origin, path ? path : "/");
+}
+
+char *
+tpm_link_resolve(const TpmServer *server, int links_origin, const char *current, const char *next,
+				 const char **problem)
+{
+	char	   *url = tpm_url_resolve(current, tpm_url_of_link(next));
+
+	if (url == NULL)
+	{
+		*problem = "It is no http or https address.";
+		return NULL;
+	}
+	if (strcmp(tpm_url_origin(url), server->origin) == 0)
+		return url;
+	if (links_origin == TPM_LINKS_REBASE)
+		return rebase(server->origin, url);
+	*problem = psprintf("It leads to %s, and the token goes to %s only.", tpm_url_origin(url),
+						server->origin);
+	return NULL;
 }
 
 /* ----- positions ----- */

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * list_end.h
- *		Where a list ends, as a judgement of what is known after a page.
+ *		Where a list ends, as a judgement of what is known after a page, and
+ *		where a link to the next one leads.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,5 +61,12 @@ extern int64 tpm_list_position(const TpmOptions *opt, const char *url);
 
 /* how the page that links call the first is counted, -1: not told, or not by numbers; url is of the first page */
 extern int64 tpm_list_first_page(const TpmOptions *opt, const TpmPageLinks *links, const char *url);
+
+/*
+ * links.next is a URI reference (RFC 3986, section 4.1): its URL, on our
+ * origin.  NULL: it may not be followed, and *problem says why.
+ */
+extern char *tpm_link_resolve(const TpmServer *server, int links_origin, const char *current,
+							  const char *next, const char **problem);
 
 #endif							/* TPM_LIST_END_H */
