@@ -336,6 +336,13 @@ class Sandbox:
     def create(self, kind, **attributes):
         return self.post("/_sandbox/create", {"type": kind, "attributes": attributes})
 
+    def edit_all(self, kind, numbers, **attributes):
+        """Several at one moment."""
+        self.post("/_sandbox/edit", {"type": kind, "ids": list(numbers), "attributes": attributes})
+
+    def delete(self, kind, *numbers, status=404):
+        self.post("/_sandbox/delete", {"type": kind, "ids": [str(number) for number in numbers], "status": status})
+
     def revoke(self):
         self.post("/_sandbox/revoke")
 

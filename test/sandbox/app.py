@@ -39,6 +39,14 @@ class Connection:
         self.gone = asyncio.Event()
 
 
+class Undated(web.Response):
+    """A response without Date, which aiohttp gives every other."""
+
+    async def _prepare_headers(self):
+        await super()._prepare_headers()
+        del self.headers["Date"]
+
+
 class Api:
     """The API: everything under /v1 and the token endpoint."""
 
@@ -317,7 +325,8 @@ class Api:
         """The resource of that id."""
         item = self.store.by_id(resource.type, number)
         if item is None:
-            raise refusal(404, "Not Found", f"there is no {resource.type} with id {number}")
+            status = self.store.removed.get((resource.type, number), 404)
+            raise refusal(status, "Gone" if status == 410 else "Not Found", f"there is no {resource.type} with id {number}")
         return item
 
     def one(self, item, wanted, path, striking, status=200, headers=None):
@@ -359,10 +368,12 @@ class Api:
         rows, cut_from = self.oddities.page(wanted, whole, items)
         if "duplicate_row" in striking and 0 < wanted.start < len(items):
             rows = [items[wanted.start - 1]] + rows
+        if "empty_list" in striking:
+            rows, items, whole, cut_from = [], [], [], 0
         links, header = self.oddities.linked(self._page_links(request, path, wanted, cut_from, striking))
         made = [self.renderer.resource(item, wanted.fields, striking, wanted.include, above) for item in rows]
         spoil_page(made, striking)
-        body = self.renderer.page(made, links, self._total(wanted, items, whole), self._included(rows, wanted, striking))
+        body = self.renderer.page(made, links, self._total(wanted, items, whole, striking), self._included(rows, wanted, striking))
         return Answer(200, body, {"Link": header} if header else {})
 
     def _matching(self, resource, wanted, striking, belongs, ignore):
@@ -377,13 +388,17 @@ class Api:
             items = random.Random(resource.type).sample(items, len(items))
         return items
 
-    def _total(self, wanted, items, whole):
+    def _total(self, wanted, items, whole, striking):
         if self.settings.no_total:
             return None
         count = len(items)
         if self.settings.total == "whole":
             self.oddities.struck["total"] += len(whole) != count
             count = len(whole)
+        if self.settings.total_lag_ms and not wanted.filters and not wanted.ranges:
+            count = max(0, count - self.store.lately(wanted.resource.type, self.settings.total_lag_ms / 1000))
+        if "zero_total" in striking:
+            count = 0
         return {"total_count": count, "total_pages": -(-count // wanted.size)}
 
     def _move_row(self, kind, wanted):
@@ -436,7 +451,8 @@ class Api:
         return f"{request.scheme}://{request.host}{target}" if self.settings.pagination == "links_absolute" else target
 
     async def _send(self, request, answer, striking):
-        headers = {"Date": format_datetime(self.now(), usegmt=True), **answer.headers}
+        date = self.now() + dt.timedelta(seconds=self.settings.date_skew)
+        headers = {"Date": format_datetime(date, usegmt=True), **answer.headers}
         body = answer.body
         if body and answer.media_type:
             headers["Content-Type"] = answer.media_type
@@ -452,7 +468,8 @@ class Api:
             headers["X-Request-Id"] = request.headers["X-Request-Id"]
         if "truncate" in striking or "slow_drip" in striking:
             return await self._send_broken(request, answer.status, headers, body, striking)
-        return web.Response(status=answer.status, headers=headers, body=body)
+        kind = Undated if self.settings.no_date else web.Response
+        return kind(status=answer.status, headers=headers, body=body)
 
     async def _send_broken(self, request, status, headers, body, striking):
         response = web.StreamResponse(status=status, headers=headers)

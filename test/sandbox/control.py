@@ -8,7 +8,8 @@ from oddities import CHOICES as ODDITIES, checked
 
 SETTINGS = ("latency_ms", "rate_per_second", "rate_per_hour", "hour_seconds", "rate_window", "retry_after",
             "page_max", "pagination", "no_total", "gzip", "put", "read_only", "client_ids", "conflict_status",
-            "post_status", "put_status", "etags", "clock_skew", "unique", *ODDITIES)
+            "post_status", "put_status", "etags", "clock_skew", "date_skew", "no_date", "total_lag_ms", "id_order", "unique",
+            *ODDITIES)
 
 
 class Control:
@@ -80,15 +81,22 @@ class Control:
             setattr(self.api.settings, name, value)
 
     def _post_edit(self, order):
-        """Somebody else changes a resource; its updated_at follows unless given."""
-        item = self.api.store.by_id(order["type"], order["id"])
-        attributes = dict(order["attributes"])
-        if "updated_at" in item["attributes"]:
-            attributes.setdefault("updated_at", stamp_at(self.api.now()))
-        with self.api.store.changing(item):
-            item["attributes"].update(attributes)
-        self.api.renderer.forget(item)
-        return item["id"]
+        """Somebody else changes a resource, or several at one moment; updated_at follows unless given."""
+        now = stamp_at(self.api.now())
+        for number in order["ids"] if "ids" in order else [order["id"]]:
+            item = self.api.store.by_id(order["type"], number)
+            attributes = dict(order["attributes"])
+            if "updated_at" in item["attributes"]:
+                attributes.setdefault("updated_at", now)
+            with self.api.store.changing(item):
+                item["attributes"].update(attributes)
+            self.api.renderer.forget(item)
+
+    def _post_delete(self, order):
+        """Somebody else deletes resources; asked for by id, they are `status` (404)."""
+        for number in order["ids"]:
+            self.api.renderer.forget({"type": order["type"], "id": number})
+        self.api.store.remove(order["type"], order["ids"], order.get("status", 404))
 
     def _post_create(self, order):
         """Somebody else creates a resource: now, and empty but for what is given."""

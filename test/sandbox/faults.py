@@ -33,6 +33,8 @@ KINDS = {
     "expire_token": "the token of the request is forgotten, so the answer is 401",
     "foreign_next": "links.next names the same page on origin `value` (http://foreign.example)",
     "loop_next": "links.next names the page that carries it",
+    "empty_list": "a list has no row and no next page, and its total is 0",
+    "zero_total": "the total of a list is 0, whatever its rows",
     "ignore_filter": "filters are accepted and not applied",
     "partial_filter": "a filter also matches what contains its value, ignoring case",
     "unsorted": "the list comes in a random order that does not depend on the one asked for",

@@ -8,6 +8,7 @@ services of this kind do (pitfalls A6).
 import base64
 import contextlib
 import re
+import time
 from urllib.parse import parse_qsl
 
 from catalogue import OPEN_WORDS, RESOURCES
@@ -213,8 +214,9 @@ class Store:
         """The data of a type (or all) have changed in a way that nobody followed."""
         if kind is None:
             self.orders, self.indexes, self.places, self.uniques, self.highest = {}, {}, {}, {}, {}
+            self.removed, self.changes = {}, []
             return
-        for table in (self.orders, self.indexes, self.places, self.uniques, self.highest):
+        for table in (self.orders, self.indexes, self.places, self.uniques):
             forget_kind(table, kind)
 
     def _places(self, kind):
@@ -251,6 +253,24 @@ class Store:
         if (kind,) in self.highest:
             self.highest[(kind,)] = max(self.highest[(kind,)], int(item["id"]))
         self._enter(item)
+        self.changes.append((time.monotonic(), kind, 1))
+
+    def remove(self, kind, numbers, status):
+        """Resources are gone; whoever asks for one by id is answered `status`. Ids are not given again."""
+        self.next_number(kind)
+        gone = set(numbers)
+        unknown = gone - set(self._places(kind))
+        if unknown:
+            raise KeyError(", ".join(sorted(unknown)))
+        self.data.lists[kind] = [item for item in self.data.all(kind) if item["id"] not in gone]
+        self.forget(kind)
+        self.removed.update({(kind, number): status for number in gone})
+        self.changes.append((time.monotonic(), kind, -len(gone)))
+
+    def lately(self, kind, seconds):
+        """By how many there are more of a type than so long ago."""
+        since = time.monotonic() - seconds
+        return sum(more for when, of, more in self.changes if of == kind and when > since)
 
     @contextlib.contextmanager
     def changing(self, item):
@@ -308,10 +328,10 @@ class Store:
     def _rank(self, query):
         """Places of all items in the order asked for, as a list of ranks."""
         kind = query.resource.type
-        key = (kind, tuple(query.sort), self.oddities.settings.print)
+        key = (kind, tuple(query.sort), self.oddities.settings.print, self.oddities.settings.id_order)
         if key not in self.orders:
             items = self.data.all(kind)
-            order = sorted(range(len(items)), key=lambda p: items[p]["id"].encode())
+            order = sorted(range(len(items)), key=lambda p: self._id_key(items[p]["id"]))
             for name, descending in reversed(query.sort):
                 keys = [self._sort_key(query, item, name) for item in items]
                 present = [p for p in order if keys[p] is not None]
@@ -328,7 +348,13 @@ class Store:
         if field and field.kind in ("time", "date"):
             return self.oddities.held(item, name, field.kind)
         value = value_of(item, name)
+        if name == "id":
+            return self._id_key(value)
         return value.encode() if isinstance(value, str) else value
+
+    def _id_key(self, number):
+        """What ids are ordered by: their bytes, or the numbers that they are."""
+        return int(number) if self.oddities.settings.id_order == "numbers" else number.encode()
 
     def order_of(self, query):
         """What the resources are ordered by, as a function of one; None without an order."""

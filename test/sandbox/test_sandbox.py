@@ -1,13 +1,16 @@
 """The sandbox follows the texts: OAuth 2.0 (RFC 6749, 6750), JSON:API 1.0, api.md."""
 
 import base64
+import datetime as dt
 import gzip
 import json
 import time
+from email.utils import parsedate_to_datetime
 from urllib.parse import quote_plus
 
 import pytest
 
+import tpmtest
 from catalogue import RESOURCES
 from sandbox_client import FORM, Client
 
@@ -379,3 +382,56 @@ def test_edits_behind_the_back(client, sandbox):
     assert client.get("third_parties", {"sort": "-updated_at"}).ids[:2] == ["301", "5"]
     sandbox.reset(data=True)
     assert client.get("third_parties", {"filter[country]": "XX"}).ids == []
+
+
+def test_many_edited_at_one_moment(client, sandbox):
+    sandbox.edit_all("third_parties", ["7", "8", "9"], city="Rome")
+    edited = [client.one("third_parties", number)["attributes"] for number in (7, 8, 9)]
+    assert {item["city"] for item in edited} == {"Rome"} and len({item["updated_at"] for item in edited}) == 1
+    assert sorted(client.get("third_parties", {"sort": "-updated_at", "page[size]": 3}).ids) == ["7", "8", "9"]
+
+
+def test_deleted_behind_the_back(client, sandbox):
+    ordered = client.get("third_parties", {"sort": "id", "page[size]": 4}).ids
+    sandbox.delete("third_parties", ordered[0], 300)
+    sandbox.delete("third_parties", 5, status=410)
+    assert client.get("third_parties", {"sort": "id", "page[size]": 3}).ids == ordered[1:]
+    assert client.get("third_parties").json["meta"]["total_count"] == 297
+    assert client.get("third_parties", {"filter[id]": "5,6,300"}).ids == ["6"]
+    assert [client.get(f"third_parties/{number}").status for number in (ordered[0], 5, 6, 300)] == [404, 410, 200, 404]
+    assert "5" not in {item["id"] for item in sandbox.dump("third_parties")}
+    assert sandbox.create("third_parties", name="new") == "301"
+    sandbox.reset(data=True)
+    assert client.get("third_parties/5").status == 200
+
+
+def test_dates(client, sandbox):
+    def ahead():
+        moment = parsedate_to_datetime(client.get("regions").headers["Date"])
+        return (moment - dt.datetime.now(dt.timezone.utc)).total_seconds()
+    assert -3 < ahead() < 1
+    sandbox.settings(date_skew=3600)
+    assert 3595 < ahead() < 3601
+    sandbox.edit("third_parties", 1, city="Rome")
+    assert client.one("third_parties", 1)["attributes"]["updated_at"] < dt.datetime.now(dt.timezone.utc).isoformat()
+    sandbox.settings(no_date=True)
+    assert "Date" not in client.get("regions").headers
+
+
+def test_total_lags(client, sandbox):
+    def total(**filters):
+        return client.get("third_parties", {f"filter[{name}]": value for name, value in filters.items()}
+                          ).json["meta"]["total_count"]
+    sandbox.settings(total_lag_ms=400)
+    sandbox.delete("third_parties", 1, 2, 3)
+    sandbox.create("third_parties", name="new", country="XX")
+    assert total() == 300 and total(country="XX") == 1
+    tpmtest.wait_until(lambda: total() == 298, 2)
+
+
+def test_ids_in_order_of_numbers(client, sandbox):
+    asked = {"sort": "id", "page[size]": 3}
+    assert client.get("third_parties", asked).ids == ["1", "10", "100"]
+    sandbox.settings(id_order="numbers")
+    assert client.get("third_parties", asked).ids == ["1", "2", "3"]
+    assert client.get("third_parties", {**asked, "sort": "-id"}).ids == ["300", "299", "298"]

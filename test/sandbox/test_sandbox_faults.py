@@ -239,6 +239,22 @@ def test_filters_that_lie(client, sandbox):
     assert client.get("third_parties", asked).json["meta"]["total_count"] == 300
 
 
+def test_empty_list(client, sandbox):
+    sandbox.fault("empty_list", count=1, skip=1)
+    asked = {"page[size]": 50, "page[number]": 2}
+    assert len(client.get("third_parties", asked).ids) == 50
+    reply = client.get("third_parties", asked)
+    assert reply.ids == [] and reply.json["links"]["next"] is None and reply.json["meta"]["total_count"] == 0
+    assert len(client.get("third_parties", asked).ids) == 50
+
+
+def test_zero_total(client, sandbox):
+    sandbox.fault("zero_total", count=1)
+    reply = client.get("third_parties", {"page[size]": 50})
+    assert len(reply.ids) == 50 and reply.json["meta"]["total_count"] == 0 and reply.json["links"]["next"]
+    assert client.get("third_parties").json["meta"]["total_count"] == 300
+
+
 def test_unsorted(client, sandbox):
     everything = ids(sandbox.dump("cases"))
     sandbox.fault("unsorted")
