@@ -3,12 +3,15 @@
 The tables have 300 third parties, 10 a page: 30 requests, each of a latency that the test sets.
 """
 
+import re
 import threading
 import time
 
 import psycopg2
 import pytest
 import tpmtest
+
+pytestmark = pytest.mark.timed
 
 ROWS = 300
 PAGES = 30
@@ -176,8 +179,10 @@ def test_notice_before_a_long_read(cluster, slow):
     running.end(cancel=True)
     (notice,) = connection.notices
     assert row["done"] == 1 and row["left"] > 65
-    assert notice.startswith("NOTICE:  foreign table tpm.third_parties: 29 more requests will take about 1 min 1")
-    assert "An answer takes 25" in notice and "up to 1 requests" in notice and "1000000 an hour" in notice
+    minutes, seconds, answer = map(int, re.match(r"NOTICE:  foreign table tpm.third_parties: 29 more requests will take about"
+                                                 r" (\d+) min (\d+) s\nDETAIL:  An answer takes (\d+) ms", notice).groups())
+    assert answer >= 2500 and 60 * minutes + seconds == pytest.approx(29 * answer / 1000, abs=1.1)
+    assert "up to 1 requests" in notice and "1000000 an hour" in notice
     assert "tpm_fdw_progress" in notice
 
 
@@ -209,3 +214,17 @@ def test_ids_beyond_max_requests_are_refused_at_once(slow, sandbox):
         tpmtest.rows(connection, "SELECT name FROM third_parties WHERE id = ANY("
                      "ARRAY(SELECT i::text FROM generate_series(1, 2000) i))")
     assert sandbox.request_count() == 0
+
+
+def test_a_run_of_a_copy(cluster, slow):
+    """It is shown with its pages and their end, which the budget tells: ten slots a second."""
+    connection = slow(0, rate_limit_per_second="10")
+    tpmtest.rows(connection, "SELECT tpm_fdw_create_copy('tpm.third_parties')")
+    running = Running(cluster, connection, "CALL tpm_fdw_sync('tpm_copy.third_parties')")
+    row = running.wait_for(lambda row: row["done"] >= 12 and row["waiting"] == "budget")
+    promised = time.time() + row["left"]
+    assert row["operation"] == "sync" and row["expected"] == PAGES
+    assert row["rows"] >= (row["done"] - 2) * 10
+    assert 0 < row["left"] <= 3.5
+    running.end()
+    assert running.ended == pytest.approx(promised, abs=1.2)
