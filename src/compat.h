@@ -9,6 +9,7 @@
 #define TPM_COMPAT_H
 
 #include "access/stratnum.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/explain.h"
 #include "commands/vacuum.h"
@@ -135,6 +136,58 @@ tpm_import_relation_size(Relation rel, BlockNumber npages, double rows)
 	return import_relation_statistics(rel, &version, &relpages, &reltuples, &unknown, &unknown);
 #else
 	return false;
+#endif
+}
+
+/* whoever may VACUUM a table may bring a copy up to date, where that is a right of its own */
+static inline bool
+tpm_may_maintain(Oid relid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 170000
+	return pg_class_aclcheck(relid, roleid, ACL_MAINTAIN) == ACLCHECK_OK;
+#else
+	return false;
+#endif
+}
+
+static inline bool
+tpm_owns_relation(Oid relid, Oid roleid)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relid, roleid);
+#else
+	return pg_class_ownercheck(relid, roleid);
+#endif
+}
+
+/* a deferrable primary key is none of ours; it is asked about since 18 */
+static inline Oid
+tpm_primary_key(Relation rel)
+{
+#if PG_VERSION_NUM >= 180000
+	return RelationGetPrimaryKeyIndex(rel, false);
+#else
+	return RelationGetPrimaryKeyIndex(rel);
+#endif
+}
+
+/* the newest version of the row with these keys, locked until the transaction ends; false: none */
+static inline bool
+tpm_lock_by_index(Relation rel, Oid index, TupleTableSlot *sought, TupleTableSlot *found)
+{
+#if PG_VERSION_NUM >= 190000
+	return RelationFindReplTupleByIndex(rel, index, false, LockTupleExclusive, sought, found);
+#else
+	return RelationFindReplTupleByIndex(rel, index, LockTupleExclusive, sought, found);
+#endif
+}
+
+/* a descriptor whose columns have all been set is ready for slots */
+static inline void
+tpm_tuple_desc_finalize(TupleDesc tupdesc)
+{
+#if PG_VERSION_NUM >= 190000
+	TupleDescFinalize(tupdesc);
 #endif
 }
 

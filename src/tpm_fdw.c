@@ -18,6 +18,7 @@
 
 #include "client/client.h"
 #include "compat.h"
+#include "copy/copy.h"
 #include "import/import.h"
 #include "join/join.h"
 #include "journal/journal.h"
@@ -59,6 +60,8 @@ static const TpmSharedArea *const shared_areas[] = {
 
 static char *rate_limit_share_text;
 static char *leave_free_text;
+static char *copy_leave_free_text;
+static char *copy_deletion_limit_text;
 
 static const struct config_enum_entry enabled_values[] = {
 	{"on", TPM_ENABLED_ON, false},
@@ -125,6 +128,18 @@ assign_leave_free(const char *newval, void *extra)
 	tpm_leave_free = *(double *) extra;
 }
 
+static void
+assign_copy_leave_free(const char *newval, void *extra)
+{
+	tpm_copy_leave_free = *(double *) extra;
+}
+
+static void
+assign_copy_deletion_limit(const char *newval, void *extra)
+{
+	tpm_copy_deletion_limit = *(double *) extra;
+}
+
 static bool
 check_cache_size(int *newval, void **extra, GucSource source)
 {
@@ -165,6 +180,14 @@ define_administrator_settings(void)
 							NULL, NULL);
 	DefineCustomBoolVariable("tpm_fdw.journal_values", "Whether the journal holds values.", NULL,
 							 &tpm_journal_values, true, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("tpm_fdw.copy_leave_free",
+							   "Part of the hour's limit that runs of local copies do not touch.", NULL,
+							   &copy_leave_free_text, "50%", PGC_SIGHUP, 0, check_percentage,
+							   assign_copy_leave_free, NULL);
+	DefineCustomStringVariable("tpm_fdw.copy_deletion_limit",
+							   "The largest part of a local copy that a run may delete by itself.", NULL,
+							   &copy_deletion_limit_text, "10%", PGC_SIGHUP, 0, check_percentage,
+							   assign_copy_deletion_limit, NULL);
 	DefineCustomBoolVariable("tpm_fdw.log_requests", "Logs each request.", NULL, &tpm_log_requests,
 							 false, PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("tpm_fdw.hour", "Length of the hour that limits are counted in, for tests.",

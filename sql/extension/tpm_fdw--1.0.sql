@@ -111,9 +111,10 @@ REVOKE ALL ON FUNCTION tpm_fdw_get(name, text) FROM PUBLIC;
 
 /* ----- views for others ----- */
 
-CREATE FUNCTION tpm_fdw_create_views(schema name, into_schema name) RETURNS int
+CREATE FUNCTION tpm_fdw_create_views(schema name, into_schema name, from_copies boolean DEFAULT false) RETURNS int
 AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION tpm_fdw_create_views(name, name) IS 'one view, owned by the caller, for each table of tpm_fdw in a schema; returns how many';
+COMMENT ON FUNCTION tpm_fdw_create_views(name, name, boolean)
+	IS 'one view, owned by the caller, for each table of tpm_fdw in a schema, or for its local copy; returns how many';
 
 /* ----- checks ----- */
 
@@ -132,3 +133,81 @@ LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION tpm_fdw_check(name, name)
 	IS 'compares the foreign tables of a schema with the API, with the caller''s user mapping and one to four requests each; the hints are statements that mend them';
 REVOKE ALL ON FUNCTION tpm_fdw_check(name, name) FROM PUBLIC;
+
+/* ----- local copies ----- */
+
+-- in the order of state_members in src/copy/copy_state.c, which alone reads and writes it
+CREATE TABLE tpm_fdw_copy_state (
+	guard text COLLATE "C" PRIMARY KEY, copy text NOT NULL, source text NOT NULL, copy_oid oid NOT NULL,
+	source_oid oid NOT NULL, home text NOT NULL, cursor_column text, lookback interval NOT NULL,
+	every interval NOT NULL, every_given boolean NOT NULL, reconcile interval, sweep interval,
+	deletions text NOT NULL, unlisted_option text NOT NULL, paused boolean NOT NULL,
+	phase text NOT NULL, position bigint NOT NULL, link text, last_id text, run_started timestamptz,
+	run_date timestamptz, page_size int NOT NULL, run_total bigint NOT NULL,
+	run_total_fell boolean NOT NULL, pages_done bigint NOT NULL, pages_expected bigint NOT NULL,
+	filled timestamptz, watermark timestamptz, greatest timestamptz, greatest_seen timestamptz,
+	greatest_date timestamptz, verified_until timestamptz, last_success timestamptz,
+	id_orders int NOT NULL, page_link text, page_rows int NOT NULL,
+	members text, unchanged_runs int NOT NULL, next_run timestamptz,
+	next_reconcile timestamptz, next_sweep timestamptz, sweep_planned boolean NOT NULL,
+	problem text, problem_code text, rows bigint NOT NULL, unlisted bigint NOT NULL,
+	ever_unlisted boolean NOT NULL, requests bigint NOT NULL, requests_last_run bigint NOT NULL,
+	inserted bigint NOT NULL, updated bigint NOT NULL, deleted bigint NOT NULL
+);
+COMMENT ON TABLE tpm_fdw_copy_state IS 'what is known of each local copy; tpm_fdw_copies shows it';
+SELECT pg_extension_config_dump('tpm_fdw_copy_state', '');
+
+CREATE TABLE tpm_fdw_copy_ids (
+	guard text COLLATE "C", kind "char", id text COLLATE "C", asked timestamptz, PRIMARY KEY (guard, kind, id)
+);
+COMMENT ON TABLE tpm_fdw_copy_ids
+	IS 'ids of local copies: u unlisted, s listed in the sweep under way, c candidates of a deletion';
+SELECT pg_extension_config_dump('tpm_fdw_copy_ids', '');
+
+CREATE FUNCTION tpm_fdw_copy_guard() RETURNS trigger
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_copy_guard() IS 'keeps all but the runs of a local copy from writing to it';
+
+CREATE FUNCTION tpm_fdw_create_copy(source regclass, target text DEFAULT NULL,
+	cursor_column name DEFAULT 'updated_at', lookback interval DEFAULT '10 min',
+	every interval DEFAULT '15 min', reconcile interval DEFAULT NULL, sweep interval DEFAULT NULL,
+	deletions text DEFAULT 'remove', unlisted text DEFAULT 'keep', paused boolean DEFAULT false)
+RETURNS regclass AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_create_copy(regclass, text, name, interval, interval, interval, interval, text, text, boolean)
+	IS 'makes an ordinary table that CALL tpm_fdw_sync() keeps equal to a foreign one; sends nothing';
+
+CREATE FUNCTION tpm_fdw_create_copies(schema name, into_schema name) RETURNS int
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_create_copies(name, name) IS 'a local copy of each table of tpm_fdw in a schema; returns how many';
+
+CREATE FUNCTION tpm_fdw_alter_copy(copy regclass, cursor_column name DEFAULT NULL,
+	lookback interval DEFAULT NULL, every interval DEFAULT NULL, reconcile interval DEFAULT NULL,
+	sweep interval DEFAULT NULL, deletions text DEFAULT NULL, unlisted text DEFAULT NULL,
+	paused boolean DEFAULT NULL, source regclass DEFAULT NULL) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_alter_copy(regclass, name, interval, interval, interval, interval, text, text, boolean, regclass)
+	IS 'changes what is given of a local copy, and nothing else';
+
+CREATE FUNCTION tpm_fdw_drop_copy(copy regclass, drop_table boolean DEFAULT false) RETURNS void
+AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION tpm_fdw_drop_copy(regclass, boolean)
+	IS 'makes an ordinary table of a local copy, or drops it';
+
+CREATE PROCEDURE tpm_fdw_sync(copy regclass DEFAULT NULL, older_than interval DEFAULT NULL,
+	whole boolean DEFAULT false, accept_deletions boolean DEFAULT false)
+AS 'MODULE_PATHNAME' LANGUAGE C;
+COMMENT ON PROCEDURE tpm_fdw_sync(regclass, interval, boolean, boolean)
+	IS 'brings local copies up to date: those that are due, or the one that is named; not in a transaction block';
+
+CREATE FUNCTION tpm_fdw_copies(OUT copy regclass, OUT state text, OUT behind interval,
+	OUT rows bigint, OUT next_run timestamptz, OUT problem text, OUT source regclass,
+	OUT phase text, OUT pages_done bigint, OUT pages_expected bigint,
+	OUT expected_end timestamptz, OUT watermark timestamptz, OUT verified_until timestamptz,
+	OUT last_success timestamptz, OUT unlisted bigint, OUT requests bigint,
+	OUT requests_last_run bigint, OUT inserted bigint, OUT updated bigint, OUT deleted bigint,
+	OUT every interval, OUT reconcile interval, OUT sweep interval, OUT worker_pid int)
+RETURNS SETOF record AS 'MODULE_PATHNAME' LANGUAGE C STRICT VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION tpm_fdw_copies() IS 'rows of the view tpm_fdw_copies';
+CREATE VIEW tpm_fdw_copies AS SELECT * FROM tpm_fdw_copies();
+COMMENT ON VIEW tpm_fdw_copies IS 'local copies: how they are, what they cost, what they wait for';
+GRANT SELECT ON tpm_fdw_copies TO PUBLIC;

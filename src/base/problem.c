@@ -105,12 +105,18 @@ tpm_problem_check(const TpmProblem *problem)
 
 /* ----- errors that are survived ----- */
 
-/* one that ends the statement now, whatever else is under way: a cancel, a shutdown */
+/*
+ * One that ends the statement now, whatever else is under way: a cancel, a
+ * shutdown.  They come from PostgreSQL's own loop; the same code raised
+ * elsewhere, by a trigger or by another server, is an error like others.
+ */
 static bool
 is_interrupt(const ErrorData *error)
 {
-	return error->elevel > ERROR || error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+	if (error->elevel > ERROR)
+		return true;
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
+		error->filename && strcmp(error->filename, "postgres.c") == 0;
 }
 
 bool

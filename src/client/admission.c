@@ -54,7 +54,22 @@ typedef struct Forecast
 static TpmLine
 statement_line(const TpmStatement *statement)
 {
-	return statement->expected > tpm_small_statement ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+	return statement->patient || statement->expected > tpm_small_statement ? TPM_LINE_LARGE : TPM_LINE_SMALL;
+}
+
+double
+tpm_statement_leave_free(const TpmStatement *statement)
+{
+	return statement->patient ? statement->leaves_free : tpm_leave_free;
+}
+
+int64
+tpm_statement_patience(const TpmStatement *statement)
+{
+	/* whoever is refused for an hour would be for longer */
+	if (statement->patient)
+		return tpm_hour * INT64CONST(1000000);
+	return tpm_max_wait < 0 ? -1 : tpm_max_wait * INT64CONST(1000);
 }
 
 /* false: they will never all be sent, as things are */
@@ -68,8 +83,8 @@ forecast(const TpmSession *session, int64 n, Forecast *f)
 	f->n = n;
 	f->lanes = Max(session->lanes, 1);
 	f->each_us = session->answers > 0 ? session->answers_us / session->answers : 0;
-	slot = tpm_budget_forecast(&session->budget, statement_line(session->statement), tpm_leave_free,
-							   (int) Min(n + state.waiting, INT_MAX));
+	slot = tpm_budget_forecast(&session->budget, statement_line(session->statement),
+							   tpm_statement_leave_free(session->statement), (int) Min(n + state.waiting, INT_MAX));
 	if (slot == PG_INT64_MAX)
 		return false;
 	f->last_slot_us = n > 0 ? Max(slot - tpm_monotonic_us(), 0) : 0;
@@ -184,7 +199,8 @@ tpm_call_check_max_requests(TpmCall *call)
 {
 	TpmStatement *statement = call->session->statement;
 
-	if (!tpm_call_is_limited(call) || tpm_max_requests == 0 || statement->departed < tpm_max_requests)
+	if (!tpm_call_is_limited(call) || statement->patient || tpm_max_requests == 0 ||
+		statement->departed < tpm_max_requests)
 		return true;
 	tpm_call_fail(call, tpm_problem(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
 									psprintf("the statement needs more than %d requests, and will later, too", tpm_max_requests),
@@ -258,7 +274,7 @@ tpm_call_check_max_wait(TpmCall *call, int64 slot_us)
 {
 	TpmBudgetState state;
 
-	if (tpm_max_wait < 0 ||
+	if (tpm_max_wait < 0 || call->session->statement->patient ||
 		slot_us - tpm_monotonic_us() <= tpm_max_wait * INT64CONST(1000))
 		return true;
 	tpm_budget_state(&call->session->budget, &state);

@@ -267,6 +267,7 @@ note_answer(TpmCall *call)
 	answer->challenge = t->challenge;
 	answer->request_id = t->request_id;
 	answer->outcome = t->outcome;
+	answer->left = call->sent_at;
 	answer->received = GetCurrentTimestamp();
 	answer->took_us = t->ended_us - t->started_us;
 	note_clock(call);
@@ -346,6 +347,7 @@ call_answered(TpmCall *call)
 	bool		write = (call->flags & TPM_CALL_WRITE) != 0;
 	bool		waits = asks_to_wait(call);
 	int64		pause = waits ? 0 : tpm_retry_pause(call->attempt, t->retry_after);
+	int64		patience_us = tpm_statement_patience(session->statement);
 	bool		again;
 
 	record(call, status < 300 ? NULL : psprintf("status %d", status));
@@ -367,8 +369,8 @@ call_answered(TpmCall *call)
 		tpm_budget_answered(call->ticket);
 
 	if (waits)
-		again = tpm_max_wait < 0 || call->attempt <= session->opt->max_retries ||
-			tpm_monotonic_us() - call->began_us < tpm_max_wait * INT64CONST(1000);
+		again = patience_us < 0 || call->attempt <= session->opt->max_retries ||
+			tpm_monotonic_us() - call->began_us < patience_us;
 	else
 		again = call->attempt <= session->opt->max_retries &&
 			tpm_retry_fits(call->began_us, pause, session->opt);
@@ -506,6 +508,8 @@ line_of(TpmCall *call)
 
 	if (call->flags & TPM_CALL_CHECK)
 		return TPM_LINE_SMALL;
+	if (statement->patient)
+		return TPM_LINE_LARGE;
 	if (call->flags & (TPM_CALL_WRITE | TPM_CALL_PART))
 		return Max(statement->writes + 1, statement->expected) > tpm_small_statement
 			? TPM_LINE_LARGE : TPM_LINE_SMALL;
@@ -600,7 +604,8 @@ step_slot(TpmCall *call)
 	changed = tpm_session_refresh_limits(call->session, &problem);
 	if (problem == NULL && call->ticket == NULL)
 		call->ticket = tpm_budget_join(&call->session->budget, line_of(call),
-									   (call->flags & TPM_CALL_CHECK) ? 0 : tpm_leave_free, &problem);
+									   (call->flags & TPM_CALL_CHECK) ? 0 : tpm_statement_leave_free(call->session->statement),
+									   &problem);
 	else if (problem == NULL && changed)
 		problem = tpm_budget_relimit(call->ticket, &call->session->budget);
 	MemoryContextSwitchTo(old);

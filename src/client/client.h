@@ -52,6 +52,10 @@ typedef struct TpmStatement
 	double		scan_cost;		/* of our scans in its plan, begun so far */
 	bool		makes_table;	/* its rows become a table, or a file */
 	bool		wants_some;		/* whoever runs it has asked for so many rows */
+	bool		patient;		/* a run of a copy, for which nobody waits:
+								 * neither max_requests nor max_wait, and of
+								 * the hour only what people leave */
+	double		leaves_free;	/* its own leave_free */
 	dlist_node	node;			/* among those of this backend */
 } TpmStatement;
 
@@ -144,6 +148,7 @@ typedef struct TpmAnswer
 	const char *challenge;		/* WWW-Authenticate */
 	const char *request_id;		/* what the header of the option
 								 * request_id_header has, NULL: no such header */
+	TimestampTz left;			/* when the try that was answered began */
 	TimestampTz received;
 	int64		took_us;
 	bool		doubtful;		/* a write that left, and no answer came */

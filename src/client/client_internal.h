@@ -89,6 +89,12 @@ extern bool tpm_call_is_limited(const TpmCall *call);
 extern bool tpm_call_check_enabled(TpmCall *call);
 extern bool tpm_call_check_max_requests(TpmCall *call);
 
+/* admission.c: the part of the hour that a statement leaves to others */
+extern double tpm_statement_leave_free(const TpmStatement *statement);
+
+/* admission.c: the patience of whoever waits, in microseconds; -1 no limit */
+extern int64 tpm_statement_patience(const TpmStatement *statement);
+
 /* slot_us: the earliest time at which its slot can come */
 extern bool tpm_call_check_max_wait(TpmCall *call, int64 slot_us);
 

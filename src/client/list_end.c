@@ -100,6 +100,21 @@ tpm_list_first_page(const TpmOptions *opt, const TpmPageLinks *links, const char
 	return tpm_list_position(opt, resolved);
 }
 
+void
+tpm_list_check_first_page(const TpmTable *table, const TpmListFacts *facts, const char *url)
+{
+	int64		first = facts->page == 1 ? tpm_list_first_page(facts->opt, &facts->links, url) : -1;
+
+	if ((first != 0 && first != 1) || first == facts->opt->first_page)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
+			 errmsg("foreign table %s: the API counts pages from " INT64_FORMAT ", not from %d",
+					table->name, first, facts->opt->first_page),
+			 errdetail("Links of its first answer say so."),
+			 errhint("Set the option first_page of the foreign table to \"" INT64_FORMAT "\".", first)));
+}
+
 /* ----- the judgement ----- */
 
 /* as long as pages can be, as far as it is known */

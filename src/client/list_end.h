@@ -62,6 +62,9 @@ extern int64 tpm_list_position(const TpmOptions *opt, const char *url);
 /* how the page that links call the first is counted, -1: not told, or not by numbers; url is of the first page */
 extern int64 tpm_list_first_page(const TpmOptions *opt, const TpmPageLinks *links, const char *url);
 
+/* raises if links say that the first page of all was not asked for */
+extern void tpm_list_check_first_page(const TpmTable *table, const TpmListFacts *facts, const char *url);
+
 /*
  * links.next is a URI reference (RFC 3986, section 4.1): its URL, on our
  * origin.  NULL: it may not be followed, and *problem says why.

@@ -14,7 +14,9 @@
 #include "optimizer/optimizer.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
+#include "copy/copy.h"
 #include "modify/modify_internal.h"
 #include "scan/scan.h"
 #include "shared/shared.h"
@@ -126,6 +128,16 @@ tpm_modify_write(TpmModify *modify, TpmWriteMethod method, TupleTableSlot *slot,
 
 	write->row = ++modify->rows;
 	return write;
+}
+
+void
+tpm_modify_keep(const TpmWrite *write)
+{
+	const TpmWriter *writer = write->writer;
+
+	if (writer->keeps_row && write->end == TPM_STEP_DONE)
+		tpm_copy_own_row(writer->table, writer->tupdesc, write->is_whole ? write->tuple : NULL,
+						 GetCurrentTimestamp() - (tpm_monotonic_us() - write->departure->at_us));
 }
 
 void

@@ -97,6 +97,8 @@ step_all(InsertGroup *group, int64 *wake_us)
 		if (is_under_way(write) && !(write->state == TPM_WRITE_WAITING && has_rival(group, write)))
 		{
 			moved = tpm_write_step(write, wake_us) || moved;
+			if (write->state == TPM_WRITE_ENDED)
+				tpm_modify_keep(write);
 			forget_answers(group, write);
 		}
 		group->failed = group->failed || has_failed(group, write);

@@ -19,6 +19,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "copy/copy.h"
 #include "document/id_spelling.h"
 #include "modify/modify_internal.h"
 #include "request/request.h"
@@ -69,6 +70,7 @@ create_modify(ModifyTableState *mtstate, ResultRelInfo *rinfo, const char *opera
 	modify->writer = tpm_writer_create(tpm_get_table(RelationGetRelid(rinfo->ri_RelationDesc)),
 									   RelationGetDescr(rinfo->ri_RelationDesc),
 									   tpm_modify_user(estate, rinfo), tpm_statement_of(estate));
+	modify->writer->keeps_row = !tpm_dry_run && tpm_copy_relids(modify->writer->table->relid) != NIL;
 	modify->do_nothing = do_nothing;
 	modify->batch_context = AllocSetContextCreate(estate->es_query_cxt, "tpm_fdw writes",
 												  ALLOCSET_DEFAULT_SIZES);

@@ -58,6 +58,9 @@ extern void tpm_modify_admit(TpmModify *modify, int64 n, int64 n_after, int each
 extern TpmWrite *tpm_modify_write(TpmModify *modify, TpmWriteMethod method, TupleTableSlot *slot,
 								  char *id);
 
+/* one that has ended: what it was answered is for the copies of its table, if it has any */
+extern void tpm_modify_keep(const TpmWrite *write);
+
 /* shows it instead of sending it */
 extern void tpm_modify_show(const TpmWrite *write);
 

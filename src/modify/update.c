@@ -90,6 +90,7 @@ send_until_known(TpmModify *modify, TpmWrite *write, uint64 mark)
 			tpm_calls_pause(write->writer->session, tpm_write_waiting_for(write), wake_us);
 	}
 	tpm_write_claim_end();
+	tpm_modify_keep(write);
 	if (write->end != TPM_STEP_DONE && write->end != TPM_STEP_GONE)
 		tpm_write_raise(write, tpm_sent_list(modify->mark));
 	return write->end == TPM_STEP_DONE;

@@ -25,6 +25,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/rel.h"
 
 #include "base/url.h"
@@ -129,13 +130,26 @@ tpm_get_server(Oid serverid)
 	return server;
 }
 
-bool
-tpm_is_our_server(Oid serverid)
+/* is it a server of this wrapper? */
+static bool
+is_our_server(Oid serverid)
 {
 	Oid			handler = GetForeignDataWrapper(GetForeignServer(serverid)->fdwid)->fdwhandler;
 	char	   *handler_name = OidIsValid(handler) ? get_func_name(handler) : NULL;
 
 	return handler_name != NULL && strcmp(handler_name, "tpm_fdw_handler") == 0;
+}
+
+bool
+tpm_is_our_table(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(FOREIGNTABLEREL, ObjectIdGetDatum(relid));
+	bool		ours = HeapTupleIsValid(tuple) &&
+	is_our_server(((Form_pg_foreign_table) GETSTRUCT(tuple))->ftserver);
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return ours;
 }
 
 Oid
@@ -145,7 +159,7 @@ tpm_usable_server(const char *name)
 
 	if (!tpm_has_server_usage(serverid, GetUserId()))
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_FOREIGN_SERVER, name);
-	if (!tpm_is_our_server(serverid))
+	if (!is_our_server(serverid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not a server of tpm_fdw", name)));
@@ -289,6 +303,50 @@ tpm_get_table(Oid relid)
 
 	tpm_problem_check(tpm_read_table(relid, &table));
 	return table;
+}
+
+typedef struct NamedTable
+{
+	Oid			relid;
+	char	   *name;
+} NamedTable;
+
+static int
+compare_table_names(const ListCell *a, const ListCell *b)
+{
+	return strcmp(((NamedTable *) lfirst(a))->name, ((NamedTable *) lfirst(b))->name);
+}
+
+List *
+tpm_tables_of_schema(Oid schema)
+{
+	Relation	catalog = table_open(ForeignTableRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	List	   *tables = NIL;
+	List	   *relids = NIL;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_foreign_table form = (Form_pg_foreign_table) GETSTRUCT(tuple);
+		char	   *name = get_rel_namespace(form->ftrelid) == schema ? get_rel_name(form->ftrelid) : NULL;
+
+		if (name && is_our_server(form->ftserver))
+		{
+			NamedTable *table = palloc(sizeof(NamedTable));
+
+			table->relid = form->ftrelid;
+			table->name = name;
+			tables = lappend(tables, table);
+		}
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	list_sort(tables, compare_table_names);
+	foreach(lc, tables)
+		relids = lappend_oid(relids, ((NamedTable *) lfirst(lc))->relid);
+	return relids;
 }
 
 Oid

@@ -343,8 +343,12 @@ extern TpmServer *tpm_get_server(Oid serverid);
 /* raises unless the current user has USAGE on it, and it is a server of this wrapper */
 extern Oid	tpm_usable_server(const char *name);
 
-/* is it a server of this wrapper? */
-extern bool tpm_is_our_server(Oid serverid);
+
+/* a foreign table of such a server? */
+extern bool tpm_is_our_table(Oid relid);
+
+/* those of a schema, by name; others may drop them meanwhile */
+extern List *tpm_tables_of_schema(Oid schema);
 extern TpmTable *tpm_get_table(Oid relid);
 
 /* the same; not NULL: what keeps its options from fitting together */

@@ -227,27 +227,6 @@ follow_link(TpmList *list, const char *current, const char *next)
 	return url;
 }
 
-/* the first page of all was not asked for */
-static void
-raise_other_first_page(const TpmList *list, int64 first)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_REPLY),
-			 errmsg("foreign table %s: the API counts pages from " INT64_FORMAT ", not from %d",
-					list->table->name, first, list->table->opt.first_page),
-			 errdetail("Links of its first answer say so."),
-			 errhint("Set the option first_page of the foreign table to \"" INT64_FORMAT "\".", first)));
-}
-
-static void
-compare_first_page(const TpmList *list, const TpmListFacts *facts)
-{
-	int64		first = facts->page == 1 ? tpm_list_first_page(facts->opt, &facts->links, list->url) : -1;
-
-	if ((first == 0 || first == 1) && first != facts->opt->first_page)
-		raise_other_first_page(list, first);
-}
-
 /* an address that cannot be followed is none that was */
 static bool
 was_followed(const TpmList *list, const char *next)
@@ -743,7 +722,7 @@ tpm_list_try_next(TpmList *list, const TpmProblem **problem)
 		list->position.rows += received;
 		page->total = tpm_list_total(&facts);
 		if (page->is_list)
-			compare_first_page(list, &facts);
+			tpm_list_check_first_page(list->table, &facts, list->url);
 		/* one that has shrunk tells of rows that moved towards the beginning */
 		list->total = Max(list->total, page->total);
 		drop_repeated(list, page);

@@ -203,6 +203,21 @@ columns_untold(const TpmWriter *writer, const TpmPage *page)
 	return names;
 }
 
+/* as a page of the list would */
+static bool
+tells_all(const TpmWriter *writer, const TpmPage *page)
+{
+	for (int i = 0; i < writer->table->natts; i++)
+	{
+		const TpmColumn *column = &writer->table->columns[i];
+
+		if (column->kind == TPM_COL_INCLUDED || tpm_column_bit(page->members.lacked, column->attnum) ||
+			tpm_column_bit(page->members.unknown, column->attnum))
+			return false;
+	}
+	return true;
+}
+
 static Bitmapset *
 columns_told(const TpmWrite *write, const TpmPage *page, bool of_key)
 {
@@ -278,10 +293,11 @@ read_row(TpmWrite *write, const TpmAnswer *answer)
 		return;
 	if (write->history.method != TPM_METHOD_POST)
 		warn_of_other_values(write, page);
-	if (write->writer->wants_row)
+	if (write->writer->wants_row || write->writer->keeps_row)
 	{
 		write->tuple = page->rows[0].tuple;
 		write->untold = columns_untold(write->writer, page);
+		write->is_whole = tells_all(write->writer, page);
 	}
 }
 
@@ -301,7 +317,7 @@ read_resource(TpmWrite *write, const TpmAnswer *answer)
 	id = tpm_write_id_of(writer, page->rows[0].tuple);
 	if (!is_resource_written(write, page, id))
 		return TPM_SHAPE_OTHER;
-	if (writer->wants_row || write->history.method != TPM_METHOD_POST)
+	if (writer->wants_row || writer->keeps_row || write->history.method != TPM_METHOD_POST)
 		read_row(write, answer);
 	write->id = write->id ? write->id : id;
 	return TPM_SHAPE_RESOURCE;
@@ -323,6 +339,7 @@ read_promise(TpmWrite *write, const TpmAnswer *answer)
 	write->promised_id = write->id;
 	write->id = known;
 	write->tuple = NULL;
+	write->is_whole = false;
 	write->misfit = NULL;
 }
 

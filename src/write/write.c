@@ -577,6 +577,7 @@ begin_look(TpmWrite *write)
 	if (!write->history.is_conflict)
 		tpm_call_end(write->call);
 	write->state = TPM_WRITE_LOOKING;
+	write->is_whole = false;
 	write->call = tpm_call_start(write->writer->session, "GET", tpm_look_url(write), NULL, NIL,
 								 TPM_CALL_PART | TPM_CALL_ANY);
 }
@@ -638,6 +639,7 @@ tpm_write_forget(TpmWrite *write)
 	write->answer = NULL;
 	write->misfit = NULL;
 	write->tuple = NULL;
+	write->is_whole = false;
 	write->untold = NIL;
 	write->differing = NIL;
 	write->problem = NULL;

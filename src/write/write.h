@@ -41,6 +41,7 @@ typedef struct TpmWriter
 	TpmDecoder *brief;			/* id and natural key */
 	bool		wants_row;		/* somebody looks at what the API answers, */
 	Bitmapset  *wanted;			/* at these columns; NULL: at any */
+	bool		keeps_row;		/* the table has copies, which want it whole */
 	int64		slowest_us;		/* of the session, as other sessions know it */
 } TpmWriter;
 
@@ -96,6 +97,7 @@ typedef struct TpmWrite
 	int64		looked_at_us;	/* then */
 	HeapTuple	tuple;			/* what the API has made of it, NULL: nothing
 								 * yet */
+	bool		is_whole;		/* an answer tells it, and every column of it */
 	List	   *untold;			/* names of columns whose value is not told
 								 * with the tuple */
 	const char *problem;		/* why its outcome is, or was, in doubt */

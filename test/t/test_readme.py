@@ -253,15 +253,17 @@ def test_every_function_and_view(db):
         return text
 
     functions = tpmtest.rows(db, """
-        SELECT format('%s(%s)', p.proname, regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*', ''))
+        SELECT format('%s(%s)', p.proname,
+                      regexp_replace(regexp_replace(pg_get_function_arguments(p.oid), ',? ?OUT .*', ''), '\\mIN ', '', 'g'))
         FROM   pg_depend d JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
         WHERE  d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND d.deptype = 'e'
-        AND    p.proname NOT IN (SELECT relname FROM pg_class) AND p.proname !~ '_(handler|validator)$'""")
+        AND    p.proname NOT IN (SELECT relname FROM pg_class) AND p.proname !~ '_(handler|validator|guard)$'""")
     listed = {name for row in table("docs/reference.md", "## Functions") for name in code(row[0]) if name.startswith("tpm_")}
-    assert listed == {re.sub(r"::name", "", text) for text, in functions}
+    assert listed == {re.sub(r"::(name|text|interval|regclass|boolean)", "", text) for text, in functions}
     views = dict(tpmtest.rows(db, """
         SELECT attrelid::regclass::text, string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum)
-        FROM   pg_attribute WHERE attrelid IN (SELECT objid FROM pg_depend WHERE classid = 'pg_class'::regclass
+        FROM   pg_attribute WHERE attrelid IN (SELECT objid FROM pg_depend JOIN pg_class v ON v.oid = objid AND v.relkind = 'v'
+               WHERE classid = 'pg_class'::regclass
                AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'tpm_fdw') AND deptype = 'e')
         AND    attnum > 0 GROUP BY 1"""))
     listed = {code(row[0])[0]: re.sub(r"`|\s\([^)]*\)|^the journal: ", "", row[1]) for row in table("docs/reference.md", "## Views")}
