@@ -123,6 +123,24 @@ def sql_value(column, type_name, resource):
     return _sql_text(_member(column, type_name, resource)[1], type_name)
 
 
+def fill_local(cursor, sandbox_url, schema, table, columns):
+    """Fill an empty table; the columns whose member is on no resource, as texts."""
+    found = set()
+    lines = []
+    resources = dump(sandbox_url, table)
+    for resource in resources:
+        fields = []
+        for column, type_name in columns:
+            present, value = _member(column, type_name, resource)
+            if present:
+                found.add(column)
+            fields.append(copy_field(_sql_text(value, type_name)))
+        lines.append("\t".join(fields) + "\n")
+    cursor.copy_expert(f"COPY {schema}.{table} FROM STDIN", io.StringIO("".join(lines)))
+    cursor.execute(f"ANALYZE {schema}.{table}")
+    return [f"{table}.{column}" for column, _ in columns if column not in found] if resources else []
+
+
 def create_local(cursor, sandbox_url, foreign_schema, schema):
     """Create `schema` as the local copy of every foreign table in `foreign_schema`.
 
@@ -135,21 +153,7 @@ def create_local(cursor, sandbox_url, foreign_schema, schema):
     unmapped = []
     for table, columns in tables.items():
         cursor.execute(f"CREATE TABLE {schema}.{table} (LIKE {foreign_schema}.{table})")
-        found = set()
-        lines = []
-        resources = dump(sandbox_url, table)
-        for resource in resources:
-            fields = []
-            for column, type_name in columns:
-                present, value = _member(column, type_name, resource)
-                if present:
-                    found.add(column)
-                fields.append(copy_field(_sql_text(value, type_name)))
-            lines.append("\t".join(fields) + "\n")
-        if resources:
-            unmapped += [f"{table}.{c}" for c, _ in columns if c not in found]
-        cursor.copy_expert(f"COPY {schema}.{table} FROM STDIN", io.StringIO("".join(lines)))
-        cursor.execute(f"ANALYZE {schema}.{table}")
+        unmapped += fill_local(cursor, sandbox_url, schema, table, columns)
     if unmapped:
         raise MappingError("columns without a member in the sandbox's data: " + ", ".join(unmapped))
     return sorted(tables)
