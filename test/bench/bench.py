@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "test" / "lib"))
 
 import cold  # noqa: E402
+import copies  # noqa: E402
 import connections  # noqa: E402
 import costs  # noqa: E402
 import instructions  # noqa: E402
@@ -29,7 +30,7 @@ import warm  # noqa: E402
 from setting import Setting  # noqa: E402
 
 GROUPS = {"costs": costs, "joins": joins, "instructions": instructions, "cold": cold, "warm": warm, "memory": memory, "waits": waits,
-          "connections": connections}
+          "connections": connections, "copies": copies}
 RESULTS = ROOT / "test" / "results" / "bench.json"
 
 
