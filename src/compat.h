@@ -176,7 +176,7 @@ static inline bool
 tpm_lock_by_index(Relation rel, Oid index, TupleTableSlot *sought, TupleTableSlot *found)
 {
 #if PG_VERSION_NUM >= 190000
-	return RelationFindReplTupleByIndex(rel, index, false, LockTupleExclusive, sought, found);
+	return RelationFindReplTupleByIndex(rel, index, true, LockTupleExclusive, sought, found);
 #else
 	return RelationFindReplTupleByIndex(rel, index, LockTupleExclusive, sought, found);
 #endif
