@@ -530,7 +530,8 @@ CREATE VIEW readers.cases AS
     t.department_id,
     t.third_party_type_id,
     t.third_party_category_id
-   FROM tpm.cases t;
+   FROM tpm.cases t
+  WHERE ('tpm_fdw_create_views'::text IS NOT NULL);
 
 
 ALTER TABLE readers.cases OWNER TO postgres;
@@ -1194,7 +1195,8 @@ CREATE VIEW readers.third_parties AS
     t.engagements,
     t.cases,
     t.fetched_at
-   FROM tpm.third_parties t;
+   FROM tpm.third_parties t
+  WHERE ('tpm_fdw_create_views'::text IS NOT NULL);
 
 
 ALTER TABLE readers.third_parties OWNER TO postgres;
@@ -1578,7 +1580,8 @@ CREATE VIEW readers.users AS
     t.regions,
     t.departments,
     t.fetched_at
-   FROM tpm.users t;
+   FROM tpm.users t
+  WHERE ('tpm_fdw_create_views'::text IS NOT NULL);
 
 
 ALTER TABLE readers.users OWNER TO postgres;
@@ -1697,6 +1700,22 @@ ALTER FOREIGN TABLE tpm.places_us OWNER TO postgres;
 --
 
 ALTER TABLE ONLY tpm.places ATTACH PARTITION tpm.places_us FOR VALUES IN ('US');
+
+
+--
+-- Data for Name: tpm_fdw_copy_ids; Type: TABLE DATA; Schema: public; Owner: postgres
+--
+
+COPY public.tpm_fdw_copy_ids (guard, kind, id, asked) FROM stdin;
+\.
+
+
+--
+-- Data for Name: tpm_fdw_copy_state; Type: TABLE DATA; Schema: public; Owner: postgres
+--
+
+COPY public.tpm_fdw_copy_state (guard, copy, source, copy_oid, source_oid, home, cursor_column, lookback, every, every_given, reconcile, sweep, deletions, unlisted_option, paused, phase, "position", link, last_id, run_started, run_date, page_size, run_total, run_total_fell, pages_done, pages_expected, filled, watermark, "greatest", greatest_seen, greatest_date, verified_until, last_success, id_orders, page_link, page_rows, members, unchanged_runs, next_run, next_reconcile, next_sweep, sweep_planned, problem, problem_code, rows, unlisted, ever_unlisted, requests, requests_last_run, inserted, updated, deleted) FROM stdin;
+\.
 
 
 --

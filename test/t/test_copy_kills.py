@@ -110,7 +110,8 @@ def test_killed_at_random_pages(filling):
     print(f"seed {SEED}")
     rng = random.Random(SEED)
     ends = ["kill -9", "cancel", "terminate"] * INTERRUPTIONS
-    pages = sorted(rng.sample(range(2, PAGES - 2), INTERRUPTIONS + RESTARTS))
+    # on a busy machine each comes some pages later than it was meant to
+    pages = sorted(rng.sample(range(2, PAGES - PAGES // 4), INTERRUPTIONS + RESTARTS))
     interruptions = ends[:INTERRUPTIONS] + ["restart"] * RESTARTS
     rng.shuffle(interruptions)
     # what an interruption costs is sent in addition, so no filling is over before the last of them

@@ -14,7 +14,7 @@ import subprocess
 import pytest
 import tpmtest
 
-SEED = int(os.environ.get("SEED", random.randrange(1 << 32)))
+SEED = int(os.environ.get("SEED") or random.randrange(1 << 32))
 CASES = 6300 if os.environ.get("SOAK") else 630
 BYTES, NUMBERS = 1, 2
 DONE, LIMITED, STOPPED, UNPAGED, UNORDERED = range(5)
