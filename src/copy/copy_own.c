@@ -332,7 +332,7 @@ end_sorts(void)
 }
 
 static void
-put_all(void)
+put_all(void *arg)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	List	   *targets = NIL;
@@ -362,10 +362,22 @@ put_all(void)
 static void
 end_transaction(XactEvent event, void *arg)
 {
+	ErrorData  *error;
+
 	if (own_rows == NIL)
 		return;
-	if (event == XACT_EVENT_PRE_COMMIT)
-		put_all();
+
+	/*
+	 * PostgreSQL asserts that what a subtransaction is rolled back into is in
+	 * progress, and a transaction that COMMIT ends is not: so there is one
+	 * between
+	 */
+	if (event == XACT_EVENT_PRE_COMMIT && !tpm_attempt(put_all, NULL, &error))
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("what was written is not in local copies yet"),
+				 errdetail("%s.", error->message),
+				 errhint("The next run brings it: CALL tpm_fdw_sync().")));
 	/* their memory is the transaction's, and so are their files */
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_ABORT)
 		own_rows = NIL;
