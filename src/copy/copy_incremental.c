@@ -95,13 +95,12 @@ moment_of(const TpmColumn *column, Datum value)
 	return TIMESTAMP_NOT_FINITE(moment) ? TPM_NEVER : moment;
 }
 
-/* TPM_NEVER: NULL, or there is none */
+/* TPM_NEVER: NULL */
 static TimestampTz
-cursor_of_row(const TpmCopyRun *run, HeapTuple row)
+cursor_of_row(const TpmCopyRun *run, const TpmColumn *column, HeapTuple row)
 {
-	const TpmColumn *column = cursor_column(run);
-	bool		isnull = true;
-	Datum		value = column ? heap_getattr(row, column->attnum, run->tupdesc, &isnull) : (Datum) 0;
+	bool		isnull;
+	Datum		value = heap_getattr(row, column->attnum, run->tupdesc, &isnull);
 
 	return isnull ? TPM_NEVER : moment_of(column, value);
 }
@@ -110,10 +109,11 @@ void
 tpm_copy_note_cursors(TpmCopyRun *run, const TpmCopyPage *page)
 {
 	TpmCopy    *copy = run->copy;
+	const TpmColumn *column = cursor_column(run);
 
-	for (int i = 0; i < page->n; i++)
+	for (int i = 0; column && i < page->n; i++)
 	{
-		TimestampTz cursor = cursor_of_row(run, page->rows->rows[i].tuple);
+		TimestampTz cursor = cursor_of_row(run, column, page->rows->rows[i].tuple);
 
 		if (cursor <= copy->greatest)
 			continue;
@@ -161,11 +161,12 @@ static void
 look_at_cursors(const TpmCopyRun *run, ReadingWindow *window, const TpmCopyPage *page)
 {
 	TimestampTz before = TPM_NEVER;
+	const TpmColumn *column = cursor_column(run);
 
 	window->least = window->greatest = TPM_NEVER;
 	for (int i = 0; i < page->n; i++)
 	{
-		TimestampTz cursor = cursor_of_row(run, page->rows->rows[i].tuple);
+		TimestampTz cursor = cursor_of_row(run, column, page->rows->rows[i].tuple);
 
 		if (cursor == TPM_NEVER)
 			continue;
@@ -183,9 +184,11 @@ look_at_cursors(const TpmCopyRun *run, ReadingWindow *window, const TpmCopyPage 
 static void
 count_new_rows(const TpmCopyRun *run, ReadingWindow *window, const TpmCopyPage *page)
 {
+	const TpmColumn *column = cursor_column(run);
+
 	for (int i = 0; i < page->n; i++)
 	{
-		TimestampTz cursor = cursor_of_row(run, page->rows->rows[i].tuple);
+		TimestampTz cursor = cursor_of_row(run, column, page->rows->rows[i].tuple);
 		bool		is_new = tpm_idset_add(window->seen, page->rows->rows[i].idhash);
 
 		window->positions += cursor >= window->bound;

@@ -61,7 +61,11 @@ tpm_copy_page_rows(const TpmCopyRun *run, const TpmCopyWalk *walk)
 static void
 set_link(TpmCopyRun *run, TpmCopyWalk *walk, const char *link)
 {
+	char	   *before = walk->link;
+
 	walk->link = link ? MemoryContextStrdup(run->context, link) : NULL;
+	if (before)
+		pfree(before);
 }
 
 /* a link that numbers its page as we would serves for all pages */

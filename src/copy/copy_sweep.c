@@ -64,14 +64,17 @@ note_missing_of_page(TpmCopyRun *run, Sweep *sweep, const TpmCopyPage *page)
 	int64		from = before ? rank_behind(sweep, before) : 0;
 	int64		to = ends ? sweep->held.n : rank_behind(sweep, page->ids[page->n - 1]);
 	char	  **sorted = palloc(Max(page->n, 1) * sizeof(char *));
+	char	  **missing = palloc_extended(Max(to - from, 1) * sizeof(char *), MCXT_ALLOC_HUGE);
+	int			nmissing = 0;
 
 	memcpy(sorted, page->ids, page->n * sizeof(char *));
 	qsort(sorted, page->n, sizeof(char *), tpm_copy_ids_compare);
 	for (int64 rank = from; rank < to; rank++)
 	{
 		if (bsearch(&sweep->held.ids[rank], sorted, page->n, sizeof(char *), tpm_copy_ids_compare) == NULL)
-			tpm_copy_ids_add(run->guard, TPM_ID_CANDIDATE, &sweep->held.ids[rank], 1, page->left);
+			missing[nmissing++] = sweep->held.ids[rank];
 	}
+	tpm_copy_ids_add(run->guard, TPM_ID_CANDIDATE, missing, nmissing, page->left);
 }
 
 static void

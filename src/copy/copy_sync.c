@@ -210,23 +210,11 @@ read_copy(const char *guard)
 }
 
 static void
-raise_copy_failure(const TpmCopyRun *run)
+report_copy_failure(const Sync *sync, const TpmCopyRun *run)
 {
 	ErrorData  *error = run->error;
 
-	ereport(ERROR,
-			(errcode(error->sqlerrcode),
-			 errmsg("local copy %s: %s", run->name, error->message),
-			 error->detail ? errdetail_internal("%s", error->detail) : 0,
-			 error->hint ? errhint("%s", error->hint) : 0));
-}
-
-static void
-warn_of_copy_failure(const TpmCopyRun *run)
-{
-	ErrorData  *error = run->error;
-
-	ereport(WARNING,
+	ereport(OidIsValid(sync->relid) ? ERROR : WARNING,
 			(errcode(error->sqlerrcode),
 			 errmsg("local copy %s: %s", run->name, error->message),
 			 error->detail ? errdetail_internal("%s", error->detail) : 0,
@@ -263,11 +251,7 @@ sync_locked(const Sync *sync, const char *guard, const char *name)
 	if (run->error == NULL)
 		report_interference(sync, name);
 	else
-	{
-		if (OidIsValid(sync->relid))
-			raise_copy_failure(run);
-		warn_of_copy_failure(run);
-	}
+		report_copy_failure(sync, run);
 }
 
 /* whoever is at it is waited for, without a snapshot and without any other lock */
