@@ -854,7 +854,10 @@ was_given(const TpmKeyed *keyed, const KeyRow *row)
 	return false;
 }
 
-/* the first page of a batch tells how many there are, before any row of it has been returned */
+/*
+ * The first page of a batch that the API has sent tells how many there are.  Rows of the key at
+ * hand may have been returned before, from pages that the cache had: the list would bring them again.
+ */
 static bool
 exchanges_batch(TpmScan *scan)
 {
@@ -862,7 +865,7 @@ exchanges_batch(TpmScan *scan)
 	int64		left;
 
 	if (keyed->open == NULL || keyed->rows->batch != keyed->open || keyed->is_priced ||
-		scan->pages == keyed->pages_before)
+		keyed->row != NULL || scan->pages == keyed->pages_before)
 		return false;
 	keyed->is_priced = true;
 	left = scan->source ? tpm_source_pages_left(scan->source) : 0;

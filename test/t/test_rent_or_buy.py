@@ -233,3 +233,22 @@ def test_keys_that_cannot_be_sent(keyed, sandbox, ttl):
     """The list is read for the first, and answers for the others."""
     rows(keyed, f"SET tpm_fdw.cache_ttl = '{ttl}'; CREATE TABLE truth.odd AS SELECT * FROM unnest(ARRAY['1,2', '', '5 ', ' 7']) id")
     assert asked(keyed, sandbox, "SELECT k.id, (SELECT t.name FROM third_parties t WHERE t.country = k.id) FROM odd k") == PAGES
+
+
+def test_rows_that_the_cache_had_are_not_bought_again(tpm, sandbox):
+    """A count has left the first page of a list of keys in the cache: rows of it are returned before the second page
+    tells that the whole list is due."""
+    rows(tpm, "ALTER SERVER tpm OPTIONS (ADD page_size '20'); CREATE SCHEMA truth; CREATE TABLE truth.third_parties AS"
+              " SELECT * FROM third_parties; CREATE TABLE truth.keys AS SELECT (i % 10)::text AS id FROM generate_series(1, 60) i;"
+              " SET search_path = tpm, truth")
+    query = ("SELECT (SELECT count(*) FROM third_parties t WHERE t.region_id = k.id), (SELECT string_agg(t.id, ',' ORDER BY t.id)"
+             " FROM third_parties t WHERE t.region_id = k.id AND t.name <> 'Draft') FROM keys k")
+    for name in "hashjoin", "material", "sort":
+        rows(tpm, f"SET enable_{name} = off")
+    for lookahead in "off", "on":
+        rows(tpm, f"SET tpm_fdw.cache_ttl = '1h'; SET tpm_fdw.enable_lookahead = {lookahead}")
+        forget(tpm)
+        answer = rows(tpm, query)
+        rows(tpm, "SET search_path = truth")
+        assert answer == rows(tpm, query)
+        rows(tpm, "SET search_path = tpm, truth")
